@@ -1,0 +1,1 @@
+//! BGP messages: bytes to values and back.

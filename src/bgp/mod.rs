@@ -1,0 +1,3 @@
+//! Everything about BGP-4 (RFC 4271).
+
+pub mod message;

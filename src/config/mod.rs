@@ -1,0 +1,207 @@
+//! What the operator wrote, as one plain comparable value.
+//!
+//! Sources (flags, environment, properties file) are merged key by key, each
+//! value is parsed by the type that the one table in [`options`] gives its
+//! key, and the whole is checked before anything is started. A [`Config`]
+//! that exists is valid.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+/// The whole configuration. Comparable, so that a reload is a difference of
+/// two values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// `proxy.*`
+    pub proxy: ProxyConfig,
+    /// `log.*`
+    pub log: LogConfig,
+    /// `registry.*`
+    pub registry: RegistryConfig,
+    /// `health.*`
+    pub health: HealthConfig,
+    /// `bgp.*`
+    pub bgp: BgpConfig,
+}
+
+/// `proxy.*`: listeners and the data plane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyConfig {
+    /// `proxy.addr`: the listeners.
+    pub listeners: Vec<ListenerConfig>,
+    /// `proxy.strategy`
+    pub strategy: Strategy,
+    /// `proxy.dialtimeout`: how long one target may take to accept.
+    pub dial_timeout: Duration,
+    /// `proxy.idletimeout`: a connection without a byte for this long is
+    /// closed; zero: never.
+    pub idle_timeout: Duration,
+    /// `proxy.connectionlimit`: most proxied connections at a time; zero:
+    /// what the descriptor limit allows.
+    pub connection_limit: u32,
+    /// `proxy.shutdownwait`: how long connections may finish in a drain.
+    pub shutdown_wait: Duration,
+    /// `proxy.deregistergraceperiod`: how long everything goes on serving
+    /// after the withdrawal in a drain. Unset: 2 s with BGP, else 0.
+    pub deregister_grace_period: Duration,
+}
+
+/// One listener of `proxy.addr`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerConfig {
+    /// Where to listen. `:1234` is `[::]:1234`, which serves IPv4 as well.
+    pub address: SocketAddr,
+    /// Whether the unspecified address was left out (`:1234`): one dual-stack
+    /// socket. An explicit `0.0.0.0` or `[::]` serves its own family only.
+    pub dual_stack: bool,
+    /// `proto=`
+    pub protocol: Protocol,
+    /// `rt=`: longest wait for bytes from the client; zero: none.
+    pub read_timeout: Duration,
+    /// `wt=`: longest wait for the client to take bytes; zero: none.
+    pub write_timeout: Duration,
+}
+
+/// The protocols that a listener can serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// `tcp`: connections are relayed to the targets of route `:port`.
+    Tcp,
+}
+
+/// `proxy.strategy`: how a target is picked from a route's weighted ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// `rnd`: a uniform random slot of the ring.
+    Random,
+    /// `rr`: the ring's slots in turn.
+    RoundRobin,
+}
+
+/// `log.*`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// `log.level`
+    pub level: log::LevelFilter,
+}
+
+/// `registry.*`: where the route commands come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistryConfig {
+    /// `registry.static.routes`: route commands, a line each.
+    pub static_routes: String,
+}
+
+/// `health.*`: the check of every target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthConfig {
+    /// `health.interval`: time between two checks of one target.
+    pub interval: Duration,
+    /// `health.timeout`: how long one check may take.
+    pub timeout: Duration,
+    /// `health.rise`: successes in a row that make a target healthy.
+    pub rise: u32,
+    /// `health.fall`: failures in a row that make a target unhealthy.
+    pub fall: u32,
+}
+
+/// `bgp.*`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BgpConfig {
+    /// `bgp.enabled`
+    pub enabled: bool,
+    /// `bgp.asn`: our AS number, never 0.
+    pub asn: u32,
+    /// `bgp.routerid`: the BGP identifier; unspecified while BGP is off.
+    pub router_id: Ipv4Addr,
+    /// `bgp.nexthop`: the next hop of IPv4 prefixes, `None` for
+    /// `bgp.routerid`. 0.0.0.0 stands for the session's own address.
+    pub next_hop: Option<Ipv4Addr>,
+    /// `bgp.nexthop6`: the next hop of IPv6 prefixes, `None` for the
+    /// session's own global address.
+    pub next_hop6: Option<Ipv6Addr>,
+    /// `bgp.anycastaddresses`: what to announce, without host bits.
+    pub anycast_addresses: Vec<IpNet>,
+    /// `bgp.announce`
+    pub announce: AnnouncePolicy,
+    /// `bgp.listenport`: `None` for -1, no listener.
+    pub listen_port: Option<u16>,
+    /// `bgp.listenaddresses`
+    pub listen_addresses: Vec<IpAddr>,
+    /// `bgp.connectretry`: time between two attempts to connect.
+    pub connect_retry: Duration,
+    /// `bgp.peers`
+    pub peers: Vec<PeerConfig>,
+}
+
+/// `bgp.announce`: what an announcement depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnnouncePolicy {
+    /// `ready`: only while the prefix can be served.
+    Ready,
+    /// `always`: while the process lives, as fabio does.
+    Always,
+}
+
+/// One neighbour of `bgp.peers`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerConfig {
+    /// `address=`
+    pub address: IpAddr,
+    /// `port=`: the neighbour's port, 179 unless set.
+    pub port: u16,
+    /// Whether `port=` was given at all: fabio then dials from the router id.
+    pub port_given: bool,
+    /// `asn=`: the neighbour's AS number, never 0.
+    pub asn: u32,
+    /// `multihop=` and `multihoplength=`: the TTL of our packets, when the
+    /// neighbour is more than one hop away. `None`: 1 towards eBGP.
+    pub multihop_ttl: Option<u8>,
+    /// `ttlsecurity=`: GTSM (RFC 5082): most hops to the neighbour, 1 for a
+    /// neighbour on the link. Packets with a TTL under 256 minus it are
+    /// dropped by the kernel, and ours leave with 255.
+    pub ttl_security_hops: Option<u8>,
+    /// `password=` or the content of `passwordfile=`: the TCP MD5 key
+    /// (RFC 2385).
+    pub password: Option<Secret>,
+    /// `passive=`: never dial, wait for the neighbour.
+    pub passive: bool,
+    /// `source=`: the local address of our connections.
+    pub source: Option<IpAddr>,
+    /// `holdtime=`, else `bgp.holdtime`: whole seconds, 0 or at least 3
+    /// (RFC 4271 §4.2).
+    pub hold_time: Duration,
+    /// `keepalive=`, else `bgp.keepalive`, else a third of the negotiated
+    /// hold time (RFC 4271 §4.4): `None`.
+    pub keepalive: Option<Duration>,
+}
+
+/// A value that must never be printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret text.
+    pub fn new(text: String) -> Secret {
+        Secret(text)
+    }
+
+    /// The text itself, for the one place that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("<secret>")
+    }
+}
+
+impl std::fmt::Display for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}

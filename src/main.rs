@@ -1,0 +1,2 @@
+//! burgee's command line.
+fn main() {}

@@ -1,0 +1,80 @@
+//! The clock: the only file that reads it, once a turn of the loop.
+
+use std::ops::Add;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A moment on the monotonic clock: nanoseconds since the process's [`Clock`]
+/// was made. Pure code gets it as an argument and never asks for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Time(u64);
+
+impl Time {
+    /// The moment at which the clock was made.
+    pub const ZERO: Time = Time(0);
+
+    /// The moment `nanos` nanoseconds after [`Time::ZERO`].
+    pub const fn from_nanos(nanos: u64) -> Time {
+        Time(nanos)
+    }
+
+    /// The moment `millis` milliseconds after [`Time::ZERO`]; saturates.
+    pub const fn from_millis(millis: u64) -> Time {
+        Time(millis.saturating_mul(1_000_000))
+    }
+
+    /// Nanoseconds since [`Time::ZERO`].
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// Whole milliseconds since [`Time::ZERO`], rounded down.
+    pub const fn as_millis(self) -> u64 {
+        self.0 / 1_000_000
+    }
+
+    /// How long ago `earlier` was; zero if it is not earlier.
+    pub const fn since(self, earlier: Time) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Time {
+    type Output = Time;
+
+    /// The moment `rhs` later; saturates at the end of the clock (584 years).
+    fn add(self, rhs: Duration) -> Time {
+        let nanos = u64::try_from(rhs.as_nanos()).unwrap_or(u64::MAX);
+        Time(self.0.saturating_add(nanos))
+    }
+}
+
+/// The source of [`Time`], and of the wall clock that log lines carry.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    origin: Instant,
+    wall_origin: Duration,
+}
+
+impl Clock {
+    /// A clock whose [`Time::ZERO`] is now.
+    pub fn new() -> Clock {
+        let wall_origin = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Clock { origin: Instant::now(), wall_origin }
+    }
+
+    /// Reads the monotonic clock.
+    pub fn now(&self) -> Time {
+        Time(u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// Reads the wall clock: time since the Unix epoch, UTC.
+    pub fn wall(&self) -> Duration {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(self.wall_origin)
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Clock::new()
+    }
+}

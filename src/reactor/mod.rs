@@ -1,0 +1,18 @@
+//! The ground floor: everything that talks to the kernel, and nothing that
+//! knows a protocol.
+
+pub mod buffer;
+pub mod clock;
+pub mod log_sink;
+pub mod poll;
+pub mod readiness;
+pub mod signal;
+pub mod slab;
+pub mod socket;
+pub mod timer_wheel;
+pub mod token;
+
+pub use clock::Time;
+
+pub use readiness::Readiness;
+pub use token::{Kind, Token};
