@@ -1,3 +1,22 @@
 //! Everything about BGP-4 (RFC 4271).
+//!
+//! From the inside out: [`message`] is bytes to values and back;
+//! [`negotiation`] makes of two OPENs what a session may do; [`session`] is
+//! the state machine of one transport connection; [`rib`] holds what we
+//! originate and [`export`] turns it into what one neighbour should see;
+//! [`writer`] sends the difference between that and what it has; [`peer`] is a
+//! neighbour with its one or two sessions; [`speaker`] is all neighbours; and
+//! [`transport`] is the door, the only file that touches a socket.
 
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+pub mod export;
 pub mod message;
+pub mod negotiation;
+pub mod peer;
+pub mod rib;
+pub mod session;
+pub mod speaker;
+pub mod timers;
+pub mod transport;
+pub mod writer;

@@ -1,0 +1,202 @@
+//! Our OPEN and the neighbour's make one value: what the session may do.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use super::message::capability::Capability;
+use super::message::notification::{Notification, code, open_error};
+use super::message::open::{AS_TRANS, Open};
+use super::message::prefix::FamilySet;
+
+/// What we bring to a session with one neighbour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Our AS number.
+    pub asn: u32,
+    /// Our BGP identifier.
+    pub identifier: Ipv4Addr,
+    /// The AS number that the neighbour must show.
+    pub peer_asn: u32,
+    /// The hold time that we propose, in seconds: 0 or at least 3.
+    pub hold_time: u16,
+    /// Time between two KEEPALIVEs; `None`: a third of the hold time.
+    pub keepalive: Option<Duration>,
+    /// The families that we speak.
+    pub families: FamilySet,
+    /// Time between two attempts to connect.
+    pub connect_retry: Duration,
+    /// Never dial; wait for the neighbour.
+    pub passive: bool,
+}
+
+impl Terms {
+    /// Whether the neighbour is in our own AS.
+    pub fn is_ibgp(&self) -> bool {
+        self.asn == self.peer_asn
+    }
+
+    /// The OPEN that we send (RFC 4271 §4.2, RFC 5492, RFC 4760 §8, RFC 2918,
+    /// RFC 6793 §4.1).
+    pub fn open(&self) -> Open {
+        let mut capabilities: Vec<Capability> = self
+            .families
+            .iter()
+            .map(|family| Capability::Multiprotocol { afi: family.afi(), safi: family.safi() })
+            .collect();
+        capabilities.push(Capability::RouteRefresh);
+        capabilities.push(Capability::FourOctetAs(self.asn));
+        Open {
+            version: 4,
+            my_as: u16::try_from(self.asn).unwrap_or(AS_TRANS),
+            hold_time: self.hold_time,
+            identifier: self.identifier,
+            capabilities,
+        }
+    }
+}
+
+/// What both sides agreed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Negotiated {
+    /// The neighbour's AS number.
+    pub peer_asn: u32,
+    /// The neighbour's BGP identifier.
+    pub peer_identifier: Ipv4Addr,
+    /// Whether the neighbour is in our own AS.
+    pub ibgp: bool,
+    /// The smaller of both hold times; zero: no hold and no keepalive timer
+    /// (RFC 4271 §4.2, §4.4).
+    pub hold_time: Duration,
+    /// Time between two of our KEEPALIVEs, before jitter; zero: none.
+    pub keepalive: Duration,
+    /// The families that both speak.
+    pub families: FamilySet,
+    /// AS numbers have four octets in both directions (RFC 6793).
+    pub four_octet_as: bool,
+    /// The neighbour answers and may send ROUTE-REFRESH (RFC 2918).
+    pub route_refresh: bool,
+}
+
+/// Judges the neighbour's OPEN against our terms.
+///
+/// # Errors
+/// The NOTIFICATION to send: Bad Peer AS, Bad BGP Identifier (RFC 4271 §6.2,
+/// RFC 6286 §2.2), or Unsupported Capability when no family is common
+/// (RFC 5492 §5).
+pub fn negotiate(terms: &Terms, open: &Open) -> Result<Negotiated, Notification> {
+    let four_octet = open.capabilities.iter().any(|c| matches!(c, Capability::FourOctetAs(_)));
+    let peer_asn = open.asn();
+    if peer_asn != terms.peer_asn || peer_asn == 0 {
+        return Err(Notification::new(code::OPEN, open_error::BAD_PEER_AS));
+    }
+    // RFC 6286 §2.2: identifiers need only differ inside one AS.
+    if terms.is_ibgp() && open.identifier == terms.identifier {
+        return Err(Notification::new(code::OPEN, open_error::BAD_BGP_IDENTIFIER));
+    }
+    let families = terms.families.intersection(open.families());
+    if families.is_empty() {
+        let mut data = Vec::new();
+        for family in terms.families.iter() {
+            Capability::Multiprotocol { afi: family.afi(), safi: family.safi() }.encode(&mut data);
+        }
+        return Err(Notification::with_data(
+            code::OPEN,
+            open_error::UNSUPPORTED_CAPABILITY,
+            data,
+        ));
+    }
+    let hold_time = Duration::from_secs(terms.hold_time.min(open.hold_time).into());
+    // RFC 4271 §4.4: a reasonable maximum is a third of the hold time, so a
+    // configured interval never lets the neighbour's smaller hold time starve.
+    let third = hold_time.checked_div(3).unwrap_or_default();
+    let keepalive = terms.keepalive.map_or(third, |wanted| wanted.min(third));
+    Ok(Negotiated {
+        peer_asn,
+        peer_identifier: open.identifier,
+        ibgp: terms.is_ibgp(),
+        hold_time,
+        keepalive,
+        families,
+        four_octet_as: four_octet,
+        route_refresh: open.capabilities.contains(&Capability::RouteRefresh),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bgp::message::prefix::Family;
+
+    fn terms(asn: u32, peer_asn: u32) -> Terms {
+        Terms {
+            asn,
+            identifier: Ipv4Addr::new(10, 0, 0, 1),
+            peer_asn,
+            hold_time: 90,
+            keepalive: None,
+            families: Family::ALL.into_iter().collect(),
+            connect_retry: Duration::from_secs(3),
+            passive: false,
+        }
+    }
+
+    fn open_of(mut terms: Terms, identifier: [u8; 4]) -> Open {
+        terms.identifier = identifier.into();
+        terms.open()
+    }
+
+    #[test]
+    fn the_smaller_hold_time_wins_and_keepalive_is_a_third() {
+        let mut theirs = open_of(terms(65000, 65001), [10, 0, 0, 2]);
+        theirs.hold_time = 9;
+        let agreed = negotiate(&terms(65001, 65000), &theirs).expect("agreed");
+        assert_eq!(agreed.hold_time, Duration::from_secs(9));
+        assert_eq!(agreed.keepalive, Duration::from_secs(3));
+        assert!(agreed.four_octet_as && agreed.route_refresh && !agreed.ibgp);
+        let mut ours = terms(65001, 65000);
+        ours.keepalive = Some(Duration::from_secs(20));
+        let agreed = negotiate(&ours, &theirs).expect("agreed");
+        assert_eq!(agreed.keepalive, Duration::from_secs(3), "never over a third");
+        theirs.hold_time = 0;
+        let agreed = negotiate(&ours, &theirs).expect("agreed");
+        assert_eq!((agreed.hold_time, agreed.keepalive), (Duration::ZERO, Duration::ZERO));
+    }
+
+    #[test]
+    fn a_wrong_as_is_a_bad_peer_as() {
+        let theirs = open_of(terms(64999, 65001), [10, 0, 0, 2]);
+        let refused = negotiate(&terms(65001, 65000), &theirs).expect_err("wrong AS");
+        assert_eq!((refused.code, refused.subcode), (2, 2));
+    }
+
+    #[test]
+    fn a_four_octet_as_hides_behind_as_trans() {
+        let theirs = open_of(terms(4_200_000_001, 65001), [10, 0, 0, 2]);
+        assert_eq!(theirs.my_as, AS_TRANS);
+        assert!(negotiate(&terms(65001, 4_200_000_001), &theirs).is_ok());
+        let mut old = theirs.clone();
+        old.capabilities.retain(|c| !matches!(c, Capability::FourOctetAs(_)));
+        let refused = negotiate(&terms(65001, 4_200_000_001), &old).expect_err("AS_TRANS alone");
+        assert_eq!((refused.code, refused.subcode), (2, 2));
+    }
+
+    #[test]
+    fn our_own_identifier_is_refused_inside_our_as_only() {
+        let theirs = open_of(terms(65001, 65001), [10, 0, 0, 1]);
+        let refused = negotiate(&terms(65001, 65001), &theirs).expect_err("same identifier");
+        assert_eq!((refused.code, refused.subcode), (2, 3));
+        let theirs = open_of(terms(65000, 65001), [10, 0, 0, 1]);
+        assert!(negotiate(&terms(65001, 65000), &theirs).is_ok(), "RFC 6286");
+    }
+
+    #[test]
+    fn without_a_common_family_the_refusal_names_ours() {
+        let mut ours = terms(65001, 65000);
+        ours.families = [Family::Ipv6Unicast].into_iter().collect();
+        let mut theirs = open_of(terms(65000, 65001), [10, 0, 0, 2]);
+        theirs.capabilities.retain(|c| !matches!(c, Capability::Multiprotocol { .. }));
+        let refused = negotiate(&ours, &theirs).expect_err("IPv4 only");
+        assert_eq!((refused.code, refused.subcode), (2, 7));
+        assert_eq!(refused.data, [1, 4, 0, 2, 0, 1]);
+    }
+}

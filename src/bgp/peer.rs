@@ -1,0 +1,592 @@
+//! One neighbour: up to two sessions at a time, which of them is kept, what
+//! follows when one ends, and the writer of the one that is established.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::export::{Exporter, NextHops};
+use super::message::attribute::Attributes;
+use super::message::header::MAX_LENGTH;
+use super::message::notification::{Notification, cease, code};
+use super::message::prefix::{Family, FamilySet};
+use super::message::update::{EncodeOptions, Update};
+use super::negotiation::{Negotiated, Terms};
+use super::rib::Key;
+use super::rib::originated::Originated;
+use super::session::{
+    Down, DownReason, Event, Handler, MessageCounts, Session, Start, State, Verdict,
+};
+use super::writer::Writer;
+use crate::reactor::Time;
+use crate::reactor::random::Random;
+
+/// The first wait after a session failed; it doubles up to
+/// [`IDLE_HOLD_MAXIMUM`], and starts over once a session lasts
+/// [`STABLE_AFTER`]. Only a session with a valid OPEN sets it off, so a
+/// stranger who reaches the port cannot keep a neighbour out.
+const IDLE_HOLD_FIRST: Duration = Duration::from_millis(100);
+const IDLE_HOLD_MAXIMUM: Duration = Duration::from_secs(10);
+const STABLE_AFTER: Duration = Duration::from_secs(30);
+
+/// Which of a neighbour's two sessions is meant: the one that we opened, or
+/// the one that the neighbour opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// We connect to the neighbour.
+    Outgoing,
+    /// The neighbour connects to us.
+    Incoming,
+}
+
+impl Side {
+    fn other(self) -> Side {
+        match self {
+            Side::Outgoing => Side::Incoming,
+            Side::Incoming => Side::Outgoing,
+        }
+    }
+}
+
+/// What becomes of received routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Import {
+    /// Counted and rejected: a speaker that only announces.
+    Reject,
+    /// Reported as [`Action::Learned`], for a speaker that shows them.
+    Report,
+}
+
+/// How to speak with one neighbour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerSettings {
+    /// The neighbour's address, which names it.
+    pub address: IpAddr,
+    /// What we bring to the session.
+    pub terms: Terms,
+    /// The next hops that we announce.
+    pub next_hops: NextHops,
+    /// What becomes of its routes.
+    pub import: Import,
+}
+
+/// What a neighbour asks of the door, or reports, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Open the outgoing connection.
+    Dial,
+    /// Give up the outgoing connection attempt.
+    HangUp,
+    /// Close this side's connection, after sending `rest`.
+    Close {
+        /// Which connection.
+        side: Side,
+        /// Octets that should still reach the neighbour.
+        rest: Vec<u8>,
+    },
+    /// A session is established.
+    Up {
+        /// Which connection it uses.
+        side: Side,
+        /// What was agreed.
+        negotiated: Negotiated,
+    },
+    /// A session that had got as far as an OPEN or further is over.
+    Down {
+        /// Which connection it used.
+        side: Side,
+        /// Why, and how far it had got.
+        down: Down,
+    },
+    /// Routes came in (only with [`Import::Report`]).
+    Learned {
+        /// The prefixes that can be reached, all with `attributes`.
+        announced: Vec<IpNet>,
+        /// The attributes; `None` if nothing was announced.
+        attributes: Option<Attributes>,
+        /// The prefixes that cannot be reached any more.
+        withdrawn: Vec<IpNet>,
+    },
+}
+
+/// What was counted of one neighbour over all its sessions that ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PeerCounters {
+    /// Messages received in sessions that are over.
+    pub received: MessageCounts,
+    /// Messages sent in sessions that are over.
+    pub sent: MessageCounts,
+    /// Prefixes announced to us; all rejected.
+    pub prefixes_received: u64,
+    /// Prefixes withdrawn by the neighbour.
+    pub prefixes_withdrawn: u64,
+    /// UPDATEs that RFC 7606 lets a session survive.
+    pub malformed_updates: u64,
+    /// Times that an established session ended.
+    pub flaps: u64,
+}
+
+/// One neighbour: see the module's page.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    settings: PeerSettings,
+    outgoing: Option<Session>,
+    incoming: Option<Session>,
+    writer: Option<Writer>,
+    established: Option<(Side, Time)>,
+    failures: u32,
+    stopped: bool,
+    random: Random,
+    actions: VecDeque<Action>,
+    counters: PeerCounters,
+    last_down: Option<(Time, DownReason)>,
+}
+
+/// The Cease of the connection that loses a collision (RFC 4486).
+pub fn collision_cease() -> Notification {
+    Notification::cease(cease::CONNECTION_COLLISION_RESOLUTION, "")
+}
+
+fn is_collision(reason: &DownReason) -> bool {
+    match reason {
+        DownReason::Sent(n) | DownReason::Received(n) => {
+            n.code == code::CEASE && n.subcode == cease::CONNECTION_COLLISION_RESOLUTION
+        }
+        DownReason::ConnectionClosed | DownReason::Stopped => false,
+    }
+}
+
+/// Who is kept when an acceptable OPEN arrives on `side` while the other
+/// session is in state `other` (RFC 4271 §6.8).
+fn resolve(side: Side, ours: (Ipv4Addr, u32), theirs: (Ipv4Addr, u32), other: State) -> Resolution {
+    match other {
+        State::Established => Resolution::CloseThis,
+        State::OpenConfirm => {
+            // The connection that the speaker with the higher identifier
+            // opened is kept; RFC 6286 §2.3 lets AS numbers decide a tie.
+            let keep = if ours < theirs { Side::Incoming } else { Side::Outgoing };
+            if keep == side { Resolution::CloseOther } else { Resolution::CloseThis }
+        }
+        State::Idle | State::Connect | State::Active | State::OpenSent => Resolution::Undecided,
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Resolution {
+    Undecided,
+    CloseThis,
+    CloseOther,
+}
+
+/// Collects what one `receive` brings, while the session itself is borrowed.
+struct Intake<'a> {
+    side: Side,
+    ours: (Ipv4Addr, u32),
+    other: Option<State>,
+    resolution: Resolution,
+    refreshes: Vec<Family>,
+    import: Import,
+    counters: &'a mut PeerCounters,
+    actions: &'a mut VecDeque<Action>,
+}
+
+impl Handler for Intake<'_> {
+    fn open_received(&mut self, negotiated: &Negotiated) -> Verdict {
+        if let Some(other) = self.other {
+            let theirs = (negotiated.peer_identifier, negotiated.peer_asn);
+            self.resolution = resolve(self.side, self.ours, theirs, other);
+        }
+        match self.resolution {
+            Resolution::CloseThis => Verdict::Collides,
+            Resolution::Undecided | Resolution::CloseOther => Verdict::GoOn,
+        }
+    }
+
+    fn update(&mut self, _: &Negotiated, update: &Update<'_>) {
+        let (announced, withdrawn) = update.counts();
+        let counters = &mut *self.counters;
+        counters.prefixes_received = counters.prefixes_received.saturating_add(announced as u64);
+        counters.prefixes_withdrawn = counters.prefixes_withdrawn.saturating_add(withdrawn as u64);
+        if update.treat_as_withdraw().is_some() {
+            counters.malformed_updates = counters.malformed_updates.saturating_add(1);
+        }
+        if self.import == Import::Report {
+            let announced: Vec<_> = update.announced().map(|(_, _, prefix)| prefix).collect();
+            let withdrawn: Vec<_> = update.withdrawn().map(|(_, _, prefix)| prefix).collect();
+            if !announced.is_empty() || !withdrawn.is_empty() {
+                let attributes = (!announced.is_empty()).then(|| update.attributes());
+                self.actions.push_back(Action::Learned { announced, attributes, withdrawn });
+            }
+        }
+    }
+
+    fn refresh(&mut self, family: Family) {
+        self.refreshes.push(family);
+    }
+}
+
+impl Peer {
+    /// A neighbour that does nothing until [`Peer::start`].
+    pub fn new(settings: PeerSettings, seed: u64) -> Peer {
+        Peer {
+            settings,
+            outgoing: None,
+            incoming: None,
+            writer: None,
+            established: None,
+            failures: 0,
+            stopped: true,
+            random: Random::new(seed),
+            actions: VecDeque::new(),
+            counters: PeerCounters::default(),
+            last_down: None,
+        }
+    }
+
+    /// Starts: the first attempt is made at once.
+    pub fn start(&mut self, now: Time) {
+        self.stopped = false;
+        self.ensure_outgoing(now, Start::Now);
+        self.settle(now);
+    }
+
+    /// A fresh neighbour with the same settings that waits a while before it
+    /// dials, for use after a fault in this one's handling.
+    pub fn renewed(&mut self, now: Time) -> Peer {
+        let mut fresh = Peer::new(self.settings.clone(), self.random.next_u64());
+        fresh.stopped = self.stopped;
+        fresh.counters = self.counters;
+        fresh.ensure_outgoing(now, Start::AfterIdleHold(IDLE_HOLD_MAXIMUM));
+        fresh.settle(now);
+        fresh
+    }
+
+    /// Stops for good: every session ends with `cease`.
+    pub fn stop(&mut self, now: Time, cease: &Notification) {
+        self.stopped = true;
+        for side in [Side::Outgoing, Side::Incoming] {
+            if let Some(session) = self.session_mut(side) {
+                session.stop(now, cease.clone());
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Whether a connection that the neighbour opened is welcome; if so, call
+    /// [`Peer::connected`] with it. A newcomer replaces a connection that has
+    /// not shown an OPEN yet, so silent ones never keep the neighbour out.
+    pub fn accept(&mut self, now: Time) -> bool {
+        if self.stopped {
+            return false;
+        }
+        match self.incoming.as_ref().map(Session::state) {
+            Some(State::Established) => {
+                if let Some(session) = &mut self.incoming {
+                    session.probe(now);
+                }
+                return false;
+            }
+            Some(State::OpenConfirm) => return false,
+            Some(_) => {
+                if let Some(session) = &mut self.incoming {
+                    session.stop(now, collision_cease());
+                }
+                self.settle(now);
+            }
+            None => {}
+        }
+        let seed = self.random.next_u64();
+        self.incoming = Some(Session::incoming(self.settings.terms.clone(), seed));
+        true
+    }
+
+    /// The connection of `side` is up.
+    pub fn connected(&mut self, now: Time, side: Side, local: SocketAddr, remote: SocketAddr) {
+        if let Some(session) = self.session_mut(side) {
+            session.connected(now, local, remote);
+        }
+        self.settle(now);
+    }
+
+    /// The outgoing connection could not be made.
+    pub fn connect_failed(&mut self, now: Time) {
+        if let Some(session) = &mut self.outgoing {
+            session.connect_failed(now);
+        }
+        self.settle(now);
+    }
+
+    /// The connection of `side` was closed or reset.
+    pub fn closed(&mut self, now: Time, side: Side) {
+        if let Some(session) = self.session_mut(side) {
+            session.closed(now);
+        }
+        self.settle(now);
+    }
+
+    /// Octets came in on the connection of `side`.
+    pub fn receive(&mut self, now: Time, side: Side, bytes: &[u8]) {
+        let other = self.session(side.other()).map(Session::state);
+        let mut intake = Intake {
+            side,
+            ours: (self.settings.terms.identifier, self.settings.terms.asn),
+            other,
+            resolution: Resolution::Undecided,
+            refreshes: Vec::new(),
+            import: self.settings.import,
+            counters: &mut self.counters,
+            actions: &mut self.actions,
+        };
+        let session = match side {
+            Side::Outgoing => &mut self.outgoing,
+            Side::Incoming => &mut self.incoming,
+        };
+        if let Some(session) = session {
+            session.receive(now, bytes, &mut intake);
+        }
+        let (resolution, refreshes) = (intake.resolution, intake.refreshes);
+        if let Some(other) = self.session_mut(side.other()) {
+            match resolution {
+                Resolution::CloseOther => other.stop(now, collision_cease()),
+                Resolution::CloseThis => other.probe(now),
+                Resolution::Undecided => {}
+            }
+        }
+        if let Some(writer) = &mut self.writer {
+            refreshes.into_iter().for_each(|family| writer.refresh(family));
+        }
+        self.settle(now);
+    }
+
+    /// Fires the timers that are due.
+    pub fn timeout(&mut self, now: Time) {
+        for side in [Side::Outgoing, Side::Incoming] {
+            if let Some(session) = self.session_mut(side) {
+                session.timeout(now);
+            }
+        }
+        self.settle(now);
+    }
+
+    /// When [`Peer::timeout`] must be called.
+    pub fn deadline(&self) -> Option<Time> {
+        let of = |session: &Option<Session>| session.as_ref().and_then(Session::deadline);
+        of(&self.outgoing).into_iter().chain(of(&self.incoming)).min()
+    }
+
+    /// The path of `key` may have changed.
+    pub fn mark(&mut self, key: Key) {
+        if let Some(writer) = &mut self.writer {
+            writer.mark(key);
+        }
+    }
+
+    /// Moves differences from the table into the session's outbox, as far as
+    /// there is room.
+    pub fn pump(&mut self, now: Time, table: &Originated) {
+        let Some((side, _)) = self.established else { return };
+        let session = match side {
+            Side::Outgoing => &mut self.outgoing,
+            Side::Incoming => &mut self.incoming,
+        };
+        if let (Some(session), Some(writer)) = (session, &mut self.writer)
+            && writer.is_due()
+        {
+            session.send_updates(now, |out| writer.next_message(table, out));
+        }
+    }
+
+    /// Octets that wait to be sent on the connection of `side`.
+    pub fn transmit(&self, side: Side) -> &[u8] {
+        self.session(side).map_or(&[], Session::transmit)
+    }
+
+    /// The kernel took `count` octets of [`Peer::transmit`].
+    pub fn transmitted(&mut self, now: Time, side: Side, count: usize) {
+        if let Some(session) = self.session_mut(side) {
+            session.transmitted(now, count);
+        }
+    }
+
+    /// The next thing to do or to report.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Whether everything that the neighbour should know has been handed to
+    /// the kernel; a neighbour without a session has nothing to know.
+    pub fn is_quiet(&self) -> bool {
+        match self.established {
+            None => true,
+            Some((side, _)) => {
+                self.transmit(side).is_empty()
+                    && self.writer.as_ref().is_none_or(|writer| !writer.is_due())
+            }
+        }
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &PeerSettings {
+        &self.settings
+    }
+
+    /// The side and the start of the established session.
+    pub fn established(&self) -> Option<(Side, Time)> {
+        self.established
+    }
+
+    /// The state of the session that is furthest.
+    pub fn state(&self) -> State {
+        let of = |session: &Option<Session>| session.as_ref().map_or(State::Idle, Session::state);
+        let (a, b) = (of(&self.outgoing), of(&self.incoming));
+        if a as u8 >= b as u8 { a } else { b }
+    }
+
+    /// What the neighbour has been sent.
+    pub fn writer(&self) -> Option<&Writer> {
+        self.writer.as_ref()
+    }
+
+    /// The counters, with those of the sessions that live.
+    pub fn counters(&self) -> PeerCounters {
+        let mut counters = self.counters;
+        for session in self.outgoing.iter().chain(&self.incoming) {
+            let (received, sent) = session.counts();
+            counters.received.merge(&received);
+            counters.sent.merge(&sent);
+        }
+        counters
+    }
+
+    /// When and why the last session ended.
+    pub fn last_down(&self) -> Option<&(Time, DownReason)> {
+        self.last_down.as_ref()
+    }
+
+    fn session(&self, side: Side) -> Option<&Session> {
+        match side {
+            Side::Outgoing => self.outgoing.as_ref(),
+            Side::Incoming => self.incoming.as_ref(),
+        }
+    }
+
+    fn session_mut(&mut self, side: Side) -> Option<&mut Session> {
+        match side {
+            Side::Outgoing => self.outgoing.as_mut(),
+            Side::Incoming => self.incoming.as_mut(),
+        }
+    }
+
+    fn ensure_outgoing(&mut self, now: Time, start: Start) {
+        if self.stopped || self.outgoing.is_some() || self.established.is_some() {
+            return;
+        }
+        if self.settings.terms.passive {
+            return;
+        }
+        let seed = self.random.next_u64();
+        let mut session = Session::outgoing(self.settings.terms.clone(), seed);
+        session.start(now, start);
+        self.outgoing = Some(session);
+    }
+
+    /// Acts on what both sessions have to say, until neither has more.
+    fn settle(&mut self, now: Time) {
+        loop {
+            let mut progress = false;
+            for side in [Side::Outgoing, Side::Incoming] {
+                while let Some(event) = self.session_mut(side).and_then(Session::poll_event) {
+                    progress = true;
+                    self.session_event(now, side, event);
+                }
+            }
+            if !progress {
+                return;
+            }
+        }
+    }
+
+    fn session_event(&mut self, now: Time, side: Side, event: Event) {
+        match event {
+            Event::Dial => self.actions.push_back(Action::Dial),
+            Event::HangUp => self.actions.push_back(Action::HangUp),
+            Event::Up => self.session_up(now, side),
+            Event::Down(down) => self.session_down(now, side, down),
+        }
+    }
+
+    fn session_up(&mut self, now: Time, side: Side) {
+        let Some(session) = self.session(side) else { return };
+        let (Some(negotiated), Some((local, _))) =
+            (session.negotiated().cloned(), session.endpoints())
+        else {
+            return;
+        };
+        let exporter = Exporter {
+            asn: self.settings.terms.asn,
+            ibgp: negotiated.ibgp,
+            next_hops: self.settings.next_hops,
+            local: local.ip(),
+        };
+        let options = EncodeOptions {
+            four_octet_as: negotiated.four_octet_as,
+            add_path: false,
+            max_length: MAX_LENGTH,
+        };
+        let families: FamilySet = negotiated.families;
+        self.writer = Some(Writer::new(exporter, families, options));
+        self.established = Some((side, now));
+        self.actions.push_back(Action::Up { side, negotiated });
+        if let Some(other) = self.session_mut(side.other()) {
+            other.stop(now, collision_cease());
+        }
+    }
+
+    fn session_down(&mut self, now: Time, side: Side, down: Down) {
+        let session = match side {
+            Side::Outgoing => self.outgoing.take(),
+            Side::Incoming => self.incoming.take(),
+        };
+        let Some(session) = session else { return };
+        let (received, sent) = session.counts();
+        self.counters.received.merge(&received);
+        self.counters.sent.merge(&sent);
+        if down.reason == DownReason::Stopped {
+            // There was no connection, at most an attempt at one.
+            if side == Side::Outgoing {
+                self.actions.push_back(Action::HangUp);
+            }
+        } else {
+            let rest = session.transmit().to_vec();
+            self.actions.push_back(Action::Close { side, rest });
+        }
+        if let Some((established, since)) = self.established
+            && established == side
+        {
+            self.established = None;
+            self.writer = None;
+            self.counters.flaps = self.counters.flaps.saturating_add(1);
+            if now.since(since) >= STABLE_AFTER {
+                self.failures = 0;
+            }
+        }
+        let start = self.after(&down);
+        if down.reason != DownReason::Stopped {
+            self.last_down = Some((now, down.reason.clone()));
+            self.actions.push_back(Action::Down { side, down });
+        }
+        self.ensure_outgoing(now, start);
+    }
+
+    /// How the next attempt begins after a session ended.
+    fn after(&mut self, down: &Down) -> Start {
+        if !down.had_open || is_collision(&down.reason) {
+            return Start::AfterConnectRetry;
+        }
+        let doubled = IDLE_HOLD_FIRST.saturating_mul(1 << self.failures.min(16));
+        self.failures = self.failures.saturating_add(1);
+        Start::AfterIdleHold(doubled.min(IDLE_HOLD_MAXIMUM))
+    }
+}

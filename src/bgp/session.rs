@@ -1,0 +1,654 @@
+//! The finite state machine of RFC 4271 §8 for one transport connection.
+//!
+//! A pure value: bytes, events and the time go in; bytes, events and one
+//! deadline come out. A session lives for at most one connection that came to
+//! be; its [`super::peer::Peer`] makes a fresh one afterwards, so nothing of an
+//! old connection can leak into the next.
+//!
+//! The optional attributes DelayOpen, DampPeerOscillations and TrackTcpState
+//! (RFC 4271 §8.1.1) are not offered.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::message::header::{self, Frame, MessageType};
+use super::message::notification::{Notification, code, fsm_error};
+use super::message::open::Open;
+use super::message::prefix::Family;
+use super::message::route_refresh::RouteRefresh;
+use super::message::update::{self, Context, Update};
+use super::negotiation::{Negotiated, Terms, negotiate};
+use super::timers::{Timer, Timers, jitter};
+use crate::reactor::Time;
+use crate::reactor::random::Random;
+
+/// The wait for the neighbour's OPEN: RFC 4271 §8.2.2 suggests a large value,
+/// four minutes.
+const OPEN_HOLD: Duration = Duration::from_secs(240);
+
+/// The send hold time is never under eight minutes (RFC 9687 §3.1).
+const SEND_HOLD_MINIMUM: Duration = Duration::from_secs(480);
+
+/// Most octets that wait to be sent. The writer is asked for more UPDATEs only
+/// while a whole message fits under it, so that a neighbour that does not read
+/// costs this and no more.
+pub const OUTBOX_LIMIT: usize = 64 * 1024;
+
+/// The states of RFC 4271 §8.2.2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Not started, waiting in IdleHold, or over.
+    Idle,
+    /// A connection attempt is under way.
+    Connect,
+    /// Waiting: for the neighbour to connect, or for the next attempt.
+    Active,
+    /// Connected, our OPEN is sent.
+    OpenSent,
+    /// The neighbour's OPEN was accepted, ours not yet confirmed.
+    OpenConfirm,
+    /// Routes may flow.
+    Established,
+}
+
+/// How the first move of an outgoing session is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// Connect at once.
+    Now,
+    /// Wait in Idle first: the neighbour's last session failed.
+    AfterIdleHold(Duration),
+    /// Wait in Active first: the neighbour could not be reached.
+    AfterConnectRetry,
+}
+
+/// What a session asks its owner to do, or tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Open a connection, then call `connected` or `connect_failed`.
+    Dial,
+    /// Give up the connection attempt under way.
+    HangUp,
+    /// The session is established.
+    Up,
+    /// The session is over. If it had a connection, what [`Session::transmit`]
+    /// still holds should reach the neighbour before it is closed.
+    Down(Down),
+}
+
+/// The end of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Down {
+    /// Why.
+    pub reason: DownReason,
+    /// Whether the neighbour had shown an acceptable OPEN: only then may a
+    /// back-off follow.
+    pub had_open: bool,
+    /// Whether it had been established.
+    pub was_established: bool,
+}
+
+/// Why a session ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DownReason {
+    /// We sent this NOTIFICATION.
+    Sent(Notification),
+    /// The neighbour sent this NOTIFICATION.
+    Received(Notification),
+    /// The connection was closed or reset.
+    ConnectionClosed,
+    /// It was stopped before it had a connection.
+    Stopped,
+}
+
+impl std::fmt::Display for DownReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            DownReason::Sent(n) => write!(f, "sent {n}"),
+            DownReason::Received(n) => write!(f, "received {n}"),
+            DownReason::ConnectionClosed => f.write_str("connection closed"),
+            DownReason::Stopped => f.write_str("stopped"),
+        }
+    }
+}
+
+/// What the owner says to an acceptable OPEN (RFC 4271 §6.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Go on with this connection.
+    GoOn,
+    /// Another connection with this neighbour is kept instead.
+    Collides,
+}
+
+/// What a session hands out while it reads.
+pub trait Handler {
+    /// An acceptable OPEN arrived: is this the connection to keep?
+    fn open_received(&mut self, negotiated: &Negotiated) -> Verdict;
+    /// An UPDATE arrived; the view borrows the received octets.
+    fn update(&mut self, negotiated: &Negotiated, update: &Update<'_>);
+    /// The neighbour wants `family` again in full (RFC 2918 §4).
+    fn refresh(&mut self, family: Family);
+}
+
+/// Messages by type.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MessageCounts {
+    /// OPEN
+    pub opens: u64,
+    /// UPDATE
+    pub updates: u64,
+    /// NOTIFICATION
+    pub notifications: u64,
+    /// KEEPALIVE
+    pub keepalives: u64,
+    /// ROUTE-REFRESH
+    pub route_refreshes: u64,
+}
+
+impl MessageCounts {
+    fn add(&mut self, kind: MessageType) {
+        let count = match kind {
+            MessageType::Open => &mut self.opens,
+            MessageType::Update => &mut self.updates,
+            MessageType::Notification => &mut self.notifications,
+            MessageType::Keepalive => &mut self.keepalives,
+            MessageType::RouteRefresh => &mut self.route_refreshes,
+        };
+        *count = count.saturating_add(1);
+    }
+
+    /// Adds the counts of a session that is over to its neighbour's.
+    pub fn merge(&mut self, other: &MessageCounts) {
+        self.opens = self.opens.saturating_add(other.opens);
+        self.updates = self.updates.saturating_add(other.updates);
+        self.notifications = self.notifications.saturating_add(other.notifications);
+        self.keepalives = self.keepalives.saturating_add(other.keepalives);
+        self.route_refreshes = self.route_refreshes.saturating_add(other.route_refreshes);
+    }
+}
+
+/// One input of the state machine: the events of RFC 4271 §8.1.
+enum Input<'a> {
+    Start(Start),
+    Stop(Notification),
+    Connected,
+    ConnectFailed,
+    Closed,
+    Expired(Timer),
+    Open(Open),
+    Keepalive,
+    Update(Update<'a>),
+    Refresh(RouteRefresh),
+    Notification(Notification),
+    /// A message that could not be parsed, with the answer it deserves.
+    Malformed(Notification),
+}
+
+/// One session: see the module's page.
+#[derive(Clone, Debug)]
+pub struct Session {
+    terms: Terms,
+    state: State,
+    over: bool,
+    timers: Timers,
+    random: Random,
+    inbox: Vec<u8>,
+    outbox: Vec<u8>,
+    transmitted: usize,
+    negotiated: Option<Negotiated>,
+    endpoints: Option<(SocketAddr, SocketAddr)>,
+    events: VecDeque<Event>,
+    received: MessageCounts,
+    sent: MessageCounts,
+}
+
+impl Session {
+    fn new(terms: Terms, state: State, seed: u64) -> Session {
+        Session {
+            terms,
+            state,
+            over: false,
+            timers: Timers::default(),
+            random: Random::new(seed),
+            inbox: Vec::new(),
+            outbox: Vec::new(),
+            transmitted: 0,
+            negotiated: None,
+            endpoints: None,
+            events: VecDeque::new(),
+            received: MessageCounts::default(),
+            sent: MessageCounts::default(),
+        }
+    }
+
+    /// A session that dials, once [`Session::start`] is called.
+    pub fn outgoing(terms: Terms, seed: u64) -> Session {
+        Session::new(terms, State::Idle, seed)
+    }
+
+    /// A session for a connection that the neighbour opened; call
+    /// [`Session::connected`] next.
+    pub fn incoming(terms: Terms, seed: u64) -> Session {
+        Session::new(terms, State::Active, seed)
+    }
+
+    /// ManualStart or AutomaticStart (RFC 4271 §8.1.2, events 1 and 3).
+    pub fn start(&mut self, now: Time, start: Start) {
+        self.step(now, Input::Start(start), &mut NoHandler);
+    }
+
+    /// The connection is up (events 16 and 17).
+    pub fn connected(&mut self, now: Time, local: SocketAddr, remote: SocketAddr) {
+        self.endpoints = Some((local, remote));
+        self.step(now, Input::Connected, &mut NoHandler);
+    }
+
+    /// The connection could not be made (event 18, before a connection).
+    pub fn connect_failed(&mut self, now: Time) {
+        self.step(now, Input::ConnectFailed, &mut NoHandler);
+    }
+
+    /// The connection ended (event 18, after a connection).
+    pub fn closed(&mut self, now: Time) {
+        self.step(now, Input::Closed, &mut NoHandler);
+    }
+
+    /// ManualStop or AutomaticStop (events 2 and 8): `cease` goes to the
+    /// neighbour if there is a connection.
+    pub fn stop(&mut self, now: Time, cease: Notification) {
+        self.step(now, Input::Stop(cease), &mut NoHandler);
+    }
+
+    /// Fires every timer that is due (events 9 to 13).
+    pub fn timeout(&mut self, now: Time) {
+        while let Some(timer) = self.timers.take_due(now) {
+            self.step(now, Input::Expired(timer), &mut NoHandler);
+        }
+    }
+
+    /// Takes octets from the connection, in whatever pieces they come. Whole
+    /// messages are read where they lie; only a partial one is copied.
+    pub fn receive(&mut self, now: Time, mut bytes: &[u8], handler: &mut dyn Handler) {
+        while !self.inbox.is_empty() && !bytes.is_empty() {
+            let wanted = header::missing(&self.inbox).clamp(1, bytes.len());
+            let Some((head, rest)) = bytes.split_at_checked(wanted) else { return };
+            self.inbox.extend_from_slice(head);
+            bytes = rest;
+            let inbox = std::mem::take(&mut self.inbox);
+            let partial = !self.receive_whole(now, &inbox, handler).is_empty();
+            if partial && !self.over {
+                self.inbox = inbox;
+            }
+        }
+        let partial = self.receive_whole(now, bytes, handler);
+        if !partial.is_empty() && !self.over {
+            self.inbox.extend_from_slice(partial);
+        }
+    }
+
+    /// Handles the whole messages at the front of `bytes` and returns the
+    /// partial one that follows them.
+    fn receive_whole<'a>(
+        &mut self,
+        now: Time,
+        mut bytes: &'a [u8],
+        handler: &mut dyn Handler,
+    ) -> &'a [u8] {
+        while !self.over {
+            match header::next_frame(bytes, header::MAX_LENGTH) {
+                Ok(Some(frame)) => {
+                    self.message(now, &frame, handler);
+                    bytes = bytes.get(frame.length..).unwrap_or_default();
+                }
+                Ok(None) => return bytes,
+                Err(answer) => self.step(now, Input::Malformed(answer), handler),
+            }
+        }
+        &[]
+    }
+
+    fn message(&mut self, now: Time, frame: &Frame<'_>, handler: &mut dyn Handler) {
+        self.received.add(frame.kind);
+        let context = self.context();
+        let input = match frame.kind {
+            MessageType::Open => Open::parse(frame.body).map(Input::Open),
+            MessageType::Update if self.state != State::Established => {
+                // Not parsed: in any other state it is an error by its kind.
+                update::parse(&[0, 0, 0, 0], &context).map(Input::Update)
+            }
+            MessageType::Update => update::parse(frame.body, &context).map(Input::Update),
+            MessageType::Notification => {
+                // A malformed NOTIFICATION is never answered (RFC 4271 §6.4).
+                Ok(Input::Notification(Notification::parse(frame.body).unwrap_or_else(|bad| bad)))
+            }
+            MessageType::Keepalive => Ok(Input::Keepalive),
+            MessageType::RouteRefresh => RouteRefresh::parse(frame.body).map(Input::Refresh),
+        };
+        self.step(now, input.unwrap_or_else(Input::Malformed), handler);
+    }
+
+    fn context(&self) -> Context {
+        let agreed = self.negotiated.as_ref();
+        Context {
+            four_octet_as: agreed.is_some_and(|n| n.four_octet_as),
+            ibgp: self.terms.is_ibgp(),
+            families: agreed.map(|n| n.families).unwrap_or_default(),
+            add_path: Default::default(),
+        }
+    }
+
+    /// The transitions of RFC 4271 §8.2.2, state by state.
+    fn step(&mut self, now: Time, input: Input<'_>, handler: &mut dyn Handler) {
+        use State::{Active, Connect, Established, Idle, OpenConfirm, OpenSent};
+        if self.over {
+            return;
+        }
+        match (self.state, input) {
+            (Idle, Input::Start(Start::AfterIdleHold(wait))) => {
+                let wait = jitter(wait, &mut self.random);
+                self.timers.set(Timer::IdleHold, now + wait);
+            }
+            (Idle, Input::Start(Start::AfterConnectRetry)) => self.wait_in_active(now),
+            (Idle, Input::Start(Start::Now) | Input::Expired(Timer::IdleHold)) => self.dial(now),
+            (Idle | Connect | Active, Input::Stop(_) | Input::Closed) => {
+                self.finish(DownReason::Stopped);
+            }
+
+            (Connect | Active, Input::Connected) => self.send_open(now),
+            // RFC 4271 §8.2.2 goes back to Idle here, where the neighbour's own
+            // connection would be refused; waiting in Active is what speakers do.
+            (Connect, Input::ConnectFailed) => self.wait_in_active(now),
+            (Connect, Input::Expired(Timer::ConnectRetry)) => {
+                self.events.push_back(Event::HangUp);
+                self.dial(now);
+            }
+            (Active, Input::Expired(Timer::ConnectRetry)) => self.dial(now),
+            (Idle | Connect | Active, _) => {}
+
+            (OpenSent | OpenConfirm | Established, Input::Closed) => {
+                self.finish(DownReason::ConnectionClosed);
+            }
+            (OpenSent | OpenConfirm | Established, Input::Stop(cease)) => self.notify(cease),
+            (OpenSent | OpenConfirm | Established, Input::Malformed(answer)) => {
+                self.notify(answer);
+            }
+            (OpenSent | OpenConfirm | Established, Input::Notification(received)) => {
+                self.finish(DownReason::Received(received));
+            }
+            (OpenSent | OpenConfirm | Established, Input::Expired(timer)) => {
+                self.expired(now, timer);
+            }
+
+            (OpenSent, Input::Open(open)) => self.judge_open(now, &open, handler),
+            (OpenSent, Input::Keepalive | Input::Update(_) | Input::Refresh(_)) => {
+                self.unexpected(fsm_error::UNEXPECTED_IN_OPEN_SENT);
+            }
+
+            (OpenConfirm, Input::Keepalive) => {
+                self.restart_hold(now);
+                self.state = Established;
+                self.events.push_back(Event::Up);
+            }
+            (OpenConfirm, Input::Open(_) | Input::Update(_) | Input::Refresh(_)) => {
+                self.unexpected(fsm_error::UNEXPECTED_IN_OPEN_CONFIRM);
+            }
+
+            (Established, Input::Keepalive) => self.restart_hold(now),
+            (Established, Input::Update(update)) => {
+                self.restart_hold(now);
+                if let Some(negotiated) = &self.negotiated {
+                    handler.update(negotiated, &update);
+                }
+            }
+            (Established, Input::Refresh(refresh)) => self.refresh_asked(refresh, handler),
+            (Established, Input::Open(_)) => {
+                self.unexpected(fsm_error::UNEXPECTED_IN_ESTABLISHED);
+            }
+
+            (OpenSent | OpenConfirm | Established, _) => {}
+        }
+    }
+
+    fn dial(&mut self, now: Time) {
+        if self.terms.passive {
+            self.state = State::Active;
+            return;
+        }
+        self.state = State::Connect;
+        let wait = jitter(self.terms.connect_retry, &mut self.random);
+        self.timers.set(Timer::ConnectRetry, now + wait);
+        self.events.push_back(Event::Dial);
+    }
+
+    fn wait_in_active(&mut self, now: Time) {
+        self.state = State::Active;
+        // The retry timer that started with the attempt goes on, so attempts
+        // are `connect_retry` apart however fast each one fails.
+        if !self.terms.passive && self.timers.get(Timer::ConnectRetry).is_none() {
+            let wait = jitter(self.terms.connect_retry, &mut self.random);
+            self.timers.set(Timer::ConnectRetry, now + wait);
+        }
+    }
+
+    fn send_open(&mut self, now: Time) {
+        self.timers.stop_all();
+        self.state = State::OpenSent;
+        let open = self.terms.open();
+        self.queue(now, MessageType::Open, |out| open.encode(out));
+        self.timers.set(Timer::Hold, now + OPEN_HOLD);
+    }
+
+    fn judge_open(&mut self, now: Time, open: &Open, handler: &mut dyn Handler) {
+        let negotiated = match negotiate(&self.terms, open) {
+            Ok(negotiated) => negotiated,
+            Err(answer) => return self.notify(answer),
+        };
+        let verdict = handler.open_received(&negotiated);
+        let keepalive = negotiated.keepalive;
+        self.negotiated = Some(negotiated);
+        if verdict == Verdict::Collides {
+            return self.notify(super::peer::collision_cease());
+        }
+        self.state = State::OpenConfirm;
+        self.queue_keepalive(now);
+        if keepalive.is_zero() {
+            self.timers.stop(Timer::Keepalive);
+        }
+        self.restart_hold(now);
+    }
+
+    fn refresh_asked(&mut self, refresh: RouteRefresh, handler: &mut dyn Handler) {
+        // Subtypes above 0 belong to RFC 7313, which was not negotiated; RFC
+        // 2918 §4 ignores families that were not.
+        let family = Family::from_codes(refresh.afi, refresh.safi);
+        let spoken = self.negotiated.as_ref().map(|n| n.families).unwrap_or_default();
+        if let Some(family) = family
+            && refresh.subtype == 0
+            && spoken.contains(family)
+        {
+            handler.refresh(family);
+        }
+    }
+
+    fn expired(&mut self, now: Time, timer: Timer) {
+        match timer {
+            Timer::Hold => self.notify(Notification::new(code::HOLD_TIMER, 0)),
+            // The NOTIFICATION cannot leave either; it is queued for a
+            // neighbour that reads again while the connection is closed.
+            Timer::SendHold => self.notify(Notification::new(code::SEND_HOLD, 0)),
+            // A message that waits to be sent is as good a sign of life.
+            Timer::Keepalive if self.transmit().is_empty() => self.queue_keepalive(now),
+            Timer::Keepalive => self.restart_keepalive(now),
+            Timer::ConnectRetry | Timer::IdleHold => {}
+        }
+    }
+
+    fn unexpected(&mut self, subcode: u8) {
+        // RFC 6608 §3: FSM errors say in which state.
+        self.notify(Notification::new(code::FSM, subcode));
+    }
+
+    fn notify(&mut self, notification: Notification) {
+        self.sent.add(MessageType::Notification);
+        notification.encode(&mut self.outbox);
+        self.finish(DownReason::Sent(notification));
+    }
+
+    fn finish(&mut self, reason: DownReason) {
+        let down = Down {
+            reason,
+            had_open: self.negotiated.is_some(),
+            was_established: self.state == State::Established,
+        };
+        self.over = true;
+        self.state = State::Idle;
+        self.timers.stop_all();
+        self.inbox = Vec::new();
+        self.events.push_back(Event::Down(down));
+    }
+
+    fn restart_hold(&mut self, now: Time) {
+        match self.negotiated.as_ref().map(|n| n.hold_time) {
+            Some(hold) if !hold.is_zero() => self.timers.set(Timer::Hold, now + hold),
+            _ => self.timers.stop(Timer::Hold),
+        }
+    }
+
+    fn restart_keepalive(&mut self, now: Time) {
+        if let Some(every) = self.negotiated.as_ref().map(|n| n.keepalive)
+            && !every.is_zero()
+        {
+            let wait = jitter(every, &mut self.random);
+            self.timers.set(Timer::Keepalive, now + wait);
+        }
+    }
+
+    fn restart_send_hold(&mut self, now: Time) {
+        let hold = self.negotiated.as_ref().map_or(OPEN_HOLD, |n| n.hold_time);
+        if hold.is_zero() {
+            // RFC 9687 §3.1: no hold time, no send hold time.
+            return self.timers.stop(Timer::SendHold);
+        }
+        let wait = hold.saturating_mul(2).max(SEND_HOLD_MINIMUM);
+        self.timers.set(Timer::SendHold, now + wait);
+    }
+
+    fn queue_keepalive(&mut self, now: Time) {
+        self.queue(now, MessageType::Keepalive, header::encode_keepalive);
+        self.restart_keepalive(now);
+    }
+
+    fn queue(&mut self, now: Time, kind: MessageType, encode: impl FnOnce(&mut Vec<u8>)) {
+        encode(&mut self.outbox);
+        self.sent.add(kind);
+        if self.timers.get(Timer::SendHold).is_none() {
+            self.restart_send_hold(now);
+        }
+    }
+
+    /// Sends a KEEPALIVE out of turn: a connection whose other end is gone
+    /// answers it with a reset.
+    pub fn probe(&mut self, now: Time) {
+        if self.state == State::Established && self.transmit().is_empty() {
+            self.queue_keepalive(now);
+        }
+    }
+
+    /// Lets `fill` append whole UPDATEs to the outbox, one a call, while there
+    /// is room for one of full length; it returns false when it has nothing
+    /// more. Only an established session asks.
+    pub fn send_updates(&mut self, now: Time, mut fill: impl FnMut(&mut Vec<u8>) -> bool) {
+        let mut messages: u64 = 0;
+        while self.state == State::Established
+            && self.transmit().len().saturating_add(header::MAX_LENGTH) <= OUTBOX_LIMIT
+        {
+            let before = self.outbox.len();
+            let more = fill(&mut self.outbox);
+            if self.outbox.len() > before {
+                messages = messages.saturating_add(1);
+            }
+            if !more {
+                break;
+            }
+        }
+        if messages > 0 {
+            self.sent.updates = self.sent.updates.saturating_add(messages);
+            if self.timers.get(Timer::SendHold).is_none() {
+                self.restart_send_hold(now);
+            }
+            // RFC 4271 §4.4: an UPDATE counts as a KEEPALIVE.
+            self.restart_keepalive(now);
+        }
+    }
+
+    /// The octets that wait to be sent.
+    pub fn transmit(&self) -> &[u8] {
+        self.outbox.get(self.transmitted..).unwrap_or_default()
+    }
+
+    /// `count` octets of [`Session::transmit`] were taken by the kernel.
+    pub fn transmitted(&mut self, now: Time, count: usize) {
+        self.transmitted = self.transmitted.saturating_add(count).min(self.outbox.len());
+        if self.transmitted == self.outbox.len() {
+            self.transmitted = 0;
+            self.outbox = Vec::new();
+            self.timers.stop(Timer::SendHold);
+        } else if count > 0 && !self.over {
+            if self.transmitted >= OUTBOX_LIMIT / 2 {
+                self.outbox.drain(..self.transmitted);
+                self.transmitted = 0;
+            }
+            self.restart_send_hold(now);
+        }
+    }
+
+    /// When [`Session::timeout`] must be called.
+    pub fn deadline(&self) -> Option<Time> {
+        self.timers.deadline()
+    }
+
+    /// The next event, in order.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// The state.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Whether the session ended: it will do nothing more.
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// What was agreed, once an acceptable OPEN was seen.
+    pub fn negotiated(&self) -> Option<&Negotiated> {
+        self.negotiated.as_ref()
+    }
+
+    /// Our and the neighbour's address, once connected.
+    pub fn endpoints(&self) -> Option<(SocketAddr, SocketAddr)> {
+        self.endpoints
+    }
+
+    /// Messages received and sent so far.
+    pub fn counts(&self) -> (MessageCounts, MessageCounts) {
+        (self.received, self.sent)
+    }
+}
+
+/// For the inputs that never read a message.
+struct NoHandler;
+
+impl Handler for NoHandler {
+    fn open_received(&mut self, _: &Negotiated) -> Verdict {
+        Verdict::Collides
+    }
+
+    fn update(&mut self, _: &Negotiated, _: &Update<'_>) {}
+
+    fn refresh(&mut self, _: Family) {}
+}

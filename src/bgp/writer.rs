@@ -1,0 +1,189 @@
+//! Sends one neighbour the difference between what it should have and what it
+//! was sent.
+//!
+//! There are no commands such as "announce" or "withdraw": a key is *dirty*
+//! when its path may have changed, and when its turn comes, what should be is
+//! compared with what was sent. So pending changes of one key collapse, and a
+//! new session, a route refresh and a changed path are one code path.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use super::export::Exporter;
+use super::message::attribute::Attributes;
+use super::message::prefix::{Family, FamilySet};
+use super::message::update::{
+    EncodeOptions, encode_announce, encode_end_of_rib, encode_withdraw,
+};
+use super::rib::Key;
+use super::rib::originated::Originated;
+
+/// Most keys that one call looks at, so that no call is long.
+const BATCH: usize = 1024;
+
+/// The adj-RIB-out of one established session, and what is still due.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    exporter: Exporter,
+    families: FamilySet,
+    options: EncodeOptions,
+    sent: BTreeMap<Key, Sent>,
+    dirty: BTreeSet<Key>,
+    walk: Option<Walk>,
+}
+
+/// What the neighbour has for one key.
+#[derive(Clone, Debug)]
+struct Sent {
+    attributes: Rc<Attributes>,
+    /// The neighbour asked for it again: it counts as different from whatever
+    /// is desired, and still has to be withdrawn when nothing is.
+    again: bool,
+}
+
+/// A full walk over the table, as far as it got.
+#[derive(Clone, Debug)]
+struct Walk {
+    /// The last key that was looked at.
+    after: Option<Key>,
+    /// The families that are sent again even if nothing changed.
+    again: FamilySet,
+    /// The families whose End-of-RIB follows the walk (RFC 4724 §2).
+    end_of_rib: FamilySet,
+}
+
+impl Writer {
+    /// A writer for a session that has just come up: everything is due, and
+    /// then an End-of-RIB for each family.
+    pub fn new(exporter: Exporter, families: FamilySet, options: EncodeOptions) -> Writer {
+        let walk = Walk { after: None, again: FamilySet::default(), end_of_rib: families };
+        Writer {
+            exporter,
+            families,
+            options,
+            sent: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            walk: Some(walk),
+        }
+    }
+
+    /// The path of `key` may have changed.
+    pub fn mark(&mut self, key: Key) {
+        if self.families.contains(key.family()) {
+            self.dirty.insert(key);
+        }
+    }
+
+    /// The neighbour asked for `family` again in full (RFC 2918 §4).
+    pub fn refresh(&mut self, family: Family) {
+        let mut again: FamilySet = [family].into_iter().collect();
+        let mut end_of_rib = FamilySet::default();
+        if let Some(walk) = &self.walk {
+            again = again.iter().chain(walk.again.iter()).collect();
+            end_of_rib = walk.end_of_rib;
+        }
+        self.walk = Some(Walk { after: None, again, end_of_rib });
+    }
+
+    /// Appends at most one message for the most urgent difference; returns
+    /// whether another call may find more. Withdrawals go first.
+    pub fn next_message(&mut self, table: &Originated, out: &mut Vec<u8>) -> bool {
+        if self.dirty.is_empty() {
+            return self.advance_walk(table, out);
+        }
+        let batch: Vec<Key> = self.dirty.iter().take(BATCH).copied().collect();
+        let mut gone: BTreeMap<Family, Vec<Key>> = BTreeMap::new();
+        let mut changed: BTreeMap<(Family, Rc<Attributes>), Vec<Key>> = BTreeMap::new();
+        for key in batch {
+            match (self.desired(table, &key), self.sent.get(&key)) {
+                (None, None) => drop(self.dirty.remove(&key)),
+                (None, Some(_)) => gone.entry(key.family()).or_default().push(key),
+                (Some(wanted), Some(sent)) if !sent.again && *sent.attributes == wanted => {
+                    self.dirty.remove(&key);
+                }
+                (Some(wanted), _) => {
+                    changed.entry((key.family(), Rc::new(wanted))).or_default().push(key);
+                }
+            }
+        }
+        if let Some((family, keys)) = gone.into_iter().next() {
+            self.withdraw(family, &keys, out);
+        } else if let Some(((family, attributes), keys)) = changed.into_iter().next() {
+            self.announce(family, &attributes, &keys, out);
+        }
+        self.is_due()
+    }
+
+    /// Whether anything is still to be sent.
+    pub fn is_due(&self) -> bool {
+        !self.dirty.is_empty() || self.walk.is_some()
+    }
+
+    /// What the neighbour was sent and has not been told to forget.
+    pub fn sent(&self) -> impl Iterator<Item = (&Key, &Attributes)> {
+        self.sent.iter().map(|(key, sent)| (key, &*sent.attributes))
+    }
+
+    fn desired(&self, table: &Originated, key: &Key) -> Option<Attributes> {
+        let (_, path) = table.best(key)?;
+        self.exporter.attributes(&key.prefix, path)
+    }
+
+    fn withdraw(&mut self, family: Family, keys: &[Key], out: &mut Vec<u8>) {
+        let prefixes: Vec<_> = keys.iter().map(|key| (key.path_id, key.prefix)).collect();
+        let fitted = encode_withdraw(out, family, &prefixes, &self.options);
+        for key in keys.iter().take(fitted.max(1)) {
+            self.dirty.remove(key);
+            self.sent.remove(key);
+        }
+    }
+
+    fn announce(
+        &mut self,
+        family: Family,
+        attributes: &Rc<Attributes>,
+        keys: &[Key],
+        out: &mut Vec<u8>,
+    ) {
+        let prefixes: Vec<_> = keys.iter().map(|key| (key.path_id, key.prefix)).collect();
+        let fitted = encode_announce(out, family, attributes, &prefixes, &self.options);
+        // Attributes that leave no room for a single prefix are not sent, and
+        // must not be tried for ever.
+        for key in keys.iter().take(fitted.max(1)) {
+            self.dirty.remove(key);
+            if fitted > 0 {
+                let sent = Sent { attributes: Rc::clone(attributes), again: false };
+                self.sent.insert(*key, sent);
+            }
+        }
+    }
+
+    fn advance_walk(&mut self, table: &Originated, out: &mut Vec<u8>) -> bool {
+        let Some(mut walk) = self.walk.take() else { return false };
+        for _ in 0..BATCH {
+            let Some(key) = table.next_key(walk.after) else {
+                return self.end_walk(walk, out);
+            };
+            walk.after = Some(key);
+            if walk.again.contains(key.family())
+                && let Some(sent) = self.sent.get_mut(&key)
+            {
+                sent.again = true;
+            }
+            self.mark(key);
+        }
+        self.walk = Some(walk);
+        true
+    }
+
+    /// Ends a walk: first what it marked goes out, then one End-of-RIB a call.
+    fn end_walk(&mut self, mut walk: Walk, out: &mut Vec<u8>) -> bool {
+        if self.dirty.is_empty() {
+            let Some(family) = walk.end_of_rib.iter().next() else { return false };
+            encode_end_of_rib(out, family);
+            walk.end_of_rib = walk.end_of_rib.iter().filter(|f| *f != family).collect();
+        }
+        self.walk = Some(walk);
+        true
+    }
+}
