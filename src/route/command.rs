@@ -71,7 +71,7 @@ impl fmt::Display for Source {
 pub struct LineError {
     /// The line's number, from 1.
     pub line: usize,
-    /// The line, shortened and without control characters.
+    /// The line, shortened and with control characters replaced by U+FFFD.
     pub text: String,
     /// What was found and what was expected.
     pub problem: String,
@@ -79,7 +79,8 @@ pub struct LineError {
 
 impl LineError {
     fn new(line: usize, text: &str, problem: String) -> LineError {
-        LineError { line, text: shortened(text).escape_debug().to_string(), problem }
+        let visible = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+        LineError { line, text: shortened(text).chars().map(visible).collect(), problem }
     }
 }
 
@@ -566,6 +567,8 @@ mod tests {
         let text = error.to_string();
         assert!(text.len() < 1_000);
         assert!(!text.chars().any(char::is_control), "{text}");
+        let error = &parse("nonsense \"in quotes\"").errors[0];
+        assert_eq!(error.text, "nonsense \"in quotes\"");
     }
 
     #[test]
