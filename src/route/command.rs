@@ -567,6 +567,14 @@ mod tests {
         let text = error.to_string();
         assert!(text.len() < 1_000);
         assert!(!text.chars().any(char::is_control), "{text}");
+        let target = format!("tcp://192.0.2.1\u{7f}/{}", "x".repeat(100_000));
+        for line in
+            [format!("route add a :1 {target}"), format!("route add a :1 tcp://[::1]/{target}")]
+        {
+            let text = parse(&line).errors[0].to_string();
+            assert!(text.len() < 1_000);
+            assert!(!text.chars().any(char::is_control), "{text}");
+        }
         let error = &parse("nonsense \"in quotes\"").errors[0];
         assert_eq!(error.text, "nonsense \"in quotes\"");
     }
