@@ -173,7 +173,10 @@ fn parse_target(word: &str) -> Result<SocketAddr, String> {
     let address = parse_address(host)?;
     match port {
         Some(port) => Ok(SocketAddr::new(address, parse_port(port)?)),
-        None => Err(format!("the target {} has no port; expected {word}:PORT", quoted(authority))),
+        None => Err(format!(
+            "the target {} has no port; expected tcp://ADDRESS:PORT",
+            quoted(authority)
+        )),
     }
 }
 

@@ -94,7 +94,7 @@ impl Picker {
     /// question a target, because a ring may have ten thousand slots.
     fn mark_fit(&mut self, route: &Route, fit: &dyn Fn(&Target) -> bool) -> usize {
         self.fit.clear();
-        self.fit.extend(route.targets().iter().map(|target| target.slots > 0 && fit(target)));
+        self.fit.extend(route.targets().iter().map(fit));
         let fitting = route.targets().iter().zip(&self.fit).filter(|&(_, &fit)| fit);
         fitting.fold(0, |sum, (target, _)| sum.saturating_add(target.slots as usize))
     }
