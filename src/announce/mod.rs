@@ -6,18 +6,28 @@
 //! A drain withdraws in either case. All of it is pure; who carries the
 //! decision out reads [`Announcer::desired`].
 
+pub mod drain;
+
 use std::fmt;
 
 use ipnet::IpNet;
 
-use crate::config::AnnouncePolicy;
 use crate::reactor::Time;
+
+/// `bgp.announce`: what an announcement depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// `ready`: only while the prefix can be served.
+    Ready,
+    /// `always`: while the process lives, as fabio does.
+    Always,
+}
 
 /// Everything that a decision depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// `bgp.announce`
-    pub policy: AnnouncePolicy,
+    pub policy: Policy,
     /// The listeners of `proxy.addr`.
     pub listeners: ListenerFact,
     /// Whether the first route table is there; it may be empty.
@@ -142,8 +152,8 @@ pub fn decide(facts: &Facts) -> (State, Reason) {
         return (State::Withdrawn, Reason::Draining);
     }
     match facts.policy {
-        AnnouncePolicy::Always => (State::Announced, Reason::Always),
-        AnnouncePolicy::Ready => match obstacle(facts) {
+        Policy::Always => (State::Announced, Reason::Always),
+        Policy::Ready => match obstacle(facts) {
             Some(reason) => (State::Withdrawn, reason),
             None => {
                 let TargetFact { healthy, total, .. } = facts.targets;
@@ -260,7 +270,7 @@ mod tests {
 
     fn ready() -> Facts {
         Facts {
-            policy: AnnouncePolicy::Ready,
+            policy: Policy::Ready,
             listeners: ListenerFact { bound: 2, configured: 2 },
             table_loaded: true,
             targets: TargetFact { total: 3, healthy: 2, unknown: 0, last_error: None },
@@ -323,7 +333,7 @@ mod tests {
             let always = bit(0) == 1;
             let (healthy, unknown, unhealthy) = (bit(6), bit(7), bit(8));
             all.push(Facts {
-                policy: if always { AnnouncePolicy::Always } else { AnnouncePolicy::Ready },
+                policy: if always { Policy::Always } else { Policy::Ready },
                 listeners: ListenerFact { bound: bit(1) * bit(2), configured: bit(2) + bit(3) },
                 table_loaded: bit(4) == 1,
                 draining: bit(5) == 1,
@@ -346,7 +356,7 @@ mod tests {
                 && bound == configured
                 && facts.table_loaded
                 && facts.targets.healthy > 0;
-            let wanted = !facts.draining && (facts.policy == AnnouncePolicy::Always || serves);
+            let wanted = !facts.draining && (facts.policy == Policy::Always || serves);
             let expected = if wanted { State::Announced } else { State::Withdrawn };
             assert_eq!(decide(&facts).0, expected, "{facts:?}");
         }
@@ -355,7 +365,7 @@ mod tests {
     #[test]
     fn always_is_announced_unless_draining() {
         let mut facts = ready();
-        facts.policy = AnnouncePolicy::Always;
+        facts.policy = Policy::Always;
         facts.listeners.bound = 0;
         facts.table_loaded = false;
         facts.targets = TargetFact::default();

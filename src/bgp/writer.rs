@@ -187,3 +187,127 @@ impl Writer {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ipnet::IpNet;
+
+    use super::*;
+    use crate::bgp::export::NextHops;
+    use crate::bgp::message::header::{self, MAX_LENGTH};
+    use crate::bgp::message::update::{Context, parse};
+    use crate::bgp::rib::originated::{Owner, Path};
+
+    fn net(text: &str) -> IpNet {
+        text.parse().expect("a prefix")
+    }
+
+    fn writer() -> Writer {
+        let exporter = Exporter {
+            asn: 65001,
+            ibgp: false,
+            next_hops: NextHops { ipv4: None, ipv6: Some("2001:db8::1".parse().expect("v6")) },
+            local: "10.0.0.1".parse().expect("v4"),
+        };
+        let options =
+            EncodeOptions { four_octet_as: true, add_path: false, max_length: MAX_LENGTH };
+        Writer::new(exporter, Family::ALL.into_iter().collect(), options)
+    }
+
+    /// Everything that is due, as lines a reader can follow.
+    fn drain(writer: &mut Writer, table: &Originated) -> Vec<String> {
+        let context = Context {
+            four_octet_as: true,
+            ibgp: false,
+            families: Family::ALL.into_iter().collect(),
+            add_path: FamilySet::default(),
+        };
+        let mut lines = Vec::new();
+        loop {
+            let mut out = Vec::new();
+            let more = writer.next_message(table, &mut out);
+            assert!(out.len() <= MAX_LENGTH);
+            if let Some(frame) = header::next_frame(&out, MAX_LENGTH).expect("well-formed") {
+                assert_eq!(frame.length, out.len(), "one message a call");
+                let update = parse(frame.body, &context).expect("well-formed");
+                lines.extend(update.is_end_of_rib().map(|family| format!("eor {family}")));
+                lines.extend(update.withdrawn().map(|(_, _, prefix)| format!("- {prefix}")));
+                lines.extend(update.announced().map(|(_, _, prefix)| format!("+ {prefix}")));
+            }
+            if !more {
+                return lines;
+            }
+        }
+    }
+
+    #[test]
+    fn a_new_session_gets_everything_and_then_an_end_of_rib_a_family() {
+        let mut table = Originated::default();
+        for text in ["192.0.2.1/32", "192.0.2.2/32", "2001:db8::1/128"] {
+            table.insert(net(text), Owner::Announcer, Path::default());
+        }
+        let mut writer = writer();
+        assert_eq!(
+            drain(&mut writer, &table),
+            [
+                "+ 192.0.2.1/32",
+                "+ 192.0.2.2/32",
+                "+ 2001:db8::1/128",
+                "eor ipv4-unicast",
+                "eor ipv6-unicast"
+            ]
+        );
+        assert!(!writer.is_due());
+        assert!(drain(&mut writer, &table).is_empty());
+    }
+
+    #[test]
+    fn pending_changes_of_one_key_collapse_and_withdrawals_go_first() {
+        let mut table = Originated::default();
+        let mut writer = writer();
+        table.insert(net("192.0.2.9/32"), Owner::Announcer, Path::default());
+        drain(&mut writer, &table);
+        let (old, new) = (net("192.0.2.9/32"), net("192.0.2.1/32"));
+        table.remove(old, Owner::Announcer);
+        table.insert(new, Owner::Announcer, Path::default());
+        for key in [Key::new(old), Key::new(new), Key::new(old)] {
+            writer.mark(key);
+        }
+        assert_eq!(drain(&mut writer, &table), ["- 192.0.2.9/32", "+ 192.0.2.1/32"]);
+        // Gone and back before its turn came: nothing to say.
+        writer.mark(Key::new(new));
+        assert!(drain(&mut writer, &table).is_empty());
+    }
+
+    #[test]
+    fn a_refresh_sends_a_family_again_and_still_withdraws_what_goes_meanwhile() {
+        let mut table = Originated::default();
+        let gone = net("192.0.2.1/32");
+        for text in ["192.0.2.1/32", "192.0.2.2/32", "2001:db8::1/128"] {
+            table.insert(net(text), Owner::Announcer, Path::default());
+        }
+        let mut writer = writer();
+        drain(&mut writer, &table);
+        writer.refresh(Family::Ipv4Unicast);
+        assert_eq!(drain(&mut writer, &table), ["+ 192.0.2.1/32", "+ 192.0.2.2/32"]);
+        writer.refresh(Family::Ipv4Unicast);
+        assert!(writer.next_message(&table, &mut Vec::new()), "the walk has marked the keys");
+        table.remove(gone, Owner::Announcer);
+        writer.mark(Key::new(gone));
+        assert_eq!(drain(&mut writer, &table), ["- 192.0.2.1/32", "+ 192.0.2.2/32"]);
+    }
+
+    #[test]
+    fn many_prefixes_fill_messages_and_all_arrive() {
+        let mut table = Originated::default();
+        for n in 0..5000_u32 {
+            let address = std::net::Ipv4Addr::from(0x0a00_0000 + n);
+            let prefix = IpNet::new(address.into(), 32).expect("a prefix");
+            table.insert(prefix, Owner::Announcer, Path::default());
+        }
+        let mut writer = writer();
+        let lines = drain(&mut writer, &table);
+        assert_eq!(lines.len(), 5002);
+        assert_eq!(writer.sent().count(), 5000);
+    }
+}

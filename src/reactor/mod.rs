@@ -5,6 +5,7 @@ pub mod buffer;
 pub mod clock;
 pub mod log_sink;
 pub mod poll;
+pub mod random;
 pub mod readiness;
 pub mod signal;
 pub mod slab;
@@ -13,6 +14,6 @@ pub mod timer_wheel;
 pub mod token;
 
 pub use clock::Time;
-
+pub use poll::Reactor;
 pub use readiness::Readiness;
 pub use token::{Kind, Token};

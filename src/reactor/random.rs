@@ -1,6 +1,7 @@
 //! A small seeded generator for jitter and picking: never for secrets.
 
-/// SplitMix64: one word of state, every seed is good.
+/// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number
+/// generators", 2014): one word of state, full period, and any seed will do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Random(u64);
 
@@ -19,17 +20,29 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below `bound`, without a bias that matters for bounds far
-    /// under 2^64; 0 when `bound` is 0.
+    /// A number below `bound`; 0 for a bound of 0. The bias is under
+    /// `bound` / 2⁶⁴.
     pub fn below(&mut self, bound: u64) -> u64 {
         let wide = u128::from(self.next_u64()).wrapping_mul(u128::from(bound));
         (wide >> 64) as u64
+    }
+
+    /// A place in a list of `length`; 0 for an empty one.
+    pub fn index(&mut self, length: usize) -> usize {
+        self.below(length as u64) as usize
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_sequence_is_the_published_one() {
+        let mut random = Random::new(1_234_567);
+        assert_eq!(random.next_u64(), 6_457_827_717_110_365_317);
+        assert_eq!(random.next_u64(), 3_203_168_211_198_807_973);
+    }
 
     #[test]
     fn numbers_stay_below_their_bound_and_reach_all_of_it() {

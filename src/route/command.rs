@@ -608,10 +608,10 @@ mod tests {
             "@",
             "1e9",
         ];
-        let mut random = crate::route::random::Random::new(3);
+        let mut random = crate::reactor::random::Random::new(3);
         for _ in 0..20_000 {
-            let count = random.below(14);
-            let text: String = (0..count).map(|_| pieces[random.below(pieces.len())]).collect();
+            let count = random.index(14);
+            let text: String = (0..count).map(|_| pieces[random.index(pieces.len())]).collect();
             for line in [text.clone(), format!("route add a :80 tcp://{text}")] {
                 let parsed = parse(&line);
                 let lines = line.split('\n').count();

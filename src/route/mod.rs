@@ -6,7 +6,6 @@
 
 pub mod command;
 pub mod pick;
-pub mod random;
 pub mod ring;
 pub mod table;
 

@@ -4,9 +4,17 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use super::command::Source;
-use super::random::Random;
 use super::table::{Route, Target};
-use crate::config::Strategy;
+use crate::reactor::random::Random;
+
+/// `proxy.strategy`: how a target is picked from a route's weighted ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// `rnd`: a uniform random slot of the ring.
+    Random,
+    /// `rr`: the ring's slots in turn.
+    RoundRobin,
+}
 
 /// Picks targets by `proxy.strategy`. It holds what a strategy remembers, and
 /// is kept when the table changes: round-robin goes on where it was. (fabio
@@ -53,12 +61,12 @@ impl Picker {
         route: &'r Route,
         fit: &dyn Fn(&Target) -> bool,
     ) -> Option<&'r Target> {
-        let first = route.at_slot(self.random.below(route.ring().len()))?;
+        let first = route.at_slot(self.random.index(route.ring().len()))?;
         if fit(first) {
             return Some(first);
         }
         let slots = self.mark_fit(route, fit);
-        let mut left = self.random.below(slots);
+        let mut left = self.random.index(slots);
         for (target, _) in route.targets().iter().zip(&self.fit).filter(|&(_, &fit)| fit) {
             match left.checked_sub(target.slots as usize) {
                 Some(rest) => left = rest,

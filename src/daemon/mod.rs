@@ -1,0 +1,468 @@
+//! The daemon owns every room and carries facts from one to the other, in the
+//! order of one turn of the loop. It holds the one table from token to
+//! handler.
+
+mod settings;
+mod switchboard;
+
+use std::io::IsTerminal as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use log::{error, info, warn};
+use mio::Interest;
+
+use self::switchboard::Switchboard;
+use crate::announce::drain::{self, Drain, Step};
+use crate::announce::{self, Announcer, Facts, ListenerFact, TargetFact};
+use crate::bgp::message::notification::{Notification, cease};
+use crate::bgp::rib::originated::{Owner, Path};
+use crate::bgp::speaker::Speaker;
+use crate::bgp::transport::Transport;
+use crate::config::Config;
+use crate::health::probe::{Prober, ProberSettings};
+use crate::health::targets::Targets;
+use crate::proxy::{Proxy, Targets as _};
+use crate::reactor::signal::{Signal, Signals, raise_descriptor_limit};
+use crate::reactor::timer_wheel::Alarm;
+use crate::reactor::{Kind, Reactor, Readiness, Token, log_sink, poll};
+use crate::registry::static_routes;
+use crate::route::Picker;
+
+/// The exit code after a fault in shared state (sysexits' EX_SOFTWARE).
+const EXIT_FAULT: i32 = 70;
+
+/// The daemon's timer: steps of a drain.
+const TIMER: Token = Token::new(Kind::Daemon, 0, 0);
+
+/// Owns everything: see the module's page.
+#[derive(Debug)]
+pub struct Daemon {
+    config: Config,
+    signals: Option<Signals>,
+    proxy: Proxy,
+    switchboard: Switchboard,
+    prober: Prober,
+    announcer: Announcer,
+    bgp: Option<Transport>,
+    drain: Drain,
+    alarm: Alarm,
+    /// A fact that is no target's changed: listeners, drain.
+    facts_changed: bool,
+    signalled: bool,
+    stop_requests: u32,
+}
+
+impl Daemon {
+    /// Binds the listeners, loads the routes and starts to dial.
+    ///
+    /// # Errors
+    /// What could not be bound, as a sentence that says what to do.
+    pub fn start(reactor: &mut Reactor, config: Config, seed: u64) -> Result<Daemon, String> {
+        let now = reactor.now();
+        let health = &config.health;
+        let mut proxy = Proxy::new();
+        proxy.bind(reactor, &settings::proxy(&config.proxy))?;
+        let picker = Picker::new(settings::strategy(config.proxy.strategy), seed);
+        let switchboard = Switchboard::new(picker, Targets::new(health.rise, health.fall));
+        let prober = Prober::new(
+            ProberSettings { interval: health.interval, timeout: health.timeout },
+            seed.rotate_left(17),
+        );
+        let bgp = start_bgp(reactor, &config, seed.rotate_left(31))?;
+        let prefixes = bgp.iter().flat_map(|_| config.bgp.anycast_addresses.iter().copied());
+        let mut daemon = Daemon {
+            announcer: Announcer::new(now, prefixes),
+            drain: Drain::new(
+                config.proxy.deregister_grace_period,
+                config.proxy.shutdown_wait,
+            ),
+            signals: None,
+            proxy,
+            switchboard,
+            prober,
+            bgp,
+            alarm: Alarm::new(),
+            facts_changed: true,
+            signalled: false,
+            stop_requests: 0,
+            config,
+        };
+        daemon.load_routes(reactor);
+        Ok(daemon)
+    }
+
+    /// Takes signals through the loop from now on.
+    ///
+    /// # Errors
+    /// Those of signalfd(2).
+    pub fn watch_signals(&mut self, reactor: &mut Reactor) -> std::io::Result<()> {
+        let mut signals = Signals::new()?;
+        reactor.register(&mut signals, Token::new(Kind::Signal, 0, 0), Interest::READABLE)?;
+        self.signals = Some(signals);
+        Ok(())
+    }
+
+    /// Asks for a stop, as SIGTERM does; a second time the waits are skipped.
+    pub fn request_stop(&mut self) {
+        self.stop_requests = self.stop_requests.saturating_add(1);
+    }
+
+    /// The step of the planned stop.
+    pub fn step(&self) -> Step {
+        self.drain.step()
+    }
+
+    /// The announcer, to show what is announced and why.
+    pub fn announcer(&self) -> &Announcer {
+        &self.announcer
+    }
+
+    /// The bound addresses of the proxy's listeners.
+    pub fn listening_on(&self) -> Vec<std::net::SocketAddr> {
+        self.proxy.listening_on()
+    }
+
+    fn load_routes(&mut self, reactor: &mut Reactor) {
+        let delivery = static_routes::load(&self.config.registry.static_routes);
+        for error in &delivery.errors {
+            warn!("route event=line_skipped source=registry.static.routes error=\"{error}\"");
+        }
+        let now = reactor.now();
+        let (added, removed) = self.switchboard.load(now, delivery.table);
+        for id in removed {
+            self.prober.retire(reactor, id);
+        }
+        for (id, address) in added {
+            self.prober.ensure(reactor, id, address, now);
+        }
+        let routes = self.switchboard.table().routes().len();
+        let targets = self.switchboard.targets().total();
+        info!("route event=loaded routes={routes} targets={targets}");
+        let ports = self.switchboard.table();
+        for address in self.proxy.listening_on() {
+            if ports.lookup_port(address.port()).is_none() {
+                warn!(
+                    "route event=missing listener={address} effect=\"connections are closed\" \
+                     expected=\"route add SERVICE :{} tcp://IP:PORT\"",
+                    address.port()
+                );
+            }
+        }
+    }
+
+    fn facts(&self) -> Facts {
+        let targets = self.switchboard.targets();
+        Facts {
+            policy: settings::announce_policy(&self.config.bgp),
+            listeners: ListenerFact {
+                bound: self.proxy.listening_on().len(),
+                configured: self.config.proxy.listeners.len(),
+            },
+            table_loaded: self.switchboard.is_loaded(),
+            targets: TargetFact {
+                total: targets.total(),
+                healthy: targets.healthy_count(),
+                unknown: targets.unknown_count(),
+                last_error: targets.last_error().map(str::to_owned),
+            },
+            draining: self.drain.step() != Step::Serving,
+        }
+    }
+
+    /// Carries the announcer's decisions into the speaker's table.
+    fn announce(&mut self, reactor: &mut Reactor) {
+        let facts = self.facts();
+        let changes = self.announcer.update(reactor.now(), &facts);
+        for change in &changes {
+            info!(
+                "announce event={} prefix={} reason=\"{}\"",
+                change.state, change.prefix, change.reason
+            );
+        }
+        let Some(bgp) = &mut self.bgp else { return };
+        bgp.change(reactor, |speaker| {
+            for change in &changes {
+                match change.state {
+                    announce::State::Announced => {
+                        speaker.originate(change.prefix, Owner::Announcer, Path::default());
+                    }
+                    announce::State::Withdrawn => {
+                        speaker.withdraw(change.prefix, Owner::Announcer);
+                    }
+                }
+            }
+        });
+    }
+
+    fn read_signals(&mut self) {
+        let Some(signals) = &mut self.signals else { return };
+        while let Some(signal) = signals.next() {
+            match signal {
+                Signal::Terminate | Signal::Interrupt => {
+                    info!("daemon event=signal name={signal:?}");
+                    self.stop_requests = self.stop_requests.saturating_add(1);
+                }
+                Signal::Hangup => warn!(
+                    "daemon event=signal name=Hangup effect=none \
+                     reason=\"reload is not supported yet; restart to apply a configuration\""
+                ),
+            }
+        }
+    }
+
+    fn advance_drain(&mut self, reactor: &mut Reactor) {
+        let now = reactor.now();
+        for _ in 0..std::mem::take(&mut self.stop_requests) {
+            let began = self.drain.step() == Step::Serving;
+            self.drain.request(now);
+            self.facts_changed = true;
+            if began {
+                info!("drain event=begun connections={}", self.proxy.connections());
+                // The facts reach the neighbours before anything else is done.
+                self.announce(reactor);
+            } else {
+                info!("drain event=hurried effect=\"waits are skipped\"");
+            }
+        }
+        while let Some(step) = self.drain.advance(now, &self.drain_facts()) {
+            let limit = self.drain.remaining(now);
+            info!(
+                "drain event=step step={step} limit={}ms connections={}",
+                limit.as_millis(),
+                self.proxy.connections()
+            );
+            self.enter_step(reactor, step);
+        }
+        let deadline = self.drain.deadline(now);
+        self.alarm.set(&mut reactor.wheel, TIMER, deadline);
+    }
+
+    fn drain_facts(&self) -> drain::Facts {
+        drain::Facts {
+            acknowledged: self.bgp.as_ref().is_none_or(Transport::is_acknowledged),
+            connections: self.proxy.connections(),
+            bgp_closed: self.bgp.as_ref().is_none_or(Transport::is_closed),
+        }
+    }
+
+    fn enter_step(&mut self, reactor: &mut Reactor, step: Step) {
+        match step {
+            Step::Finishing => {
+                self.proxy.close_listeners(reactor, &mut self.switchboard);
+                self.facts_changed = true;
+            }
+            Step::Closing => {
+                let cut = self.proxy.connections();
+                if cut > 0 {
+                    warn!("drain event=cut connections={cut} reason=\"proxy.shutdownwait is over\"");
+                }
+                self.proxy.abort_all(reactor);
+                if let Some(bgp) = &mut self.bgp {
+                    let cease = Notification::cease(
+                        cease::ADMINISTRATIVE_SHUTDOWN,
+                        "burgee was asked to stop",
+                    );
+                    bgp.stop(reactor, &cease);
+                }
+            }
+            Step::Serving | Step::Withdrawing | Step::Converging | Step::Done => {}
+        }
+    }
+
+    /// Panics that were caught at the edge of a connection or a session.
+    pub fn panics(&self) -> u64 {
+        let bgp = self.bgp.as_ref().map_or(0, Transport::panics);
+        bgp.saturating_add(self.proxy.counters().panics)
+    }
+
+    /// Last words after a fault in shared state: a best-effort Cease, so that
+    /// the neighbours withdraw at once.
+    fn last_words(&mut self) {
+        if let Some(bgp) = &mut self.bgp {
+            let cease = Notification::cease(cease::ADMINISTRATIVE_SHUTDOWN, "internal fault");
+            bgp.last_words(&cease);
+        }
+    }
+}
+
+impl poll::Phases for Daemon {
+    fn collect(&mut self, _: &mut Reactor, token: Token, readiness: Readiness) {
+        match token.kind {
+            Kind::Signal => self.signalled = true,
+            Kind::BgpListener | Kind::BgpSession | Kind::BgpPeer => {
+                if let Some(bgp) = &mut self.bgp {
+                    bgp.collect(token, readiness);
+                }
+            }
+            Kind::ProxyListener | Kind::Client | Kind::Upstream => {
+                self.proxy.collect(token, readiness);
+            }
+            Kind::Probe => self.prober.collect(token, readiness),
+            // The log sink's events stay in the reactor; guests have a house
+            // of their own.
+            Kind::Log
+            | Kind::Daemon
+            | Kind::Guest
+            | Kind::GuestBgpListener
+            | Kind::GuestBgpSession
+            | Kind::GuestBgpPeer => {}
+        }
+    }
+
+    fn expired(&mut self, reactor: &mut Reactor, token: Token) {
+        match token.kind {
+            Kind::BgpListener | Kind::BgpSession | Kind::BgpPeer => {
+                if let Some(bgp) = &mut self.bgp {
+                    bgp.expired(token);
+                }
+            }
+            Kind::ProxyListener | Kind::Client | Kind::Upstream => {
+                self.proxy.expired(reactor, token);
+            }
+            Kind::Probe => self.prober.expired(token),
+            Kind::Daemon => self.alarm.fired(),
+            Kind::Signal
+            | Kind::Log
+            | Kind::Guest
+            | Kind::GuestBgpListener
+            | Kind::GuestBgpSession
+            | Kind::GuestBgpPeer => {}
+        }
+    }
+
+    fn control(&mut self, reactor: &mut Reactor) {
+        if std::mem::take(&mut self.signalled) {
+            self.read_signals();
+        }
+        if let Some(bgp) = &mut self.bgp {
+            bgp.control(reactor);
+            // What the neighbours report is in the log; nothing depends on it
+            // yet.
+            while bgp.poll_notice().is_some() {}
+        }
+    }
+
+    fn apply(&mut self, reactor: &mut Reactor) {
+        if self.drain.step() != Step::Serving || self.stop_requests > 0 {
+            self.advance_drain(reactor);
+        }
+        let changed = self.switchboard.take_changed();
+        if changed || std::mem::take(&mut self.facts_changed) {
+            self.announce(reactor);
+        }
+    }
+
+    fn data(&mut self, reactor: &mut Reactor) {
+        self.proxy.data(reactor, &mut self.switchboard);
+    }
+
+    fn accept(&mut self, reactor: &mut Reactor) {
+        self.proxy.accept(reactor, &mut self.switchboard);
+    }
+
+    fn api(&mut self, reactor: &mut Reactor) {
+        self.prober.api(reactor);
+        while let Some((id, outcome)) = self.prober.next_result() {
+            self.switchboard.checked(reactor.now(), id, outcome);
+        }
+    }
+
+    fn flush(&mut self, reactor: &mut Reactor) {
+        self.proxy.flush(reactor);
+        self.prober.flush(reactor);
+        if let Some(bgp) = &mut self.bgp {
+            bgp.flush();
+        }
+    }
+
+    fn has_ready(&self) -> bool {
+        self.facts_changed
+            || self.switchboard.has_changed()
+            || self.stop_requests > 0
+            || self.proxy.has_ready()
+            || self.prober.has_ready()
+            || self.bgp.as_ref().is_some_and(Transport::has_ready)
+    }
+
+    fn exit_code(&self) -> Option<i32> {
+        (self.drain.step() == Step::Done).then_some(0)
+    }
+}
+
+fn start_bgp(
+    reactor: &mut Reactor,
+    config: &Config,
+    seed: u64,
+) -> Result<Option<Transport>, String> {
+    if !config.bgp.enabled {
+        return Ok(None);
+    }
+    let speaker = Speaker::new(settings::peers(&config.bgp), seed);
+    let mut bgp = Transport::new(reactor, speaker, settings::transport(&config.bgp))?;
+    bgp.start(reactor);
+    Ok(Some(bgp))
+}
+
+/// Runs the daemon until it is asked to stop.
+pub fn run(config: Config) -> ExitCode {
+    let code = match start(config) {
+        Ok((mut reactor, mut daemon)) => turn_until_done(&mut reactor, &mut daemon),
+        Err(problem) => {
+            error!("daemon event=start_failed error=\"{problem}\"");
+            1
+        }
+    };
+    log_sink::flush_at_exit();
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
+}
+
+fn start(config: Config) -> Result<(Reactor, Daemon), String> {
+    log_sink::install(config.log.level);
+    let (soft, _) = raise_descriptor_limit();
+    let mut reactor = Reactor::new().map_err(|error| format!("cannot poll: {error}"))?;
+    log_sink::attach(&mut reactor);
+    info!(
+        "daemon event=start version={} descriptors={soft} terminal={}",
+        env!("CARGO_PKG_VERSION"),
+        std::io::stderr().is_terminal()
+    );
+    let seed = seed(&reactor);
+    let mut daemon = Daemon::start(&mut reactor, config, seed)?;
+    daemon.watch_signals(&mut reactor).map_err(|error| format!("cannot take signals: {error}"))?;
+    Ok((reactor, daemon))
+}
+
+/// A seed for jitter and picking that differs between processes and starts.
+pub(crate) fn seed(reactor: &Reactor) -> u64 {
+    let nanos = u64::try_from(reactor.wall().as_nanos()).unwrap_or_default();
+    nanos ^ (u64::from(std::process::id()) << 32)
+}
+
+/// The outermost unwind boundary: a panic that gets here was in shared state,
+/// and nothing can be trusted any more.
+fn turn_until_done(reactor: &mut Reactor, daemon: &mut Daemon) -> i32 {
+    let outcome = catch_unwind(AssertUnwindSafe(|| poll::run(reactor, daemon)));
+    match outcome {
+        Ok(Ok(code)) => {
+            info!("daemon event=stopped code={code} longest_turn={}us", micros(reactor));
+            code
+        }
+        Ok(Err(problem)) => {
+            error!("daemon event=poll_failed error=\"{problem}\"");
+            daemon.last_words();
+            1
+        }
+        Err(_) => {
+            error!("daemon event=fault effect=\"neighbours are told, the process ends\"");
+            daemon.last_words();
+            EXIT_FAULT
+        }
+    }
+}
+
+fn micros(reactor: &Reactor) -> u128 {
+    let turn: Duration = reactor.longest_turn();
+    turn.as_micros()
+}

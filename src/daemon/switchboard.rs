@@ -1,0 +1,151 @@
+//! Where a client's connection meets a target: the route table, the picker and
+//! the health of the targets, as the data plane asks for them.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use log::{debug, info, warn};
+
+use crate::health::{self, Change, targets::Targets};
+use crate::proxy::{self, Pick};
+use crate::reactor::Time;
+use crate::route::{Picker, Table};
+
+/// Routes and the health of their targets.
+#[derive(Debug)]
+pub(super) struct Switchboard {
+    table: Rc<Table>,
+    /// For each of the table's targets its id in `targets`.
+    ids: Vec<u32>,
+    picker: Picker,
+    targets: Targets,
+    loaded: bool,
+    changed: bool,
+}
+
+impl Switchboard {
+    pub(super) fn new(picker: Picker, targets: Targets) -> Switchboard {
+        let table = Rc::new(Table::default());
+        Switchboard { table, ids: Vec::new(), picker, targets, loaded: false, changed: false }
+    }
+
+    /// Puts a whole new table in place. Targets that stay keep their state.
+    /// Returns the ids that are new, with their addresses, and those that are
+    /// gone.
+    pub(super) fn load(
+        &mut self,
+        now: Time,
+        table: Table,
+    ) -> (Vec<(u32, SocketAddr)>, Vec<u32>) {
+        let change = self.targets.sync(now, table.targets());
+        self.ids = change.ids;
+        self.table = Rc::new(table);
+        self.loaded = true;
+        self.changed = true;
+        let address = |id: &u32| Some((*id, self.targets.get(*id)?.address()));
+        (change.added.iter().filter_map(address).collect(), change.removed)
+    }
+
+    /// Takes the result of a check.
+    pub(super) fn checked(&mut self, now: Time, id: u32, outcome: Result<(), String>) {
+        let change = self.targets.record(id, now, outcome);
+        self.note(id, change);
+    }
+
+    pub(super) fn targets(&self) -> &Targets {
+        &self.targets
+    }
+
+    pub(super) fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// Whether a first table was loaded.
+    pub(super) fn is_loaded(&self) -> bool {
+        self.loaded
+    }
+
+    /// Whether a fact that the announcer reads changed since the last call.
+    pub(super) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Whether [`Switchboard::take_changed`] would say yes.
+    pub(super) fn has_changed(&self) -> bool {
+        self.changed
+    }
+
+    fn note(&mut self, id: u32, change: Option<Change>) {
+        let (Some(change), Some(target)) = (change, self.targets.get(id)) else { return };
+        self.changed = true;
+        let (service, address) = (target.service(), target.address());
+        let healthy = self.targets.healthy_count();
+        let total = self.targets.total();
+        if change.to == health::State::Unhealthy {
+            let error = target.machine().last_error().map_or("", |(_, text)| text);
+            warn!(
+                "health event=unhealthy service={service} target={address} error=\"{error}\" \
+                 healthy={healthy}/{total}"
+            );
+        } else {
+            info!(
+                "health event={} service={service} target={address} healthy={healthy}/{total}",
+                change.to
+            );
+        }
+    }
+
+    fn ids_at(&self, address: SocketAddr) -> Vec<u32> {
+        let mut ids: Vec<u32> = self
+            .ids
+            .iter()
+            .copied()
+            .filter(|id| self.targets.get(*id).is_some_and(|t| t.address() == address))
+            .collect();
+        ids.dedup();
+        ids
+    }
+}
+
+impl proxy::Targets for Switchboard {
+    /// A target that is not known to be unhealthy; when there is none, any:
+    /// the dial itself is then the judge.
+    fn pick(
+        &mut self,
+        _now: Time,
+        listener: SocketAddr,
+        _client: SocketAddr,
+        tried: &[SocketAddr],
+    ) -> Pick {
+        let Some(route) = self.table.lookup_port(listener.port()) else { return Pick::NoRoute };
+        let (ids, targets) = (&self.ids, &self.targets);
+        let fit = |target: &crate::route::Target| {
+            let state = ids.get(target.index).and_then(|id| targets.state(*id));
+            state != Some(health::State::Unhealthy)
+        };
+        let picked = self
+            .picker
+            .pick(route, &fit, tried)
+            .or_else(|| self.picker.pick(route, &|_| true, tried));
+        picked.map_or(Pick::NoTarget, |target| Pick::Target(target.address))
+    }
+
+    fn dial_failed(&mut self, now: Time, target: SocketAddr, error: &str) {
+        debug!("proxy event=dial_failed target={target} error=\"{error}\"");
+        for id in self.ids_at(target) {
+            let change = self.targets.dial_failed(id, now, error.to_owned());
+            self.note(id, change);
+        }
+    }
+
+    fn dial_succeeded(&mut self, _now: Time, target: SocketAddr) {
+        // Only a row of failures is broken by it; without one there is
+        // nothing to look for on this hot path.
+        if self.targets.unhealthy_count() == 0 && self.targets.last_error().is_none() {
+            return;
+        }
+        for id in self.ids_at(target) {
+            self.targets.dial_succeeded(id);
+        }
+    }
+}

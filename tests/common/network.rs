@@ -1,0 +1,403 @@
+//! A simulated network between two speakers, with a virtual clock.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use burgee::bgp::export::NextHops;
+use burgee::bgp::message::attribute::Attributes;
+use burgee::bgp::message::notification::Notification;
+use burgee::bgp::message::prefix::Family;
+use burgee::bgp::negotiation::Terms;
+use burgee::bgp::peer::{Action, Import, Peer, PeerSettings, Side};
+use burgee::bgp::rib::originated::{Owner, Path};
+use burgee::bgp::session::State;
+use burgee::bgp::speaker::{PeerId, Speaker};
+use burgee::reactor::Time;
+use ipnet::IpNet;
+
+/// The only neighbour that a node has.
+const PEER: PeerId = PeerId(0);
+
+pub fn prefix(text: &str) -> IpNet {
+    text.parse().expect("a prefix")
+}
+
+/// One end of the network, before it runs.
+#[derive(Clone)]
+pub struct Node {
+    address: IpAddr,
+    asn: u32,
+    pub passive: bool,
+}
+
+impl Node {
+    pub fn new(address: &str, asn: u32) -> Node {
+        Node { address: address.parse().expect("an address"), asn, passive: false }
+    }
+
+    fn settings(&self, other: &Node) -> PeerSettings {
+        let IpAddr::V4(identifier) = self.address else { panic!("nodes have IPv4 addresses") };
+        PeerSettings {
+            address: other.address,
+            terms: Terms {
+                asn: self.asn,
+                identifier,
+                peer_asn: other.asn,
+                hold_time: 9,
+                keepalive: None,
+                families: Family::ALL.into_iter().collect(),
+                connect_retry: Duration::from_secs(3),
+                passive: self.passive,
+            },
+            next_hops: NextHops {
+                ipv4: None,
+                ipv6: Some("2001:db8:1::1".parse().expect("an address")),
+            },
+            import: Import::Report,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Segment {
+    Connect,
+    Accepted,
+    Refused,
+    Bytes(Vec<u8>),
+    End,
+    Reset,
+}
+
+/// One TCP connection: node 0's end and node 1's end.
+struct Connection {
+    opener: usize,
+    /// Whether each end's kernel still knows the connection.
+    alive: [bool; 2],
+    up: [bool; 2],
+    /// What is on its way to each end, with its time of arrival.
+    flying: [VecDeque<(Time, Segment)>; 2],
+    /// What a cut holds up: TCP sends it again when the cut is over.
+    held: Vec<(usize, Segment)>,
+}
+
+impl Connection {
+    fn side_of(&self, node: usize) -> Side {
+        if self.opener == node { Side::Outgoing } else { Side::Incoming }
+    }
+}
+
+/// Two speakers and what lies between them.
+pub struct Network {
+    nodes: [Node; 2],
+    speakers: [Speaker; 2],
+    learned: [BTreeMap<IpNet, Attributes>; 2],
+    connections: Vec<Connection>,
+    made: usize,
+    now: Time,
+    pub latency: Duration,
+    /// Nothing gets through, and nobody is told.
+    pub cut: bool,
+    /// Kernels take no octets to send.
+    pub stalled: bool,
+}
+
+impl Network {
+    pub fn new(nodes: [Node; 2], seed: u64) -> Network {
+        let speakers = [
+            Speaker::new(vec![nodes[0].settings(&nodes[1])], seed),
+            Speaker::new(vec![nodes[1].settings(&nodes[0])], seed.wrapping_add(99)),
+        ];
+        Network {
+            nodes,
+            speakers,
+            learned: [BTreeMap::new(), BTreeMap::new()],
+            connections: Vec::new(),
+            made: 0,
+            now: Time::from_millis(1000),
+            latency: Duration::from_millis(1),
+            cut: false,
+            stalled: false,
+        }
+    }
+
+    pub fn start(&mut self) {
+        for node in 0..2 {
+            self.speakers[node].start(self.now);
+            self.serve(node);
+        }
+    }
+
+    pub fn stop(&mut self, node: usize, cease: &Notification) {
+        self.speakers[node].stop(self.now, cease);
+        self.serve(node);
+    }
+
+    pub fn announce(&mut self, node: usize, text: &str) {
+        self.speakers[node].originate(prefix(text), Owner::Announcer, Path::default());
+        self.serve(node);
+    }
+
+    pub fn withdraw(&mut self, node: usize, text: &str) {
+        self.speakers[node].withdraw(prefix(text), Owner::Announcer);
+        self.serve(node);
+    }
+
+    /// Lets `duration` pass, event by event.
+    pub fn run(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        if !self.cut {
+            for index in 0..self.connections.len() {
+                for (to, segment) in std::mem::take(&mut self.connections[index].held) {
+                    self.send(index, to, segment);
+                }
+            }
+        }
+        let mut steps = 0_u32;
+        while let Some(at) = self.next_event().filter(|at| *at <= end) {
+            // Many events at one moment are a livelock, not progress.
+            steps = if at > self.now { 0 } else { steps + 1 };
+            assert!(steps < 10_000, "the speakers never come to rest");
+            self.now = self.now.max(at);
+            for node in 0..2 {
+                if self.speakers[node].deadline(PEER).is_some_and(|at| at <= self.now) {
+                    self.speakers[node].timeout(self.now, PEER);
+                    self.serve(node);
+                }
+            }
+            self.deliver();
+        }
+        self.now = end;
+        for node in 0..2 {
+            self.serve(node);
+        }
+    }
+
+    /// A reset for every connection, to both ends.
+    pub fn reset_all(&mut self) {
+        let at = self.now;
+        for connection in &mut self.connections {
+            for node in 0..2 {
+                connection.flying[node].push_front((at, Segment::Reset));
+            }
+        }
+        self.deliver();
+    }
+
+    /// The kernel of `node` forgets its connections and tells only its own
+    /// speaker: a half-open connection for the other.
+    pub fn lose_end(&mut self, node: usize) {
+        for index in 0..self.connections.len() {
+            if self.connections[index].alive[node] {
+                self.arrive(index, node, Segment::Reset);
+            }
+        }
+    }
+
+    pub fn learned(&self, node: usize) -> BTreeSet<IpNet> {
+        self.learned[node].keys().copied().collect()
+    }
+
+    pub fn attributes(&self, node: usize, text: &str) -> Option<&Attributes> {
+        self.learned[node].get(&prefix(text))
+    }
+
+    pub fn state(&self, node: usize) -> State {
+        self.peer(node).state()
+    }
+
+    pub fn is_established(&self) -> bool {
+        (0..2).all(|node| self.peer(node).established().is_some())
+    }
+
+    pub fn established_side(&self, node: usize) -> Option<Side> {
+        self.peer(node).established().map(|(side, _)| side)
+    }
+
+    pub fn open_connections(&self) -> usize {
+        self.connections.iter().filter(|c| c.alive[0] || c.alive[1]).count()
+    }
+
+    pub fn connections_made(&self) -> usize {
+        self.made
+    }
+
+    pub fn flaps(&self) -> u64 {
+        (0..2).map(|node| self.peer(node).counters().flaps).sum()
+    }
+
+    pub fn messages_sent(&self) -> u64 {
+        (0..2).map(|node| self.peer(node).counters().sent.keepalives).sum()
+    }
+
+    pub fn last_down(&self, node: usize) -> Option<String> {
+        self.peer(node).last_down().map(|(_, reason)| reason.to_string())
+    }
+
+    fn peer(&self, node: usize) -> &Peer {
+        self.speakers[node].peer(PEER).expect("the neighbour")
+    }
+
+    fn next_event(&self) -> Option<Time> {
+        let timers = self.speakers.iter().filter_map(|speaker| speaker.deadline(PEER));
+        let arrivals = self
+            .connections
+            .iter()
+            .flat_map(|c| c.flying.iter())
+            .filter_map(|flying| flying.front().map(|(at, _)| *at));
+        timers.chain(arrivals).min()
+    }
+
+    fn deliver(&mut self) {
+        for index in 0..self.connections.len() {
+            for node in 0..2 {
+                while let Some((_, segment)) =
+                    self.connections[index].flying[node].pop_front_if(|(at, _)| *at <= self.now)
+                {
+                    self.arrive(index, node, segment);
+                }
+            }
+        }
+        let quiet = |c: &Connection| {
+            let nothing_flies = c.flying.iter().all(VecDeque::is_empty) && c.held.is_empty();
+            !c.alive[0] && !c.alive[1] && nothing_flies
+        };
+        self.connections.retain(|connection| !quiet(connection));
+    }
+
+    fn send(&mut self, index: usize, to: usize, segment: Segment) {
+        if self.cut {
+            return self.connections[index].held.push((to, segment));
+        }
+        let at = self.now + self.latency;
+        let flying = &mut self.connections[index].flying[to];
+        let at = flying.back().map_or(at, |(last, _)| at.max(*last));
+        flying.push_back((at, segment));
+    }
+
+    fn arrive(&mut self, index: usize, node: usize, segment: Segment) {
+        let side = self.connections[index].side_of(node);
+        let known = self.connections[index].alive[node];
+        match segment {
+            Segment::Connect => {
+                let welcome = self.speakers[node].accept(self.now, PEER);
+                self.serve(node);
+                if !welcome {
+                    self.connections[index].alive[node] = false;
+                    return self.send(index, 1 - node, Segment::Refused);
+                }
+                self.made += 1;
+                self.connections[index].alive[node] = true;
+                self.send(index, 1 - node, Segment::Accepted);
+                self.connected(index, node);
+            }
+            Segment::Accepted if known => self.connected(index, node),
+            Segment::Refused if known => {
+                self.connections[index].alive[node] = false;
+                self.speakers[node].connect_failed(self.now, PEER);
+            }
+            Segment::Bytes(bytes) if known => {
+                self.speakers[node].receive(self.now, (PEER, side), &bytes);
+            }
+            // A kernel that knows nothing of the connection says so.
+            Segment::Bytes(_) | Segment::Accepted => {
+                return self.send(index, 1 - node, Segment::Reset);
+            }
+            Segment::End | Segment::Reset if known => {
+                self.connections[index].alive[node] = false;
+                if self.connections[index].up[node] {
+                    self.speakers[node].closed(self.now, (PEER, side));
+                } else if side == Side::Outgoing {
+                    self.speakers[node].connect_failed(self.now, PEER);
+                }
+            }
+            Segment::End | Segment::Reset | Segment::Refused => {}
+        }
+        self.serve(node);
+    }
+
+    fn connected(&mut self, index: usize, node: usize) {
+        let side = self.connections[index].side_of(node);
+        self.connections[index].up[node] = true;
+        let local = SocketAddr::new(self.nodes[node].address, 179);
+        let remote = SocketAddr::new(self.nodes[1 - node].address, 179);
+        self.speakers[node].connected(self.now, (PEER, side), local, remote);
+    }
+
+    /// Does what the door does: writes, acts, until the speaker is satisfied.
+    fn serve(&mut self, node: usize) {
+        loop {
+            self.speakers[node].pump(self.now, PEER);
+            for side in [Side::Outgoing, Side::Incoming] {
+                self.write(node, side);
+            }
+            let Some(action) = self.speakers[node].poll_action(PEER) else { return };
+            self.act(node, action);
+        }
+    }
+
+    fn connection_of(&self, node: usize, side: Side) -> Option<usize> {
+        self.connections.iter().rposition(|c| c.alive[node] && c.side_of(node) == side)
+    }
+
+    fn write(&mut self, node: usize, side: Side) {
+        let Some(index) = self.connection_of(node, side) else { return };
+        if self.stalled || !self.connections[index].up[node] {
+            return;
+        }
+        let bytes = self.speakers[node].transmit((PEER, side)).to_vec();
+        if !bytes.is_empty() {
+            self.speakers[node].transmitted(self.now, (PEER, side), bytes.len());
+            self.send(index, 1 - node, Segment::Bytes(bytes));
+        }
+    }
+
+    fn act(&mut self, node: usize, action: Action) {
+        match action {
+            Action::Dial => {
+                let mut alive = [false; 2];
+                alive[node] = true;
+                self.connections.push(Connection {
+                    opener: node,
+                    alive,
+                    up: [false; 2],
+                    flying: [VecDeque::new(), VecDeque::new()],
+                    held: Vec::new(),
+                });
+                let index = self.connections.len() - 1;
+                self.send(index, 1 - node, Segment::Connect);
+            }
+            Action::HangUp => {
+                if let Some(index) = self.connection_of(node, Side::Outgoing) {
+                    self.connections[index].alive[node] = false;
+                    self.send(index, 1 - node, Segment::End);
+                }
+            }
+            Action::Close { side, rest } => {
+                if let Some(index) = self.connection_of(node, side) {
+                    if !rest.is_empty() && !self.stalled {
+                        self.send(index, 1 - node, Segment::Bytes(rest));
+                    }
+                    self.connections[index].alive[node] = false;
+                    self.send(index, 1 - node, Segment::End);
+                }
+            }
+            Action::Up { .. } => {}
+            Action::Down { down, .. } => {
+                if down.was_established {
+                    self.learned[node].clear();
+                }
+            }
+            Action::Learned { announced, attributes, withdrawn } => {
+                for gone in withdrawn {
+                    self.learned[node].remove(&gone);
+                }
+                if let Some(attributes) = attributes {
+                    for prefix in announced {
+                        self.learned[node].insert(prefix, attributes.clone());
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Two whole speakers against each other over a simulated network under a
+//! virtual clock: delays, cuts, half-open connections, collisions, resets,
+//! and changes of what is announced. A failing seed is printed and replays.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use burgee::bgp::message::notification::{Notification, cease};
+use burgee::bgp::peer::Side;
+use burgee::bgp::session::State;
+use burgee::reactor::random::Random;
+use common::network::{Network, Node, prefix};
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+fn pair() -> Network {
+    Network::new([Node::new("10.0.0.1", 65001), Node::new("10.0.0.2", 65000)], 1)
+}
+
+#[test]
+fn two_speakers_meet_and_the_routes_arrive() {
+    let mut network = pair();
+    network.announce(0, "192.0.2.10/32");
+    network.announce(0, "2001:db8::10/128");
+    network.start();
+    network.run(seconds(1));
+    assert!(network.is_established());
+    let learned = network.learned(1);
+    assert_eq!(learned, [prefix("192.0.2.10/32"), prefix("2001:db8::10/128")].into());
+    let attributes = network.attributes(1, "192.0.2.10/32").expect("learned");
+    assert_eq!(attributes.as_path.to_string(), "65001");
+    assert_eq!(attributes.next_hop, Some("10.0.0.1".parse().expect("an address")));
+    assert_eq!((attributes.local_pref, attributes.med), (None, None));
+    network.withdraw(0, "192.0.2.10/32");
+    network.run(seconds(1));
+    assert_eq!(network.learned(1), [prefix("2001:db8::10/128")].into());
+}
+
+#[test]
+fn inside_one_as_the_path_is_empty_and_local_pref_is_100() {
+    let nodes = [Node::new("10.0.0.1", 65001), Node::new("10.0.0.2", 65001)];
+    let mut network = Network::new(nodes, 2);
+    network.announce(0, "192.0.2.10/32");
+    network.start();
+    network.run(seconds(1));
+    let attributes = network.attributes(1, "192.0.2.10/32").expect("learned");
+    assert_eq!(attributes.as_path.to_string(), "");
+    assert_eq!(attributes.local_pref, Some(100));
+}
+
+#[test]
+fn four_octet_as_numbers_travel_whole() {
+    let nodes = [Node::new("10.0.0.1", 4_200_000_001), Node::new("10.0.0.2", 65000)];
+    let mut network = Network::new(nodes, 3);
+    network.announce(0, "192.0.2.10/32");
+    network.start();
+    network.run(seconds(1));
+    let attributes = network.attributes(1, "192.0.2.10/32").expect("learned");
+    assert_eq!(attributes.as_path.to_string(), "4200000001");
+}
+
+#[test]
+fn dialling_at_the_same_moment_leaves_one_session_opened_by_the_higher_identifier() {
+    for latency in [1, 5, 40, 300] {
+        let mut network = pair();
+        network.latency = Duration::from_millis(latency);
+        network.announce(0, "192.0.2.10/32");
+        network.start();
+        network.run(seconds(5));
+        assert!(network.is_established(), "latency {latency} ms");
+        assert_eq!(network.open_connections(), 1, "latency {latency} ms");
+        // RFC 4271 §6.8: 10.0.0.2 is the higher identifier.
+        assert_eq!(network.established_side(1), Some(Side::Outgoing), "latency {latency} ms");
+        assert_eq!(network.flaps(), 0, "the loser must never have been established");
+        assert_eq!(network.learned(1).len(), 1);
+    }
+}
+
+#[test]
+fn one_side_passive_is_enough_and_both_passive_never_meet() {
+    let mut passive = Node::new("10.0.0.2", 65000);
+    passive.passive = true;
+    let mut network = Network::new([Node::new("10.0.0.1", 65001), passive.clone()], 4);
+    network.start();
+    network.run(seconds(2));
+    assert!(network.is_established());
+    let mut other = Node::new("10.0.0.1", 65001);
+    other.passive = true;
+    let mut network = Network::new([other, passive], 5);
+    network.start();
+    network.run(seconds(60));
+    assert!(!network.is_established());
+    assert_eq!(network.connections_made(), 0);
+}
+
+#[test]
+fn a_cut_ends_by_the_hold_timer_and_heals() {
+    let mut network = pair();
+    network.announce(0, "192.0.2.10/32");
+    network.start();
+    network.run(seconds(2));
+    assert!(network.is_established());
+    network.cut = true;
+    network.run(seconds(8));
+    assert!(network.is_established(), "the hold time of 9 s is not over");
+    network.run(seconds(4));
+    assert!(!network.is_established());
+    assert!(network.learned(1).is_empty(), "a dead session's routes are gone");
+    network.cut = false;
+    network.run(seconds(15));
+    assert!(network.is_established());
+    assert_eq!(network.learned(1), [prefix("192.0.2.10/32")].into());
+}
+
+#[test]
+fn a_neighbour_that_lost_its_connection_is_back_long_before_the_hold_time() {
+    let mut network = pair();
+    network.start();
+    network.run(seconds(5));
+    network.lose_end(1);
+    // The survivor has noticed nothing; the newcomer's OPEN makes it ask.
+    network.run(seconds(4));
+    assert!(network.is_established());
+}
+
+#[test]
+fn keepalives_hold_an_idle_session_for_hours() {
+    let mut network = pair();
+    network.start();
+    network.run(seconds(2));
+    let before = network.messages_sent();
+    network.run(seconds(6 * 3600));
+    assert!(network.is_established());
+    assert_eq!(network.flaps(), 0);
+    // Hold 9 s, so one each 3 s less up to a quarter, in both directions.
+    let sent = network.messages_sent() - before;
+    assert!((14_400..=19_300).contains(&sent), "{sent} keepalives");
+}
+
+#[test]
+fn a_stop_says_cease_and_starts_nothing_again() {
+    let mut network = pair();
+    network.announce(0, "192.0.2.10/32");
+    network.start();
+    network.run(seconds(2));
+    let text = "burgee was asked to stop";
+    network.stop(0, &Notification::cease(cease::ADMINISTRATIVE_SHUTDOWN, text));
+    network.run(seconds(30));
+    assert_eq!(network.state(0), State::Idle);
+    assert!(network.learned(1).is_empty());
+    let reason = network.last_down(1).expect("the neighbour saw the end");
+    assert!(reason.contains("Administrative Shutdown") && reason.contains(text), "{reason}");
+}
+
+/// Faults at random for a while, then quiet: the session must be up, the
+/// neighbour's view equal to what is announced, and nothing left over.
+fn storm(seed: u64) {
+    let mut random = Random::new(seed);
+    let mut network = Network::new(
+        [Node::new("10.0.0.1", 65001), Node::new("10.0.0.2", 65000)],
+        random.next_u64(),
+    );
+    network.latency = Duration::from_millis(1 + random.below(200));
+    network.start();
+    let mut announced = BTreeSet::new();
+    for _ in 0..40 {
+        match random.below(8) {
+            0 => network.cut = !network.cut,
+            1 => network.reset_all(),
+            2 => network.lose_end(random.index(2)),
+            3 => network.stalled = !network.stalled,
+            4 => network.latency = Duration::from_millis(1 + random.below(400)),
+            _ => {
+                let text = match random.below(2) {
+                    0 => format!("192.0.2.{}/32", random.below(20)),
+                    _ => format!("2001:db8::{:x}/128", random.below(20)),
+                };
+                if announced.remove(&text) {
+                    network.withdraw(0, &text);
+                } else {
+                    network.announce(0, &text);
+                    announced.insert(text);
+                }
+            }
+        }
+        network.run(Duration::from_millis(random.below(4_000)));
+    }
+    network.cut = false;
+    network.stalled = false;
+    network.run(seconds(45));
+    assert!(network.is_established(), "seed {seed}: no session when quiet");
+    assert_eq!(network.open_connections(), 1, "seed {seed}: connections left over");
+    let wanted: BTreeSet<_> = announced.iter().map(|text| prefix(text)).collect();
+    assert_eq!(network.learned(1), wanted, "seed {seed}: the neighbour's view");
+}
+
+#[test]
+fn after_any_storm_the_view_is_what_is_announced() {
+    for seed in 0..400 {
+        storm(seed);
+    }
+}
