@@ -119,6 +119,12 @@ impl Daemon {
         &self.announcer
     }
 
+    /// How many targets are healthy, and how many there are.
+    pub fn healthy(&self) -> (usize, usize) {
+        let targets = self.switchboard.targets();
+        (targets.healthy_count(), targets.total())
+    }
+
     /// The bound addresses of the proxy's listeners.
     pub fn listening_on(&self) -> Vec<std::net::SocketAddr> {
         self.proxy.listening_on()

@@ -1,0 +1,135 @@
+//! The embedded upstream router: a second speaker that listens, and shows what
+//! it learns.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::bgp::export::NextHops;
+use crate::bgp::message::attribute::Attributes;
+use crate::bgp::message::prefix::Family;
+use crate::bgp::negotiation::Terms;
+use crate::bgp::peer::{Action, Import, PeerSettings};
+use crate::bgp::speaker::Speaker;
+use crate::bgp::transport::{Kinds, PeerTransport, Transport, TransportSettings};
+use crate::reactor::{Kind, Reactor};
+
+/// The router's AS and identifier; both from the documentation ranges
+/// (RFC 5398, RFC 5737).
+pub(super) const ASN: u32 = 64500;
+const IDENTIFIER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+
+/// The router: one neighbour, and the routes that it announced.
+#[derive(Debug)]
+pub(super) struct Router {
+    pub(super) bgp: Transport,
+    routes: BTreeMap<IpNet, Attributes>,
+}
+
+impl Router {
+    /// Listens on a free port of `address` for a neighbour of AS `peer_asn`.
+    pub(super) fn start(
+        reactor: &mut Reactor,
+        address: IpAddr,
+        peer_asn: u32,
+        seed: u64,
+    ) -> Result<Router, String> {
+        let settings = PeerSettings {
+            address,
+            terms: Terms {
+                asn: ASN,
+                identifier: IDENTIFIER,
+                peer_asn,
+                hold_time: 9,
+                keepalive: None,
+                families: Family::ALL.into_iter().collect(),
+                connect_retry: Duration::from_secs(3),
+                passive: true,
+            },
+            next_hops: NextHops { ipv4: None, ipv6: None },
+            import: Import::Report,
+        };
+        let transport = TransportSettings {
+            listen: vec![SocketAddr::new(address, 0)],
+            peers: vec![PeerTransport {
+                remote: SocketAddr::new(address, 0),
+                source: None,
+                source_required: false,
+                md5_key: None,
+                ttl: None,
+                minimum_ttl: None,
+                user_timeout: None,
+            }],
+            kinds: Kinds {
+                listener: Kind::GuestBgpListener,
+                session: Kind::GuestBgpSession,
+                peer: Kind::GuestBgpPeer,
+            },
+        };
+        let speaker = Speaker::new(vec![settings], seed);
+        let mut bgp = Transport::new(reactor, speaker, transport)?;
+        bgp.start(reactor);
+        Ok(Router { bgp, routes: BTreeMap::new() })
+    }
+
+    /// The port that it listens on.
+    pub(super) fn port(&self) -> u16 {
+        self.bgp.listening_on().first().map_or(0, SocketAddr::port)
+    }
+
+    /// How many routes it has.
+    pub(super) fn routes(&self) -> usize {
+        self.routes.len()
+    }
+
+    /// Takes in what the session brought; returns it as lines to show.
+    pub(super) fn news(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        while let Some((_, action)) = self.bgp.poll_notice() {
+            match action {
+                Action::Up { negotiated, .. } => lines.push(format!(
+                    "BGP session with burgee is up: AS {ASN} and AS {}, hold time {} s",
+                    negotiated.peer_asn,
+                    negotiated.hold_time.as_secs()
+                )),
+                Action::Down { down, .. } => {
+                    self.routes.clear();
+                    lines.push(format!("BGP session with burgee ended: {}", down.reason));
+                }
+                Action::Learned { announced, attributes, withdrawn } => {
+                    for prefix in withdrawn {
+                        self.routes.remove(&prefix);
+                        lines.push(format!("route withdrawn: {prefix} leads here no more"));
+                    }
+                    for prefix in announced {
+                        let Some(attributes) = &attributes else { continue };
+                        lines.push(format!("route learned: {}", describe(prefix, attributes)));
+                        self.routes.insert(prefix, attributes.clone());
+                    }
+                }
+                Action::Dial | Action::HangUp | Action::Close { .. } => {}
+            }
+        }
+        lines
+    }
+
+    /// The table as a page.
+    pub(super) fn page(&self) -> String {
+        let mut page = format!("router AS {ASN}: {} routes\n", self.routes.len());
+        for (prefix, attributes) in &self.routes {
+            let _ = writeln!(page, "{}", describe(*prefix, attributes));
+        }
+        page
+    }
+}
+
+fn describe(prefix: IpNet, attributes: &Attributes) -> String {
+    let next_hop = attributes.next_hop.map_or_else(|| "none".to_owned(), |a| a.to_string());
+    format!(
+        "{prefix}  next hop {next_hop}  AS path {}  origin {:?}",
+        attributes.as_path, attributes.origin
+    )
+}
