@@ -105,7 +105,7 @@ fn a_cut_ends_by_the_hold_timer_and_heals() {
     network.run(seconds(2));
     assert!(network.is_established());
     network.cut = true;
-    network.run(seconds(8));
+    network.run(seconds(6));
     assert!(network.is_established(), "the hold time of 9 s is not over");
     network.run(seconds(4));
     assert!(!network.is_established());

@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use super::message::attribute::{AsPath, Attributes};
+use super::message::as_path::AsPath;
+use super::message::attribute::Attributes;
 use super::message::prefix::Family;
 use super::rib::originated::Path;
 
@@ -48,8 +49,7 @@ impl Exporter {
         // RFC 4271 §5.1.2: a route that we originate has an empty AS_PATH
         // inside our AS, and our AS alone in it towards another.
         let as_path = if self.ibgp { AsPath::default() } else { AsPath::sequence(&[self.asn]) };
-        let mut attributes = Attributes::new(path.origin, as_path);
-        attributes.next_hop = Some(next_hop);
+        let mut attributes = Attributes::new(path.origin, as_path, Some(next_hop));
         attributes.med = path.med;
         // RFC 4271 §5.1.5: to every internal neighbour, never to an external.
         attributes.local_pref = self.ibgp.then_some(path.local_pref);

@@ -272,7 +272,7 @@ impl Session {
     /// messages are read where they lie; only a partial one is copied.
     pub fn receive(&mut self, now: Time, mut bytes: &[u8], handler: &mut dyn Handler) {
         while !self.inbox.is_empty() && !bytes.is_empty() {
-            let wanted = header::missing(&self.inbox).clamp(1, bytes.len());
+            let wanted = octets_missing(&self.inbox).clamp(1, bytes.len());
             let Some((head, rest)) = bytes.split_at_checked(wanted) else { return };
             self.inbox.extend_from_slice(head);
             bytes = rest;
@@ -383,7 +383,7 @@ impl Session {
 
             (OpenSent, Input::Open(open)) => self.judge_open(now, &open, handler),
             (OpenSent, Input::Keepalive | Input::Update(_) | Input::Refresh(_)) => {
-                self.unexpected(fsm_error::UNEXPECTED_IN_OPEN_SENT);
+                self.unexpected(fsm_error::UNEXPECTED_MESSAGE_IN_OPEN_SENT);
             }
 
             (OpenConfirm, Input::Keepalive) => {
@@ -392,7 +392,7 @@ impl Session {
                 self.events.push_back(Event::Up);
             }
             (OpenConfirm, Input::Open(_) | Input::Update(_) | Input::Refresh(_)) => {
-                self.unexpected(fsm_error::UNEXPECTED_IN_OPEN_CONFIRM);
+                self.unexpected(fsm_error::UNEXPECTED_MESSAGE_IN_OPEN_CONFIRM);
             }
 
             (Established, Input::Keepalive) => self.restart_hold(now),
@@ -404,7 +404,7 @@ impl Session {
             }
             (Established, Input::Refresh(refresh)) => self.refresh_asked(refresh, handler),
             (Established, Input::Open(_)) => {
-                self.unexpected(fsm_error::UNEXPECTED_IN_ESTABLISHED);
+                self.unexpected(fsm_error::UNEXPECTED_MESSAGE_IN_ESTABLISHED);
             }
 
             (OpenSent | OpenConfirm | Established, _) => {}
@@ -640,6 +640,19 @@ impl Session {
     }
 }
 
+/// How many octets a partial message needs at least, before more of it can be
+/// judged: first those of the header, then those that its length field counts
+/// (RFC 4271 §4.1).
+fn octets_missing(partial: &[u8]) -> usize {
+    let length = match partial.get(16..18) {
+        Some(&[high, low]) if partial.len() >= header::HEADER_LENGTH => {
+            usize::from(u16::from_be_bytes([high, low]))
+        }
+        _ => header::HEADER_LENGTH,
+    };
+    length.saturating_sub(partial.len())
+}
+
 /// For the inputs that never read a message.
 struct NoHandler;
 
@@ -651,4 +664,290 @@ impl Handler for NoHandler {
     fn update(&mut self, _: &Negotiated, _: &Update<'_>) {}
 
     fn refresh(&mut self, _: Family) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Seen {
+        updates: usize,
+        refreshes: Vec<Family>,
+        collide: bool,
+    }
+
+    impl Handler for Seen {
+        fn open_received(&mut self, _: &Negotiated) -> Verdict {
+            if self.collide { Verdict::Collides } else { Verdict::GoOn }
+        }
+
+        fn update(&mut self, _: &Negotiated, _: &Update<'_>) {
+            self.updates += 1;
+        }
+
+        fn refresh(&mut self, family: Family) {
+            self.refreshes.push(family);
+        }
+    }
+
+    fn terms() -> Terms {
+        Terms {
+            asn: 65001,
+            identifier: Ipv4Addr::new(10, 0, 0, 1),
+            peer_asn: 65000,
+            hold_time: 9,
+            keepalive: None,
+            families: Family::ALL.into_iter().collect(),
+            connect_retry: Duration::from_secs(3),
+            passive: false,
+        }
+    }
+
+    fn at(millis: u64) -> Time {
+        Time::from_millis(millis)
+    }
+
+    fn message(kind: MessageType, body: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let start = header::begin(&mut out, kind);
+        out.extend_from_slice(body);
+        header::finish(&mut out, start);
+        out
+    }
+
+    fn their_open() -> Vec<u8> {
+        let theirs = Terms {
+            asn: 65000,
+            identifier: Ipv4Addr::new(10, 0, 0, 2),
+            peer_asn: 65001,
+            ..terms()
+        };
+        let mut out = Vec::new();
+        theirs.open().encode(&mut out);
+        out
+    }
+
+    fn keepalive() -> Vec<u8> {
+        message(MessageType::Keepalive, &[])
+    }
+
+    fn drained(session: &mut Session, now: Time) -> Vec<u8> {
+        let bytes = session.transmit().to_vec();
+        session.transmitted(now, bytes.len());
+        bytes
+    }
+
+    fn kinds(bytes: &[u8]) -> Vec<MessageType> {
+        let mut rest = bytes;
+        let mut kinds = Vec::new();
+        while let Ok(Some(frame)) = header::next_frame(rest, header::MAX_LENGTH) {
+            kinds.push(frame.kind);
+            rest = &rest[frame.length..];
+        }
+        kinds
+    }
+
+    fn open_sent() -> Session {
+        let mut session = Session::outgoing(terms(), 1);
+        session.start(at(0), Start::Now);
+        assert_eq!(session.poll_event(), Some(Event::Dial));
+        let address = "10.0.0.1:179".parse().expect("an address");
+        session.connected(at(1), address, address);
+        assert_eq!(kinds(&drained(&mut session, at(1))), [MessageType::Open]);
+        session
+    }
+
+    fn established() -> Session {
+        let mut session = open_sent();
+        session.receive(at(2), &their_open(), &mut Seen::default());
+        session.receive(at(3), &keepalive(), &mut Seen::default());
+        assert_eq!(kinds(&drained(&mut session, at(3))), [MessageType::Keepalive]);
+        assert_eq!(session.poll_event(), Some(Event::Up));
+        assert_eq!(session.state(), State::Established);
+        session
+    }
+
+    fn down(session: &mut Session) -> Down {
+        match session.poll_event() {
+            Some(Event::Down(down)) => down,
+            other => panic!("expected the end, got {other:?}"),
+        }
+    }
+
+    fn sent_by(session: &mut Session) -> (u8, u8) {
+        match down(session).reason {
+            DownReason::Sent(n) => (n.code, n.subcode),
+            other => panic!("expected a NOTIFICATION of ours, got {other}"),
+        }
+    }
+
+    #[test]
+    fn any_split_of_the_stream_gives_the_same_session() {
+        let mut stream = their_open();
+        stream.extend(keepalive());
+        stream.extend(message(MessageType::Update, &[0, 0, 0, 0]));
+        stream.extend(message(MessageType::RouteRefresh, &[0, 1, 0, 1]));
+        for size in 1..=stream.len() {
+            let mut session = open_sent();
+            let mut seen = Seen::default();
+            for piece in stream.chunks(size) {
+                session.receive(at(5), piece, &mut seen);
+            }
+            assert_eq!(session.state(), State::Established, "pieces of {size}");
+            assert_eq!((seen.updates, seen.refreshes), (1, vec![Family::Ipv4Unicast]));
+            assert!(session.inbox.is_empty());
+        }
+    }
+
+    #[test]
+    fn the_hold_timer_is_exact_and_every_message_restarts_it() {
+        let mut session = established();
+        session.receive(at(5000), &keepalive(), &mut Seen::default());
+        session.timeout(at(13_999));
+        assert!(!session.is_over());
+        session.timeout(at(14_000));
+        assert_eq!(sent_by(&mut session), (code::HOLD_TIMER, 0));
+        assert!(session.transmit().ends_with(&[3, 4, 0]), "the neighbour is told");
+    }
+
+    #[test]
+    fn keepalives_go_out_at_three_quarters_to_one_third_of_the_hold_time() {
+        let mut session = established();
+        let mut last = at(3);
+        for _ in 0..50 {
+            let due = session.timers.get(Timer::Keepalive).expect("runs");
+            let wait = due.since(last);
+            assert!(wait > Duration::from_millis(2249) && wait <= Duration::from_secs(3), "{wait:?}");
+            session.receive(due, &keepalive(), &mut Seen::default());
+            session.timeout(due);
+            assert_eq!(kinds(&drained(&mut session, due)), [MessageType::Keepalive]);
+            last = due;
+        }
+    }
+
+    #[test]
+    fn a_neighbour_that_takes_nothing_ends_by_the_send_hold_timer() {
+        let mut session = established();
+        let mut now = at(3);
+        while !session.is_over() {
+            now = session.deadline().expect("timers run");
+            session.receive(now, &keepalive(), &mut Seen::default());
+            session.timeout(now);
+            assert!(session.transmit().len() < 200, "keepalives do not pile up");
+        }
+        assert_eq!(sent_by(&mut session), (code::SEND_HOLD, 0));
+        let waited = now.since(at(3));
+        assert!(waited >= SEND_HOLD_MINIMUM && waited < SEND_HOLD_MINIMUM * 2, "{waited:?}");
+    }
+
+    #[test]
+    fn unexpected_messages_carry_the_state_in_their_subcode() {
+        let update = message(MessageType::Update, &[0, 0, 0, 0]);
+        let mut session = open_sent();
+        session.receive(at(2), &keepalive(), &mut Seen::default());
+        assert_eq!(sent_by(&mut session), (code::FSM, 1));
+        let mut session = open_sent();
+        session.receive(at(2), &their_open(), &mut Seen::default());
+        session.receive(at(2), &update, &mut Seen::default());
+        assert_eq!(sent_by(&mut session), (code::FSM, 2));
+        let mut session = established();
+        session.receive(at(4), &their_open(), &mut Seen::default());
+        assert_eq!(sent_by(&mut session), (code::FSM, 3));
+    }
+
+    #[test]
+    fn framing_faults_are_answered_and_end_the_session() {
+        let mut session = established();
+        session.receive(at(4), b"GET / HTTP/1.1\r\n\r\n", &mut Seen::default());
+        assert_eq!(sent_by(&mut session), (code::MESSAGE_HEADER, 1));
+        let mut session = open_sent();
+        let mut unknown = keepalive();
+        unknown[18] = 9;
+        session.receive(at(4), &unknown, &mut Seen::default());
+        assert_eq!(sent_by(&mut session), (code::MESSAGE_HEADER, 3));
+        assert!(!down_would_back_off(&session));
+    }
+
+    fn down_would_back_off(session: &Session) -> bool {
+        session.negotiated().is_some()
+    }
+
+    #[test]
+    fn the_loser_of_a_collision_says_cease_and_never_confirms() {
+        let mut session = open_sent();
+        let mut seen = Seen { collide: true, ..Seen::default() };
+        session.receive(at(2), &their_open(), &mut seen);
+        assert_eq!(kinds(session.transmit()), [MessageType::Notification]);
+        assert_eq!(sent_by(&mut session), (code::CEASE, 7));
+    }
+
+    #[test]
+    fn a_notification_is_never_answered() {
+        let mut session = established();
+        let bytes = message(MessageType::Notification, &[6, 2]);
+        session.receive(at(4), &bytes, &mut Seen::default());
+        assert!(session.transmit().is_empty());
+        let end = down(&mut session);
+        assert!(end.was_established && end.had_open);
+        assert_eq!(end.reason.to_string(), "received Cease/Administrative Shutdown (6/2)");
+    }
+
+    #[test]
+    fn attempts_are_connect_retry_apart_however_fast_they_fail() {
+        let mut session = Session::outgoing(terms(), 1);
+        session.start(at(0), Start::Now);
+        let mut dials = 0;
+        let mut now = at(0);
+        while now < at(30_000) {
+            while let Some(event) = session.poll_event() {
+                assert_eq!(event, Event::Dial);
+                dials += 1;
+                session.connect_failed(now);
+            }
+            now = session.deadline().expect("the retry timer runs");
+            session.timeout(now);
+        }
+        assert!((10..=14).contains(&dials), "{dials} attempts in 30 s");
+    }
+
+    #[test]
+    fn an_attempt_without_an_answer_is_given_up_and_made_again() {
+        let mut session = Session::outgoing(terms(), 1);
+        session.start(at(0), Start::Now);
+        session.poll_event();
+        session.timeout(at(3000));
+        assert_eq!(session.poll_event(), Some(Event::HangUp));
+        assert_eq!(session.poll_event(), Some(Event::Dial));
+        assert_eq!(session.state(), State::Connect);
+    }
+
+    #[test]
+    fn a_hold_time_of_zero_runs_no_timer() {
+        let mut session = Session::incoming(Terms { hold_time: 0, ..terms() }, 1);
+        let address = "10.0.0.1:179".parse().expect("an address");
+        session.connected(at(0), address, address);
+        session.receive(at(1), &their_open(), &mut Seen::default());
+        session.receive(at(1), &keepalive(), &mut Seen::default());
+        drained(&mut session, at(1));
+        assert_eq!(session.state(), State::Established);
+        assert_eq!(session.deadline(), None);
+    }
+
+    #[test]
+    fn the_outbox_is_bounded_whatever_there_is_to_send() {
+        let mut session = established();
+        let update = message(MessageType::Update, &[0; 4000]);
+        session.send_updates(at(4), |out| {
+            out.extend_from_slice(&update);
+            true
+        });
+        let waiting = session.transmit().len();
+        assert!(waiting <= OUTBOX_LIMIT && waiting > OUTBOX_LIMIT - 2 * header::MAX_LENGTH);
+        session.transmitted(at(5), waiting - 10);
+        assert_eq!(session.transmit().len(), 10);
+        assert!(session.outbox.len() < 100, "sent octets are let go");
+    }
 }

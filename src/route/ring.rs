@@ -175,10 +175,10 @@ mod tests {
 
     #[test]
     fn placement_is_that_of_the_plain_rule() {
-        let mut random = crate::route::random::Random::new(11);
+        let mut random = crate::reactor::random::Random::new(11);
         for _ in 0..300 {
-            let count = 1 + random.below(8);
-            let slots: Vec<u32> = (0..count).map(|_| random.below(40) as u32).collect();
+            let count = 1 + random.index(8);
+            let slots: Vec<u32> = (0..count).map(|_| random.index(40) as u32).collect();
             assert_eq!(place(&slots), place_slowly(&slots), "{slots:?}");
         }
     }

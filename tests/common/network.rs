@@ -153,6 +153,7 @@ impl Network {
                 }
             }
         }
+        (0..2).for_each(|node| self.serve(node));
         let mut steps = 0_u32;
         while let Some(at) = self.next_event().filter(|at| *at <= end) {
             // Many events at one moment are a livelock, not progress.

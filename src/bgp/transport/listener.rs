@@ -11,7 +11,7 @@ use mio::net::{TcpListener, TcpStream};
 
 use super::{PeerTransport, TRAFFIC_CLASS, Transport, Use};
 use crate::bgp::peer::Side;
-use crate::reactor::socket::{self, ListenOptions};
+use crate::reactor::socket::{self, Family, ListenOptions};
 use crate::reactor::timer_wheel::Alarm;
 use crate::reactor::{Reactor, Token};
 
@@ -192,10 +192,11 @@ impl Transport {
     /// are set before an octet is read.
     fn prepare(&self, stream: &TcpStream, id: crate::bgp::speaker::PeerId) -> io::Result<()> {
         let Some(peer) = self.settings.peers.get(id.0 as usize) else { return Ok(()) };
+        let family = Family::from(peer.remote);
         if let Some(ttl) = peer.ttl {
-            socket::set_ttl(stream, peer.remote.ip(), ttl)?;
+            socket::set_ttl(stream, family, ttl)?;
         }
-        socket::set_minimum_ttl(stream, peer.remote.ip(), peer.minimum_ttl.unwrap_or(0))?;
+        socket::set_minimum_ttl(stream, family, peer.minimum_ttl.unwrap_or(0))?;
         if let Some(timeout) = peer.user_timeout {
             socket::set_user_timeout(stream, timeout)?;
         }

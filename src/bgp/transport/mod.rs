@@ -1,35 +1,28 @@
 //! The door of this room: sockets on one side, sessions on the other. It is
 //! the only file group of BGP that knows the loop.
 
+mod linger;
 mod listener;
+mod reports;
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use log::{debug, error, info, warn};
+use log::{debug, error, warn};
 use mio::Interest;
 use mio::net::TcpStream;
 
 use self::listener::{Listener, ListenerSettings};
 use super::message::notification::Notification;
 use super::peer::{Action, Side};
-use super::session::{Down, DownReason};
 use super::speaker::{PeerId, Speaker};
 use crate::reactor::slab::{Key, Slab};
 use crate::reactor::socket::{self, ConnectOptions};
 use crate::reactor::timer_wheel::Alarm;
 use crate::reactor::{Kind, Reactor, Readiness, Time, Token};
-
-/// How long a connection that is being closed may take to read our last
-/// NOTIFICATION. Closing with unread input would send a reset, and the
-/// neighbour's kernel would throw the NOTIFICATION away.
-const LINGER: Duration = Duration::from_secs(1);
-
-/// Most connections that linger at a time; beyond it they are closed at once.
-const LINGER_LIMIT: usize = 64;
 
 /// Octets read from one connection in one turn: about a millisecond of work,
 /// so that a neighbour with a full table never holds up the others.
@@ -103,7 +96,6 @@ struct Connection {
 }
 
 /// Sockets ↔ sessions: see the module's page.
-#[derive(Debug)]
 pub struct Transport {
     speaker: Speaker,
     settings: TransportSettings,
@@ -563,46 +555,6 @@ impl Transport {
         }
     }
 
-    fn linger(&mut self, reactor: &mut Reactor, key: Key, rest: Vec<u8>) {
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        if connection.ended || self.lingering >= LINGER_LIMIT {
-            let _ = connection.stream.write(&rest);
-            return self.drop_connection(reactor, key);
-        }
-        let until = reactor.now() + LINGER;
-        let mut alarm = Alarm::new();
-        alarm.set(&mut reactor.wheel, key.token(self.settings.kinds.session), Some(until));
-        connection.used_for = Use::Lingering { rest, until, alarm };
-        connection.readiness |= Readiness::READABLE;
-        self.lingering = self.lingering.saturating_add(1);
-        self.run_lingering(reactor, key);
-    }
-
-    fn run_lingering(&mut self, reactor: &mut Reactor, key: Key) {
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        let Use::Lingering { rest, until, .. } = &mut connection.used_for else { return };
-        let mut over = reactor.now() >= *until;
-        if !rest.is_empty() {
-            match connection.stream.write(rest) {
-                Ok(count) => drop(rest.drain(..count.min(rest.len()))),
-                Err(error) => over |= error.kind() != io::ErrorKind::WouldBlock,
-            }
-            if rest.is_empty() {
-                over |= connection.stream.shutdown(Shutdown::Write).is_err();
-            }
-        }
-        if let Some(buffer) = reactor.scratch.get_mut(..READ_BUDGET) {
-            match connection.stream.read(buffer) {
-                Ok(0) => over = true,
-                Ok(_) => self.enqueue(key),
-                Err(error) => over |= error.kind() != io::ErrorKind::WouldBlock,
-            }
-        }
-        if over {
-            self.drop_connection(reactor, key);
-        }
-    }
-
     fn drop_connection(&mut self, reactor: &mut Reactor, key: Key) {
         if let Some(mut connection) = self.connections.remove(key)
             && let Use::Lingering { alarm, .. } = &mut connection.used_for
@@ -631,38 +583,8 @@ impl Transport {
     }
 
     /// The neighbour's name in the log.
-    fn name(&self, id: PeerId) -> String {
+    pub(super) fn name(&self, id: PeerId) -> String {
         self.speaker.peer(id).map(|peer| peer.settings().address.to_string()).unwrap_or_default()
-    }
-
-    fn log_up(&self, id: PeerId, action: &Action) {
-        if let Action::Up { side, negotiated } = action {
-            let families: Vec<_> = negotiated.families.iter().map(|f| f.to_string()).collect();
-            info!(
-                "bgp event=established peer={} asn={} routerid={} kind={} opened_by={} \
-                 hold_time={}s keepalive={}s families={}",
-                self.name(id),
-                negotiated.peer_asn,
-                negotiated.peer_identifier,
-                if negotiated.ibgp { "ibgp" } else { "ebgp" },
-                if *side == Side::Outgoing { "us" } else { "neighbour" },
-                negotiated.hold_time.as_secs(),
-                negotiated.keepalive.as_secs(),
-                families.join(","),
-            );
-        }
-    }
-
-    fn log_down(&self, id: PeerId, down: &Down) {
-        let name = self.name(id);
-        let ours = matches!(&down.reason, DownReason::Sent(n) if n.is_cease());
-        if down.was_established && !ours {
-            warn!("bgp event=down peer={name} reason=\"{}\"", down.reason);
-        } else if down.was_established || down.had_open {
-            info!("bgp event=down peer={name} reason=\"{}\"", down.reason);
-        } else {
-            info!("bgp event=refused peer={name} reason=\"{}\"", down.reason);
-        }
     }
 }
 
