@@ -108,7 +108,8 @@ fn parse_term(text: &str) -> Result<(u128, &str), Reason> {
     let mut weight = scale;
     for digit in fraction.bytes().take(FRACTION_DIGITS) {
         // `weight` runs down by tens, so each digit keeps one digit of rest.
-        nanoseconds = nanoseconds.saturating_add(u128::from(digit.saturating_sub(b'0')) * weight / 10);
+        nanoseconds =
+            nanoseconds.saturating_add(u128::from(digit.saturating_sub(b'0')) * weight / 10);
         weight /= 10;
     }
     Ok((nanoseconds, rest))

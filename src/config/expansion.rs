@@ -151,7 +151,10 @@ mod tests {
     fn circles_and_open_braces_are_errors() {
         let golden: [(&[(&str, &str)], &str); 5] = [
             (&[("a", "${a}")], "${} goes in a circle: a -> a"),
-            (&[("a", "${b}"), ("b", "${c}"), ("c", "${b}")], "${} goes in a circle: a -> b -> c -> b"),
+            (
+                &[("a", "${b}"), ("b", "${c}"), ("c", "${b}")],
+                "${} goes in a circle: a -> b -> c -> b",
+            ),
             (&[("a", "${LOOP}")], "${} goes in a circle: a -> LOOP -> a"),
             (&[("a", "x${b")], "a \"${\" without a \"}\" after it"),
             (&[("a", "${b}"), ("b", "${")], "a \"${\" without a \"}\" after it"),
@@ -164,7 +167,8 @@ mod tests {
     #[test]
     fn growth_and_depth_are_bounded() {
         let names: Vec<String> = (0..70).map(|number| format!("k{number}")).collect();
-        let twice: Vec<String> = (1..70).map(|number| format!("${{k{number}}}${{k{number}}}")).collect();
+        let twice: Vec<String> =
+            (1..70).map(|number| format!("${{k{number}}}${{k{number}}}")).collect();
         let once: Vec<String> = (1..70).map(|number| format!("${{k{number}}}")).collect();
         let file = |values: &[String], length: usize, last: &str| {
             let mut file: Vec<(String, String)> =
@@ -181,11 +185,11 @@ mod tests {
             result(&file(&twice, 12, &"x".repeat(1000))),
             Err("the value grows beyond 1048576 bytes when ${} is expanded".into())
         );
-        assert_eq!(
-            result(&file(&twice, 40, "")),
-            Err("${} names more than 10000 keys".into())
-        );
+        assert_eq!(result(&file(&twice, 40, "")), Err("${} names more than 10000 keys".into()));
         assert_eq!(result(&file(&once, 60, "x")), Ok("x".into()));
-        assert_eq!(result(&file(&once, 69, "x")), Err("${} leads through more than 64 keys".into()));
+        assert_eq!(
+            result(&file(&once, 69, "x")),
+            Err("${} leads through more than 64 keys".into())
+        );
     }
 }

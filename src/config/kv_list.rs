@@ -48,8 +48,7 @@ pub(super) fn print(maps: &[Map]) -> String {
         true => quote(&pair.value, true),
         false => format!("{}={}", quote(&pair.key, true), quote(&pair.value, false)),
     };
-    let print_map =
-        |map: &Map| map.pairs.iter().map(print_pair).collect::<Vec<String>>().join(";");
+    let print_map = |map: &Map| map.pairs.iter().map(print_pair).collect::<Vec<String>>().join(";");
     maps.iter().map(print_map).collect::<Vec<String>>().join(",")
 }
 
@@ -76,7 +75,7 @@ struct Parser<'a> {
     rest: &'a str,
 }
 
-impl Parser<'_> {
+impl<'a> Parser<'a> {
     fn list(mut self) -> Result<Vec<Map>, SyntaxError> {
         let mut maps = Vec::new();
         let mut pairs: Vec<Pair> = Vec::new();
@@ -179,7 +178,7 @@ impl Parser<'_> {
     }
 
     /// Reads what follows a backslash. `at` is where the backslash is.
-    fn escape(&mut self, at: &str, quote: char, bytes: &mut Vec<u8>) -> Result<(), SyntaxError> {
+    fn escape(&mut self, at: &'a str, quote: char, bytes: &mut Vec<u8>) -> Result<(), SyntaxError> {
         let invalid = "invalid escape sequence";
         let Some(c) = self.next() else {
             return Err(self.error(at, "unterminated escape sequence"));

@@ -235,8 +235,13 @@ mod tests {
                 groups.push(spec.group());
             }
         }
-        assert_eq!(groups, ["general", "proxy", "log", "health", "registry", "bgp", "metrics",
-            "ui", "profile", "runtime", "glob", "aws"]);
+        assert_eq!(
+            groups,
+            [
+                "general", "proxy", "log", "health", "registry", "bgp", "metrics", "ui", "profile",
+                "runtime", "glob", "aws"
+            ]
+        );
     }
 
     #[test]
@@ -283,10 +288,7 @@ mod tests {
         assert_eq!(nearest("bgp.perrs"), Some("bgp.peers"));
         assert_eq!(nearest("BGP.Peers"), Some("bgp.peers"));
         assert_eq!(nearest("registry.consul.pollInterval"), Some("registry.consul.pollinterval"));
-        assert_eq!(
-            nearest("registry.static.noroutehtmlpath"),
-            Some("registry.static.noroutehtml")
-        );
+        assert_eq!(nearest("registry.static.noroutehtmlpath"), Some("registry.static.noroutehtml"));
         assert_eq!(nearest("weather"), None);
     }
 }

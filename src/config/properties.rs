@@ -277,11 +277,7 @@ mod tests {
     fn duplicates_are_kept_in_order() {
         assert_eq!(
             entries("a=1\nb=2\na=3"),
-            [
-                ("a".into(), "1".into(), 1),
-                ("b".into(), "2".into(), 2),
-                ("a".into(), "3".into(), 3)
-            ]
+            [("a".into(), "1".into(), 1), ("b".into(), "2".into(), 2), ("a".into(), "3".into(), 3)]
         );
     }
 

@@ -164,4 +164,3 @@ pub(super) static PEER: &[PairSpec] = &[
         "Named by the help of fabio, which reads `address`.",
     ),
 ];
-

@@ -18,12 +18,7 @@ const fn option(
 }
 
 /// A key of fabio that has no effect yet.
-const fn later(
-    key: &'static str,
-    kind: Kind,
-    default: &'static str,
-    help: &'static str,
-) -> Spec {
+const fn later(key: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Spec {
     Spec::new(key, kind, default, NotYet, help)
 }
 
