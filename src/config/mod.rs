@@ -5,6 +5,31 @@
 //! key, and the whole is checked before anything is started. A [`Config`]
 //! that exists is valid.
 
+mod bgp;
+mod bgp_rules;
+mod check;
+mod command_line;
+pub mod duration;
+mod expansion;
+pub mod help;
+mod kv_list;
+mod listeners;
+mod load;
+mod nearest;
+pub mod options;
+mod peers;
+mod properties;
+mod reader;
+mod report;
+mod settings;
+#[cfg(test)]
+mod testing;
+mod values;
+
+pub use check::Effective;
+pub use command_line::{Request, request};
+pub use load::{LoadError, Loaded, ReadFile, load};
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 

@@ -1,0 +1,179 @@
+//! The configuration in force, as `burgee check` prints it.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use super::options::{Spec, Support};
+use super::report::Source;
+use super::settings::{Setting, Settings};
+use super::{Config, duration, kv_list, properties};
+
+/// What stands for a secret.
+const MASK: &str = "***";
+
+/// Every key that burgee acts on with its value and where that was set.
+///
+/// Its `Display` is a properties file that [`super::load`] reads back to the
+/// same [`Config`], but for secrets, which are `***`.
+#[derive(Debug)]
+pub struct Effective {
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    key: &'static str,
+    value: String,
+    source: Source,
+}
+
+impl Effective {
+    pub(super) fn new(settings: &Settings, config: &Config) -> Effective {
+        let supported =
+            settings.iter().filter(|setting| setting.spec.support == Support::Supported);
+        let entry = |setting: &Setting| Entry {
+            key: setting.spec.key,
+            value: masked(setting.spec, &in_force(setting, config)),
+            source: setting.source.clone(),
+        };
+        Effective { entries: supported.map(entry).collect() }
+    }
+}
+
+/// The value as it was written, or what an empty or missing one stands for
+/// where other keys decide that.
+fn in_force(setting: &Setting, config: &Config) -> String {
+    match setting.spec.key {
+        "proxy.deregistergraceperiod" if setting.value.is_empty() => {
+            duration::print(config.proxy.deregister_grace_period)
+        }
+        "bgp.listenaddresses" if !setting.is_set() => {
+            let addresses = config.bgp.listen_addresses.iter().map(IpAddr::to_string);
+            addresses.collect::<Vec<String>>().join(",")
+        }
+        _ => setting.value.clone(),
+    }
+}
+
+fn masked(spec: &Spec, value: &str) -> String {
+    if value.is_empty() || !spec.holds_secrets() {
+        return value.to_string();
+    }
+    if spec.secret {
+        return MASK.to_string();
+    }
+    let Ok(mut maps) = kv_list::parse(value) else { return MASK.to_string() };
+    for pair in maps.iter_mut().flat_map(|map| &mut map.pairs) {
+        // An unknown option may be the tail of a password with a separator in
+        // it. It has no effect, so nothing is lost.
+        let known = spec.pairs.iter().find(|known| known.key == pair.key);
+        match known {
+            Some(known) if !known.secret || pair.value.is_empty() => {}
+            Some(_) => pair.value = MASK.to_string(),
+            None => pair.key.clear(),
+        }
+    }
+    for map in &mut maps {
+        map.pairs.retain(|pair| !pair.key.is_empty());
+    }
+    maps.retain(|map| !map.pairs.is_empty());
+    kv_list::print(&maps)
+}
+
+impl fmt::Display for Effective {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "# The configuration in force. Secrets are written as {MASK}.")?;
+        let (defaults, set): (Vec<&Entry>, Vec<&Entry>) =
+            self.entries.iter().partition(|entry| entry.source == Source::Default);
+        for entry in set {
+            writeln!(f, "\n# {}", entry.source)?;
+            if entry.value.contains("${") {
+                writeln!(f, "# The ${{ is meant as it stands; in a file it would be expanded.")?;
+            }
+            writeln!(f, "{}", properties::print(entry.key, &entry.value))?;
+        }
+        if !defaults.is_empty() {
+            writeln!(f, "\n# defaults")?;
+        }
+        for entry in defaults {
+            writeln!(f, "{}", properties::print(entry.key, &entry.value))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::options::{self, OPTIONS};
+    use super::super::testing::loaded;
+    use super::*;
+
+    const FULL: &str = "proxy.addr=:80;proto=tcp, 192.0.2.1:443;proto=tcp;rt=3s\n\
+        log.level=warn\nregistry.static.routes=route add a :80 tcp://192.0.2.1:1\\n\\n  # b \\n\n\
+        bgp.enabled=true\nbgp.routerid=198.51.100.1\nbgp.anycastaddresses=192.0.2.53/32\n\
+        bgp.peers=address=198.51.100.2;asn=65001;password=***,\
+        address=2001:db8::2;asn=65002;password=\"**\\052\"\n";
+
+    #[test]
+    fn printed_and_read_back_it_is_the_same() {
+        for text in ["", "proxy.strategy=rr\nbgp.listenaddresses=", FULL] {
+            let first = loaded(text);
+            let printed = first.effective.to_string();
+            let second = loaded(&printed);
+            assert_eq!(first.config, second.config, "{printed}");
+            assert_eq!(second.warnings, first.warnings, "{printed}");
+        }
+    }
+
+    #[test]
+    fn every_supported_key_is_printed_once() {
+        let printed = loaded("").effective.to_string();
+        for spec in OPTIONS {
+            let lines = printed.lines().filter(|line| {
+                line.strip_prefix(spec.key).is_some_and(|rest| rest.starts_with(" ="))
+            });
+            let expected = usize::from(spec.support == Support::Supported);
+            assert_eq!(lines.count(), expected, "{}", spec.key);
+        }
+    }
+
+    #[test]
+    fn what_is_set_comes_first_with_its_source() {
+        let printed =
+            loaded("#\nproxy.strategy=rr\nlog.level=WARN\nui.title=x").effective.to_string();
+        let golden = "# The configuration in force. Secrets are written as ***.\n\n\
+                      # f:2\nproxy.strategy = rr\n\n# f:3\nlog.level = WARN\n\n# defaults\n\
+                      proxy.addr =\nproxy.dialtimeout = 30s\n";
+        assert_eq!(printed.get(..golden.len()), Some(golden));
+    }
+
+    #[test]
+    fn what_other_keys_decide_is_printed_as_decided() {
+        let off = loaded("").effective.to_string();
+        assert!(off.contains("\nproxy.deregistergraceperiod = 0s\n"));
+        assert!(off.contains("\nbgp.listenaddresses = 0.0.0.0\n"));
+        let on = loaded(FULL).effective.to_string();
+        assert!(on.contains("\nproxy.deregistergraceperiod = 2s\n"));
+        assert!(on.contains("\nbgp.listenaddresses = 0.0.0.0,::\n"));
+    }
+
+    #[test]
+    fn secrets_are_masked() {
+        let peers = options::find("bgp.peers").unwrap();
+        let golden = [
+            (
+                "address=192.0.2.1;password=s3cret;asn=1,address=192.0.2.2;password=\"a,b\"",
+                "address=192.0.2.1;password=***;asn=1,address=192.0.2.2;password=***",
+            ),
+            ("password=;asn=1", "password=;asn=1"),
+            ("password=s3;cret=1;asn=1,s3cret", "password=***;asn=1"),
+            ("password=s3cret;x", "***"),
+            ("", ""),
+        ];
+        for (value, printed) in golden {
+            assert_eq!(masked(peers, value), printed, "{value}");
+        }
+        let token = options::find("registry.consul.token").unwrap();
+        assert_eq!(masked(token, "s3cret"), "***");
+    }
+}

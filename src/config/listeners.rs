@@ -1,0 +1,272 @@
+//! `proxy.addr`: the listeners.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use super::reader::{Item, Reader};
+use super::{ListenerConfig, Protocol, values};
+
+/// The protocols that fabio knows.
+const PROTOCOLS: [&str; 9] = [
+    "http",
+    "https",
+    "tcp",
+    "tcp+sni",
+    "tcp-dynamic",
+    "https+tcp+sni",
+    "grpc",
+    "grpcs",
+    "prometheus",
+];
+
+/// Reads all listeners. `read_timeout` and `write_timeout` hold for those that
+/// do not say otherwise.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    read_timeout: Duration,
+    write_timeout: Duration,
+) -> Vec<ListenerConfig> {
+    let Some((setting, maps)) = reader.maps("proxy.addr") else { return Vec::new() };
+    let mut listeners: Vec<ListenerConfig> = Vec::new();
+    for (number, map) in (1_usize..).zip(&maps) {
+        let written = map.get("").or(map.get("addr")).unwrap_or_default();
+        let name = match written {
+            "" => format!("listener {number}"),
+            written => format!("listener {written}"),
+        };
+        let item = Item { setting, name, map };
+        item.check_keys(reader.report);
+        let address = address(&item, written, reader);
+        let protocol = protocol(&item, reader);
+        let rt = item.duration(reader.report, "rt").unwrap_or(read_timeout);
+        let wt = item.duration(reader.report, "wt").unwrap_or(write_timeout);
+        let (Some((address, dual_stack)), Some(protocol)) = (address, protocol) else { continue };
+        let listener =
+            ListenerConfig { address, dual_stack, protocol, read_timeout: rt, write_timeout: wt };
+        if let Some(other) = listeners.iter().find(|other| overlap(other, &listener)) {
+            let text = format!("it takes the same connections as listener {}", print(other));
+            item.fail(reader.report, &text);
+        }
+        listeners.push(listener);
+    }
+    listeners
+}
+
+fn address(item: &Item<'_>, written: &str, reader: &mut Reader<'_>) -> Option<(SocketAddr, bool)> {
+    match parse_address(written) {
+        Ok(address) => Some(address),
+        Err(what) => {
+            item.fail(reader.report, &what);
+            None
+        }
+    }
+}
+
+/// Reads `:port`, `ip:port` or `[ipv6]:port`, and says whether the address
+/// was left out.
+fn parse_address(text: &str) -> Result<(SocketAddr, bool), String> {
+    const EXPECTED: &str = "expected :port, ip:port or [ipv6]:port";
+    if text.is_empty() {
+        return Err(format!("it has no address; {EXPECTED} as the first value"));
+    }
+    if text.contains("{{") {
+        return Err("address templates with {{ }} are not supported yet; write the address".into());
+    }
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return Err(format!("{EXPECTED}; the port is missing"));
+    };
+    let port = values::decimal(port)
+        .and_then(|port| u16::try_from(port).ok())
+        .ok_or_else(|| format!("{EXPECTED}, with a port of at most 65535"))?;
+    if host.is_empty() {
+        return Ok((SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port), true));
+    }
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let address = match bracketed {
+        Some(host) if host.contains('%') => {
+            return Err("link-local addresses with a zone are not supported yet".into());
+        }
+        Some(host) => {
+            host.parse::<Ipv6Addr>().ok().map(|address| IpAddr::V6(address).to_canonical())
+        }
+        None if host.parse::<Ipv6Addr>().is_ok() => {
+            return Err(format!("{EXPECTED}; an IPv6 address needs its brackets"));
+        }
+        None => host.parse::<IpAddr>().ok(),
+    };
+    match address {
+        Some(address) => Ok((SocketAddr::new(address, port), false)),
+        None => Err(format!("{EXPECTED}; names are not supported")),
+    }
+}
+
+fn protocol(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Protocol> {
+    let protocol = match item.get("proto") {
+        Some("tcp") => return Some(Protocol::Tcp),
+        Some(protocol) => protocol,
+        // fabio's default; with a certificate source, which is refused
+        // anyway, it is https.
+        None => {
+            item.fail(
+                reader.report,
+                "proto is not set, which is \"http\", and that is not supported yet; write \
+                 proto=tcp",
+            );
+            return None;
+        }
+    };
+    let text = if PROTOCOLS.contains(&protocol) {
+        format!("proto {protocol:?} is not supported yet; only proto=tcp is")
+    } else {
+        format!("unknown protocol {protocol:?}; only proto=tcp is supported")
+    };
+    item.fail(reader.report, &text);
+    None
+}
+
+/// Whether the kernel refuses to open both. Port 0 is another one each time.
+fn overlap(one: &ListenerConfig, other: &ListenerConfig) -> bool {
+    if one.address.port() != other.address.port() || one.address.port() == 0 {
+        return false;
+    }
+    let covers = |wide: &ListenerConfig, narrow: &ListenerConfig| {
+        let same_family = wide.address.is_ipv4() == narrow.address.is_ipv4();
+        wide.address.ip().is_unspecified() && (wide.dual_stack || same_family)
+    };
+    one.address.ip() == other.address.ip() || covers(one, other) || covers(other, one)
+}
+
+fn print(listener: &ListenerConfig) -> String {
+    match listener.dual_stack {
+        true => format!(":{}", listener.address.port()),
+        false => listener.address.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{errors, loaded};
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        let golden = [
+            (":80", "[::]:80", true),
+            (":0", "[::]:0", true),
+            ("0.0.0.0:80", "0.0.0.0:80", false),
+            ("192.0.2.1:65535", "192.0.2.1:65535", false),
+            ("[::]:80", "[::]:80", false),
+            ("[2001:db8::1]:80", "[2001:db8::1]:80", false),
+            ("[::ffff:192.0.2.1]:80", "192.0.2.1:80", false),
+        ];
+        for (text, address, dual_stack) in golden {
+            assert_eq!(parse_address(text), Ok((address.parse().unwrap(), dual_stack)), "{text}");
+        }
+        let bad = [
+            ("", "it has no address"),
+            ("80", "the port is missing"),
+            ("192.0.2.1", "the port is missing"),
+            (":http", "with a port of at most 65535"),
+            (":65536", "with a port of at most 65535"),
+            (":", "with a port of at most 65535"),
+            ("localhost:80", "names are not supported"),
+            ("[192.0.2.1]:80", "names are not supported"),
+            ("*:80", "names are not supported"),
+            ("2001:db8::1:80", "needs its brackets"),
+            ("[fe80::1%eth0]:80", "link-local addresses with a zone are not supported yet"),
+            ("{{ GetPrivateIP }}:80", "templates with {{ }} are not supported yet"),
+        ];
+        for (text, part) in bad {
+            let error = parse_address(text).unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_listeners() {
+        let text = "proxy.addr = :80;proto=tcp;rt=3s,addr=192.0.2.1:443;proto=tcp;wt=1m,\n\
+                    proxy.readtimeout = 1s\nproxy.writetimeout = 2s";
+        let listener = |address: &str, dual_stack, rt, wt| ListenerConfig {
+            address: address.parse().unwrap(),
+            dual_stack,
+            protocol: Protocol::Tcp,
+            read_timeout: Duration::from_secs(rt),
+            write_timeout: Duration::from_secs(wt),
+        };
+        assert_eq!(
+            loaded(text).config.proxy.listeners,
+            [listener("[::]:80", true, 3, 2), listener("192.0.2.1:443", false, 1, 60)]
+        );
+    }
+
+    #[test]
+    fn protocols() {
+        let error = |pairs: &str| errors(&format!("proxy.addr = :80{pairs}"));
+        assert_eq!(
+            error(""),
+            [
+                "f:1: proxy.addr: listener :80: proto is not set, which is \"http\", and that is not \
+              supported yet; write proto=tcp"
+            ]
+        );
+        assert_eq!(
+            error(";proto=http"),
+            ["f:1: proxy.addr: listener :80: proto \"http\" is not supported yet; only proto=tcp \
+              is"]
+        );
+        assert_eq!(
+            error(";proto=tpc"),
+            [
+                "f:1: proxy.addr: listener :80: unknown protocol \"tpc\"; only proto=tcp is supported"
+            ]
+        );
+    }
+
+    #[test]
+    fn every_bad_listener_is_reported() {
+        let text = "proxy.addr = :80;proto=tcp;rt=3,localhost:1;proto=tcp,proto=tcp";
+        assert_eq!(
+            errors(text),
+            [
+                "f:1: proxy.addr: listener :80: rt = \"3\": expected a duration such as 30s or \
+                 1m30s (the unit is missing)",
+                "f:1: proxy.addr: listener localhost:1: expected :port, ip:port or [ipv6]:port; \
+                 names are not supported",
+                "f:1: proxy.addr: listener 3: it has no address; expected :port, ip:port or \
+                 [ipv6]:port as the first value",
+            ]
+        );
+    }
+
+    #[test]
+    fn listeners_do_not_overlap() {
+        let clash = |one: &str, other: &str| {
+            let text = format!("proxy.addr = {one};proto=tcp,{other};proto=tcp");
+            !errors(&text).is_empty()
+        };
+        for (one, other) in [
+            (":80", ":80"),
+            (":80", "0.0.0.0:80"),
+            ("[::]:80", ":80"),
+            (":80", "192.0.2.1:80"),
+            ("192.0.2.1:80", "0.0.0.0:80"),
+            ("[::]:80", "[2001:db8::1]:80"),
+        ] {
+            assert!(clash(one, other), "{one} {other}");
+        }
+        for (one, other) in [
+            (":80", ":81"),
+            ("0.0.0.0:80", "[::]:80"),
+            ("192.0.2.1:80", "192.0.2.2:80"),
+            ("[::]:80", "192.0.2.1:80"),
+            (":0", ":0"),
+        ] {
+            let text = format!("proxy.addr = {one};proto=tcp,{other};proto=tcp");
+            assert_eq!(loaded(&text).config.proxy.listeners.len(), 2, "{one} {other}");
+        }
+        assert_eq!(
+            errors("proxy.addr = :80;proto=tcp,0.0.0.0:80;proto=tcp"),
+            ["f:1: proxy.addr: listener 0.0.0.0:80: it takes the same connections as listener :80"]
+        );
+    }
+}

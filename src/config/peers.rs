@@ -1,0 +1,447 @@
+//! `bgp.peers`: the neighbours.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::bgp::{self, FabioRules, TimerCheck};
+use super::load::ReadFile;
+use super::reader::{Item, Reader};
+use super::report::Report;
+use super::{PeerConfig, Secret, duration, values};
+
+/// The longest key of TCP MD5 in Linux (TCP_MD5SIG_MAXKEYLEN).
+const LONGEST_PASSWORD: usize = 80;
+
+/// The timers of neighbours that do not set their own.
+pub(super) struct Timers {
+    pub(super) hold_time: Duration,
+    pub(super) keepalive: Option<Duration>,
+}
+
+/// Reads all neighbours. Those with an error may be missing in the result.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    timers: &Timers,
+    rules: &mut FabioRules,
+    read_file: ReadFile<'_>,
+) -> Vec<PeerConfig> {
+    let Some((setting, maps)) = reader.maps("bgp.peers") else { return Vec::new() };
+    let mut peers: Vec<PeerConfig> = Vec::new();
+    for (number, map) in (1_usize..).zip(&maps) {
+        let mut item = Item { setting, name: format!("peer {number}"), map };
+        let address = address(&item, reader, rules);
+        if let Some(address) = address {
+            item.name = format!("peer {address}");
+        }
+        let rest = peer(&item, reader.report, timers, read_file);
+        let (Some(address), Some(mut peer)) = (address, rest) else { continue };
+        peer.address = address;
+        check_source(&item, &peer, reader.report);
+        if peers.iter().any(|other| other.address == address) {
+            item.fail(reader.report, "two peers have this address");
+        }
+        peers.push(peer);
+    }
+    peers
+}
+
+/// fabio's rule 3, and what it lets pass.
+fn address(item: &Item<'_>, reader: &mut Reader<'_>, rules: &mut FabioRules) -> Option<IpAddr> {
+    let Some(text) = item.get("address") else {
+        let what = format!("{} has no address; write address=192.0.2.1", item.name);
+        rules.broken(reader, item.setting, &what);
+        return None;
+    };
+    let parsed = text.parse::<IpAddr>().map(|address| address.to_canonical());
+    let link_local = matches!(parsed, Ok(IpAddr::V6(address)) if address.is_unicast_link_local());
+    if link_local || text.contains('%') {
+        item.fail_value(
+            reader.report,
+            "address",
+            text,
+            "link-local peer addresses are not supported yet",
+        );
+        return None;
+    }
+    let Ok(address) = parsed else {
+        rules.broken(reader, item.setting, &format!("peer address {text} is not a valid IP"));
+        return None;
+    };
+    if address.is_unspecified() || !bgp::is_host(address) {
+        item.fail_value(reader.report, "address", text, "expected the address of a neighbour");
+        return None;
+    }
+    Some(address)
+}
+
+/// Everything but the address, which the caller puts in.
+fn peer(
+    item: &Item<'_>,
+    report: &mut Report,
+    timers: &Timers,
+    read_file: ReadFile<'_>,
+) -> Option<PeerConfig> {
+    item.check_keys(report);
+    let port = item.number(report, "port", 0..=u32::from(u16::MAX)).unwrap_or(0);
+    // As in Go, a port of 0 is one that is not there.
+    let port = u16::try_from(port).ok().filter(|port| *port != 0);
+    let asn = asn(item, report);
+    let multihop_ttl = multihop_ttl(item, report);
+    let ttl_security_hops = item.parse(report, "ttlsecurity", ttl_security).flatten();
+    if multihop_ttl.is_some() && ttl_security_hops.is_some() {
+        item.fail(
+            report,
+            "ttlsecurity and multihop do not go together; ttlsecurity=N is for a neighbour that \
+             is at most N hops away",
+        );
+    }
+    let password = password(item, report, read_file);
+    let passive = item.boolean(report, "passive");
+    let (hold_time, keepalive) = peer_timers(item, report, timers);
+    Some(PeerConfig {
+        address: IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
+        port: port.unwrap_or(bgp::PORT),
+        port_given: port.is_some(),
+        asn: asn?,
+        multihop_ttl,
+        ttl_security_hops,
+        password,
+        passive,
+        source: item.parse(report, "source", source),
+        hold_time,
+        keepalive,
+    })
+}
+
+fn asn(item: &Item<'_>, report: &mut Report) -> Option<u32> {
+    if item.get("asn").is_none() {
+        item.fail(report, "asn is missing; write asn= and the AS number of the neighbour");
+        return None;
+    }
+    item.parse(report, "asn", |text| {
+        let asn = values::decimal(text).and_then(|asn| u32::try_from(asn).ok());
+        // 0 is refused below with the same words as what is no number.
+        bgp::check_asn(asn.unwrap_or(0))
+    })
+}
+
+fn multihop_ttl(item: &Item<'_>, report: &mut Report) -> Option<u8> {
+    let multihop = item.boolean(report, "multihop");
+    let length = item.number(report, "multihoplength", 0..=u32::from(u8::MAX));
+    if !multihop {
+        if length.is_some() {
+            item.warn(report, "multihoplength has no effect without multihop=true");
+        }
+        return None;
+    }
+    match length {
+        None => Some(2),
+        Some(0) => Some(u8::MAX),
+        Some(length) => u8::try_from(length).ok(),
+    }
+}
+
+fn ttl_security(text: &str) -> Result<Option<u8>, String> {
+    if let Ok(on) = values::boolean(text) {
+        return Ok(on.then_some(1));
+    }
+    let hops = values::decimal(text).and_then(|hops| u8::try_from(hops).ok());
+    match hops {
+        Some(hops @ 1..=254) => Ok(Some(hops)),
+        _ => Err("expected true, false, or a number of hops from 1 to 254".to_string()),
+    }
+}
+
+fn password(item: &Item<'_>, report: &mut Report, read_file: ReadFile<'_>) -> Option<Secret> {
+    let password = match (item.get("password"), item.get("passwordfile")) {
+        (None, None) => return None,
+        (Some(_), Some(_)) => {
+            item.fail(report, "password and passwordfile do not go together; remove one");
+            return None;
+        }
+        (Some(password), None) => password.to_string(),
+        (None, Some(path)) => match password_from_file(path, read_file) {
+            Ok(password) => password,
+            Err(what) => {
+                item.fail_value(report, "passwordfile", path, &what);
+                return None;
+            }
+        },
+    };
+    if password.len() > LONGEST_PASSWORD {
+        let what = format!(
+            "the password has {} bytes; TCP MD5 takes at most {LONGEST_PASSWORD}",
+            password.len()
+        );
+        item.fail(report, &what);
+        return None;
+    }
+    Some(Secret::new(password))
+}
+
+fn password_from_file(path: &str, read_file: ReadFile<'_>) -> Result<String, String> {
+    let bytes = read_file(path).map_err(|error| format!("cannot be read: {error}"))?;
+    let text = String::from_utf8(bytes).map_err(|_| "the file is not UTF-8".to_string())?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    match line {
+        "" => Err("the file is empty".to_string()),
+        line => Ok(line.to_string()),
+    }
+}
+
+fn source(text: &str) -> Result<IpAddr, String> {
+    match text.parse::<IpAddr>().map(|address| address.to_canonical()) {
+        Ok(address) if !address.is_unspecified() && bgp::is_host(address) => Ok(address),
+        _ => Err("expected an IP address of this host".to_string()),
+    }
+}
+
+fn check_source(item: &Item<'_>, peer: &PeerConfig, report: &mut Report) {
+    let Some(source) = peer.source else { return };
+    if source.is_ipv4() != peer.address.is_ipv4() {
+        let family = if peer.address.is_ipv4() { "IPv4" } else { "IPv6" };
+        let what = format!("expected an {family} address, as the peer has one");
+        item.fail_value(report, "source", &source.to_string(), &what);
+    }
+}
+
+fn peer_timers(
+    item: &Item<'_>,
+    report: &mut Report,
+    timers: &Timers,
+) -> (Duration, Option<Duration>) {
+    let own_hold_time = item.parse(report, "holdtime", bgp::hold_time);
+    let own_keepalive = item.parse(report, "keepalive", bgp::keepalive);
+    let hold_time = own_hold_time.unwrap_or(timers.hold_time);
+    let keepalive = own_keepalive.unwrap_or(timers.keepalive);
+    // What is wrong with the common ones is said once, and not here.
+    if let Some(interval) = keepalive
+        && (own_hold_time.is_some() || own_keepalive.is_some())
+    {
+        match bgp::check_timers(hold_time, interval) {
+            TimerCheck::Fine => {}
+            TimerCheck::NoKeepalives => {
+                item.warn(report, "no KEEPALIVE is sent while the hold time is 0");
+            }
+            TimerCheck::TooSlow => {
+                let what = format!(
+                    "its keepalive of {} has to be less than its hold time of {}",
+                    duration::print(interval),
+                    duration::print(hold_time)
+                );
+                item.fail(report, &what);
+            }
+        }
+    }
+    (hold_time, keepalive)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{errors, load_file, loaded};
+    use super::*;
+
+    fn peers(text: &str) -> Vec<PeerConfig> {
+        loaded(&format!("bgp.peers={text}")).config.bgp.peers
+    }
+
+    fn one(options: &str) -> PeerConfig {
+        peers(&format!("address=192.0.2.1;asn=65001;{options}")).remove(0)
+    }
+
+    /// The errors of one neighbour, without what they all begin with.
+    fn errors_of(options: &str) -> Vec<String> {
+        let errors = errors(&format!("bgp.peers=address=192.0.2.1;asn=65001;{options}"));
+        let strip = |error: String| {
+            error.strip_prefix("f:1: bgp.peers: peer 192.0.2.1: ").unwrap().to_string()
+        };
+        errors.into_iter().map(strip).collect()
+    }
+
+    #[test]
+    fn defaults_and_every_option() {
+        let plain = PeerConfig {
+            address: "192.0.2.1".parse().unwrap(),
+            port: 179,
+            port_given: false,
+            asn: 65001,
+            multihop_ttl: None,
+            ttl_security_hops: None,
+            password: None,
+            passive: false,
+            source: None,
+            hold_time: Duration::from_secs(90),
+            keepalive: None,
+        };
+        assert_eq!(one(""), plain);
+        let all = one("port=1179;multihop=true;multihoplength=5;password=\"a;b\";passive=true;\
+                       source=192.0.2.9;holdtime=30s;keepalive=7s");
+        assert_eq!(
+            all,
+            PeerConfig {
+                port: 1179,
+                port_given: true,
+                multihop_ttl: Some(5),
+                password: Some(Secret::new("a;b".into())),
+                passive: true,
+                source: "192.0.2.9".parse().ok(),
+                hold_time: Duration::from_secs(30),
+                keepalive: Some(Duration::from_secs(7)),
+                ..plain
+            }
+        );
+    }
+
+    #[test]
+    fn single_options() {
+        assert!(!one("port=0").port_given);
+        assert!(one("port=179").port_given);
+        assert_eq!(one("multihop=true").multihop_ttl, Some(2));
+        assert_eq!(one("multihop=true;multihoplength=0").multihop_ttl, Some(255));
+        assert_eq!(one("multihop=false;multihoplength=3").multihop_ttl, None);
+        for (text, hops) in
+            [("true", Some(1)), ("1", Some(1)), ("254", Some(254)), ("false", None), ("0", None)]
+        {
+            assert_eq!(one(&format!("ttlsecurity={text}")).ttl_security_hops, hops, "{text}");
+        }
+        assert_eq!(one("passwordfile=key").password, Some(Secret::new("KEY".into())));
+        assert_eq!(one("passwordfile=a\\\\rb").password, Some(Secret::new("A\\RB".into())));
+        assert_eq!(one("password=").password, None);
+        assert_eq!(one(&format!("password={}", "x".repeat(80))).password.is_some(), true);
+        assert_eq!(one("asn=4200000000").asn, 4_200_000_000);
+        assert_eq!(peers("address=::ffff:192.0.2.1;asn=1")[0].address.to_string(), "192.0.2.1");
+    }
+
+    #[test]
+    fn passwords_from_files() {
+        let read = |bytes: &'static [u8]| password_from_file("p", &|_| Ok(bytes.to_vec()));
+        assert_eq!(read(b"key\n"), Ok("key".into()));
+        assert_eq!(read(b"key\r\n"), Ok("key".into()));
+        assert_eq!(read(b"key \n\n"), Ok("key \n".into()));
+        assert_eq!(read(b"\n"), Err("the file is empty".into()));
+        assert_eq!(read(b""), Err("the file is empty".into()));
+        assert_eq!(read(b"\xff"), Err("the file is not UTF-8".into()));
+    }
+
+    #[test]
+    fn bad_options() {
+        let long = format!("password={}", "x".repeat(81));
+        let timers = "its keepalive of 9s has to be less than its hold time of 9s";
+        let asn = "expected an AS number from 1 to 4294967295";
+        let golden = [
+            ("port=65536", "port = \"65536\": expected a number from 0 to 65535"),
+            ("multihop=yes", "multihop = \"yes\": expected true or false"),
+            (
+                "multihop=1;multihoplength=256",
+                "multihoplength = \"256\": expected a number from 0 to 255",
+            ),
+            (
+                "ttlsecurity=255",
+                "ttlsecurity = \"255\": expected true, false, or a number of hops from 1 to 254",
+            ),
+            (
+                "ttlsecurity=1;multihop=true",
+                "ttlsecurity and multihop do not go together; ttlsecurity=N is for a neighbour \
+                 that is at most N hops away",
+            ),
+            (&*long, "the password has 81 bytes; TCP MD5 takes at most 80"),
+            (
+                "password=a;passwordfile=b",
+                "password and passwordfile do not go together; remove one",
+            ),
+            (
+                "passwordfile=missing",
+                "passwordfile = \"missing\": cannot be read: entity not found",
+            ),
+            ("source=::1", "source = \"::1\": expected an IPv4 address, as the peer has one"),
+            ("source=eth0", "source = \"eth0\": expected an IP address of this host"),
+            ("source=0.0.0.0", "source = \"0.0.0.0\": expected an IP address of this host"),
+            ("holdtime=2s", "holdtime = \"2s\": expected 0, or whole seconds from 3s to 65535s"),
+            ("holdtime=9s;keepalive=9s", timers),
+            ("asn=0", &*format!("asn = \"0\": {asn}")),
+            ("asn=4294967296", &*format!("asn = \"4294967296\": {asn}")),
+            ("asn=AS1", &*format!("asn = \"AS1\": {asn}")),
+            ("asn=", "asn is missing; write asn= and the AS number of the neighbour"),
+        ]
+        .map(|(options, error)| (options.to_string(), error.to_string()));
+        for (options, error) in golden {
+            assert_eq!(errors_of(&options), [error], "{options}");
+        }
+    }
+
+    #[test]
+    fn addresses() {
+        let error = |address: &str| errors(&format!("bgp.peers=address={address};asn=1")).remove(0);
+        let link_local = "link-local peer addresses are not supported yet";
+        for address in ["fe80::1", "fe80::1%eth0"] {
+            assert_eq!(
+                error(address),
+                format!("f:1: bgp.peers: peer 1: address = \"{address}\": {link_local}")
+            );
+        }
+        for address in ["0.0.0.0", "::", "224.0.0.1", "255.255.255.255", "ff02::1"] {
+            assert_eq!(
+                error(address),
+                format!(
+                    "f:1: bgp.peers: peer 1: address = \"{address}\": expected the address of a \
+                     neighbour"
+                )
+            );
+        }
+        assert_eq!(
+            error("[2001:db8::1]"),
+            "f:1: bgp.peers: BGP configuration invalid: peer address [2001:db8::1] is not a valid \
+             IP"
+        );
+        assert_eq!(
+            errors("bgp.peers=192.0.2.1;asn=1"),
+            ["f:1: bgp.peers: BGP configuration invalid: peer 1 has no address; write \
+              address=192.0.2.1"]
+        );
+        assert_eq!(
+            errors("bgp.peers=address=192.0.2.1;asn=1,address=::ffff:192.0.2.1;asn=2"),
+            ["f:1: bgp.peers: peer 192.0.2.1: two peers have this address"]
+        );
+    }
+
+    #[test]
+    fn common_timers_are_not_complained_of_again() {
+        let text = "bgp.keepalive=10s\nbgp.peers=address=192.0.2.1;asn=1;holdtime=9s,\
+                    address=192.0.2.2;asn=1";
+        assert_eq!(
+            errors(text),
+            ["f:2: bgp.peers: peer 192.0.2.1: its keepalive of 10s has to be less than its hold \
+              time of 9s"]
+        );
+        let text = "bgp.holdtime=9s\nbgp.keepalive=10s\nbgp.peers=address=192.0.2.1;asn=1";
+        assert_eq!(errors(text).len(), 1);
+        let own = "bgp.keepalive=10s\nbgp.peers=address=192.0.2.1;asn=1;keepalive=0;holdtime=3s";
+        assert_eq!(loaded(own).config.bgp.peers[0].keepalive, None);
+    }
+
+    #[test]
+    fn a_password_is_in_no_message() {
+        let secret = "s3cret";
+        for options in [
+            "password=s3cret;x",
+            "password=s3cret;asn=",
+            "password=a;s3cret=b",
+            "password=a,s3cret",
+            "password=\"s3cret",
+            "asn=x;password=s3cret;passwordfile=y",
+            "password=${s3cret",
+            "password=${s3cret}",
+        ] {
+            let text = format!("bgp.enabled=true\nbgp.peers=address=192.0.2.1;asn=1;{options}");
+            let (errors, warnings) = match load_file(&text) {
+                Ok(loaded) => (Vec::new(), loaded.warnings),
+                Err(error) => (error.errors, error.warnings),
+            };
+            assert!(!errors.is_empty() || !warnings.is_empty(), "{options}");
+            for message in errors.iter().chain(&warnings) {
+                assert!(!message.contains(secret), "{options}: {message}");
+            }
+        }
+    }
+}
