@@ -1,2 +1,122 @@
-//! burgee's command line.
-fn main() {}
+//! burgee's command line: `burgee [run|check|demo] [flags]`.
+//!
+//! Everything is printed with `writeln!` and its result dropped, so that a
+//! closed pipe is no panic.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use burgee::config::{self, Config, LoadError, Loaded, Request};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> =
+        std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into()).collect();
+    let (command, flags) = match arguments.split_first() {
+        Some((first, rest)) if !first.starts_with('-') => (first.as_str(), rest),
+        _ => ("run", arguments.as_slice()),
+    };
+    match config::request(flags) {
+        Request::Version => return print(&format!("burgee {}\n", env!("CARGO_PKG_VERSION"))),
+        Request::Help => return print(&config::help::usage()),
+        Request::Load => {}
+    }
+    match command {
+        "run" => run(flags),
+        "check" => check(flags),
+        "demo" => demo(flags),
+        "help" => print(&config::help::usage()),
+        other => {
+            complain("error", &format!("unknown sub-command {other:?}; known: run, check, demo"));
+            hint();
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// `burgee run`: serve.
+fn run(flags: &[String]) -> ExitCode {
+    match load(flags) {
+        Ok(config) => serve(config),
+        Err(code) => code,
+    }
+}
+
+/// Stands in for the daemon.
+fn serve(_config: Config) -> ExitCode {
+    complain("error", "run is wired by the daemon");
+    ExitCode::FAILURE
+}
+
+/// `burgee demo`: stands in for the demonstration.
+fn demo(_flags: &[String]) -> ExitCode {
+    complain("error", "demo is wired by the daemon");
+    ExitCode::FAILURE
+}
+
+/// `burgee check`: errors and warnings on stderr, the configuration in force
+/// on stdout. Exits with 0 when it is valid, 2 when the flags are not, and 1
+/// when anything else is not.
+fn check(flags: &[String]) -> ExitCode {
+    let loaded = match load_all(flags) {
+        Ok(loaded) => loaded,
+        Err(error) => return report(&error),
+    };
+    report_warnings(&loaded.warnings);
+    let route_errors = check_routes(&loaded.config.registry.static_routes);
+    for error in &route_errors {
+        complain("error", error);
+    }
+    print(&loaded.effective.to_string());
+    if route_errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What is wrong with the lines of `registry.static.routes`, one line each.
+/// The route room has the say in this; here is where it is asked.
+fn check_routes(_text: &str) -> Vec<String> {
+    Vec::new()
+}
+
+/// Loads the configuration and reports what is questionable or wrong.
+fn load(flags: &[String]) -> Result<Config, ExitCode> {
+    let loaded = load_all(flags).map_err(|error| report(&error))?;
+    report_warnings(&loaded.warnings);
+    Ok(loaded.config)
+}
+
+fn load_all(flags: &[String]) -> Result<Loaded, LoadError> {
+    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    let environment: Vec<(String, String)> =
+        std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
+    config::load(flags, &environment, &|path| std::fs::read(path))
+}
+
+fn report(error: &LoadError) -> ExitCode {
+    report_warnings(&error.warnings);
+    for text in &error.errors {
+        complain("error", text);
+    }
+    if error.exit_code == 2 {
+        hint();
+    }
+    ExitCode::from(error.exit_code)
+}
+
+fn report_warnings(warnings: &[String]) {
+    for text in warnings {
+        complain("warning", text);
+    }
+}
+
+fn complain(severity: &str, text: &str) {
+    let _ = writeln!(std::io::stderr(), "{severity}: {text}");
+}
+
+fn hint() {
+    let _ = writeln!(std::io::stderr(), "see burgee --help");
+}
+
+/// Prints a text that ends with a newline.
+fn print(text: &str) -> ExitCode {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    ExitCode::SUCCESS
+}

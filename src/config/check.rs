@@ -112,7 +112,7 @@ mod tests {
         log.level=warn\nregistry.static.routes=route add a :80 tcp://192.0.2.1:1\\n\\n  # b \\n\n\
         bgp.enabled=true\nbgp.routerid=198.51.100.1\nbgp.anycastaddresses=192.0.2.53/32\n\
         bgp.peers=address=198.51.100.2;asn=65001;password=***,\
-        address=2001:db8::2;asn=65002;password=\"**\\052\"\n";
+        address=2001:db8::2;asn=65002;password=\"***\"\n";
 
     #[test]
     fn printed_and_read_back_it_is_the_same() {

@@ -19,9 +19,9 @@ const UNITS: [(&str, u64); 8] = [
     ("h", 3_600_000_000_000),
 ];
 
-/// Decimal digits after the point that can make a difference of a nanosecond
-/// in an hour; the rest is read and dropped.
-const FRACTION_DIGITS: usize = 13;
+/// Digits after the point that are counted. More than enough for a nanosecond
+/// of an hour; the rest is read and dropped.
+const FRACTION_DIGITS: usize = 18;
 
 /// Reads a duration: one or more decimal numbers, each with a unit (`ns us ms
 /// s m h`), or a plain `0`. The error is a sentence for the operator, of the
@@ -104,14 +104,11 @@ fn parse_term(text: &str) -> Result<(u128, &str), Reason> {
         // Only digits are left, so the one way to fail is to be too large.
         whole.parse().map_err(|_| Reason::TooLong)?
     };
-    let mut nanoseconds = whole.checked_mul(scale).ok_or(Reason::TooLong)?;
-    let mut weight = scale;
-    for digit in fraction.bytes().take(FRACTION_DIGITS) {
-        // `weight` runs down by tens, so each digit keeps one digit of rest.
-        nanoseconds =
-            nanoseconds.saturating_add(u128::from(digit.saturating_sub(b'0')) * weight / 10);
-        weight /= 10;
-    }
+    let whole = whole.checked_mul(scale).ok_or(Reason::TooLong)?;
+    let kept = fraction.get(..FRACTION_DIGITS).unwrap_or(fraction);
+    let tens = kept.bytes().fold(1_u128, |tens, _| tens.saturating_mul(10));
+    let part = kept.parse::<u128>().unwrap_or(0).saturating_mul(scale) / tens;
+    let nanoseconds = whole.checked_add(part).ok_or(Reason::TooLong)?;
     Ok((nanoseconds, rest))
 }
 

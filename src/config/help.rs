@@ -175,7 +175,10 @@ fn markdown_pair(text: &mut String, pair: &PairSpec) {
     let new = if pair.new { " Not in fabio." } else { "" };
     let default = markdown_default(pair.default, "");
     let kind = pair.kind.name();
-    let help = with_support(pair.help, pair.support);
+    let help = match pair.support {
+        Support::NotYet => format!("{} Without effect yet.", pair.help),
+        support => with_support(pair.help, support),
+    };
     let _ = writeln!(text, "| {name} | {kind} | {default} | {help}{new} |");
 }
 

@@ -308,7 +308,7 @@ mod tests {
         assert_eq!(one("passwordfile=key").password, Some(Secret::new("KEY".into())));
         assert_eq!(one("passwordfile=a\\\\rb").password, Some(Secret::new("A\\RB".into())));
         assert_eq!(one("password=").password, None);
-        assert_eq!(one(&format!("password={}", "x".repeat(80))).password.is_some(), true);
+        assert!(one(&format!("password={}", "x".repeat(80))).password.is_some());
         assert_eq!(one("asn=4200000000").asn, 4_200_000_000);
         assert_eq!(peers("address=::ffff:192.0.2.1;asn=1")[0].address.to_string(), "192.0.2.1");
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Where a value was set.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub(super) enum Source {
     /// Nowhere: it is the default.
     Default,
     /// On the command line, by the flag of the key.

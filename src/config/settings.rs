@@ -365,7 +365,7 @@ mod tests {
                  written",
                 "f:5: registry.consul.token is known from fabio but not supported yet; it has no \
                  effect",
-                "f:6: bgp.grpctls has no effect: fabio documents it, but does not know it either",
+                "f:6: bgp.grpctls is known from fabio but not supported yet; it has no effect",
             ]
         );
     }

@@ -35,7 +35,6 @@ const fn ignored(
 
 const GO: &str = "it is for the runtime of Go, in which fabio is written";
 const UNUSED: &str = "fabio accepts it too and makes no use of it";
-const UNREGISTERED: &str = "fabio documents it, but does not know it either";
 
 /// All options, those of one group together.
 pub static OPTIONS: &[Spec] = &[
@@ -68,7 +67,7 @@ pub static OPTIONS: &[Spec] = &[
         Duration,
         "30s",
         Live,
-        "How long one target may take to accept a connection.",
+        "How long one target may take to accept a connection; more than 0.",
     ),
     option(
         "proxy.idletimeout",
@@ -147,8 +146,8 @@ pub static OPTIONS: &[Spec] = &[
         Text,
         "INFO",
         Live,
-        "The least grave log lines that are written: TRACE, DEBUG, INFO, WARN, ERROR or FATAL, in \
-         any case. FATAL is the same as ERROR.",
+        "From which level on log lines are written: TRACE, DEBUG, INFO, WARN, ERROR or FATAL, in any \
+         case. FATAL is the same as ERROR.",
     ),
     later("log.access.target", Text, "", "Where the access log of HTTP requests goes."),
     later("log.access.format", Text, "common", "The format of the access log."),
@@ -193,7 +192,7 @@ pub static OPTIONS: &[Spec] = &[
     ),
     later("registry.timeout", Duration, "10s", "How long the start waits for the backend."),
     later("registry.retry", Duration, "500ms", "Pause between two tries to reach the backend."),
-    later("registry.static.noroutehtml", Text, "", "The page when no route matches."),
+    later("registry.static.noroutehtml", Text, "", "The page for requests without a route."),
     later("registry.file.path", Text, "", "The file with the routes."),
     later("registry.file.noroutehtmlpath", Text, "", "The file with the page."),
     later("registry.consul.addr", Text, "localhost:8500", "The address of Consul."),
@@ -225,7 +224,12 @@ pub static OPTIONS: &[Spec] = &[
     later("registry.consul.register.tags", List, "", "The tags that are registered."),
     later("registry.consul.register.checkInterval", Duration, "1s", "Time between two checks."),
     later("registry.consul.register.checkTimeout", Duration, "3s", "Longest time for a check."),
-    later("registry.consul.register.checkTLSSkipVerify", Boolean, "false", "Check any TLS."),
+    later(
+        "registry.consul.register.checkTLSSkipVerify",
+        Boolean,
+        "false",
+        "Trust any certificate.",
+    ),
     ignored(
         "registry.consul.register.checkDeregisterCriticalServiceAfter",
         Text,
@@ -240,7 +244,7 @@ pub static OPTIONS: &[Spec] = &[
     later("registry.custom.pollinterval", Duration, "10s", "Time between two polls."),
     later("registry.custom.timeout", Duration, "5s", "Longest time for a poll."),
     later("registry.custom.checkTLSSkipVerify", Boolean, "false", "Trust any backend."),
-    later("registry.custom.noroutehtml", Text, "", "The page when no route matches."),
+    later("registry.custom.noroutehtml", Text, "", "The page for requests without a route."),
     // bgp
     option(
         "bgp.enabled",
@@ -343,9 +347,14 @@ pub static OPTIONS: &[Spec] = &[
     later("bgp.enablegrpc", Boolean, "false", "The gRPC interface of GoBGP."),
     later("bgp.grpclistenaddress", Text, "127.0.0.1:50051", "Where the gRPC interface listens."),
     later("bgp.gobgpdcfgfile", Text, "", "A configuration file of gobgpd."),
-    ignored("bgp.grpctls", Boolean, "false", UNREGISTERED, "TLS for the gRPC interface."),
-    ignored("bgp.certfile", Text, "", UNREGISTERED, "The certificate of the gRPC interface."),
-    ignored("bgp.keyfile", Text, "", UNREGISTERED, "The key of the gRPC interface."),
+    later(
+        "bgp.grpctls",
+        Boolean,
+        "false",
+        "TLS for it. Documented by fabio, without effect there.",
+    ),
+    later("bgp.certfile", Text, "", "Its certificate. Likewise."),
+    later("bgp.keyfile", Text, "", "The key of the certificate. Likewise."),
     // metrics
     later("metrics.target", Text, "", "The systems that metrics are sent to."),
     later(
