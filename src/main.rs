@@ -6,7 +6,11 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use burgee::config::{self, Config, LoadError, Loaded, Request};
+use burgee::config::{self, LoadError, Loaded, Request};
+use burgee::registry::static_routes;
+use burgee::{daemon, demo};
+use log::LevelFilter;
+use simple_logger::SimpleLogger;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> =
@@ -23,7 +27,7 @@ fn main() -> ExitCode {
     match command {
         "run" => run(flags),
         "check" => check(flags),
-        "demo" => demo(flags),
+        "demo" => run_demo(flags),
         "help" => print(&config::help::usage()),
         other => {
             complain("error", &format!("unknown sub-command {other:?}; known: run, check, demo"));
@@ -33,30 +37,37 @@ fn main() -> ExitCode {
     }
 }
 
-/// `burgee run`: serve.
+/// `burgee run`: serve until asked to stop.
 fn run(flags: &[String]) -> ExitCode {
-    match load(flags) {
-        Ok(config) => serve(config),
-        Err(code) => code,
+    match load_all(flags) {
+        Ok(loaded) => {
+            report_warnings(&loaded.warnings);
+            daemon::run(loaded.config)
+        }
+        Err(error) => report(&error),
     }
 }
 
-/// Stands in for the daemon.
-fn serve(_config: Config) -> ExitCode {
-    complain("error", "run is wired by the daemon");
-    ExitCode::FAILURE
-}
-
-/// `burgee demo`: stands in for the demonstration.
-fn demo(_flags: &[String]) -> ExitCode {
-    complain("error", "demo is wired by the daemon");
-    ExitCode::FAILURE
+/// `burgee demo [--once]`: show everything in one process.
+fn run_demo(flags: &[String]) -> ExitCode {
+    match flags {
+        [] => demo::run(false),
+        [once] if once.trim_start_matches('-') == "once" => demo::run(true),
+        _ => {
+            complain("error", "demo takes no configuration; its only flag is --once");
+            hint();
+            ExitCode::from(2)
+        }
+    }
 }
 
 /// `burgee check`: errors and warnings on stderr, the configuration in force
 /// on stdout. Exits with 0 when it is valid, 2 when the flags are not, and 1
 /// when anything else is not.
 fn check(flags: &[String]) -> ExitCode {
+    // A one-shot command may wait for the reader of its messages, so it needs
+    // no log sink; an error says that a logger is set, which none is.
+    let _ = SimpleLogger::new().with_level(LevelFilter::Warn).init();
     let loaded = match load_all(flags) {
         Ok(loaded) => loaded,
         Err(error) => return report(&error),
@@ -71,16 +82,9 @@ fn check(flags: &[String]) -> ExitCode {
 }
 
 /// What is wrong with the lines of `registry.static.routes`, one line each.
-/// The route room has the say in this; here is where it is asked.
-fn check_routes(_text: &str) -> Vec<String> {
-    Vec::new()
-}
-
-/// Loads the configuration and reports what is questionable or wrong.
-fn load(flags: &[String]) -> Result<Config, ExitCode> {
-    let loaded = load_all(flags).map_err(|error| report(&error))?;
-    report_warnings(&loaded.warnings);
-    Ok(loaded.config)
+fn check_routes(text: &str) -> Vec<String> {
+    let errors = static_routes::load(text).errors;
+    errors.iter().map(|error| format!("registry.static.routes: {error}")).collect()
 }
 
 fn load_all(flags: &[String]) -> Result<Loaded, LoadError> {

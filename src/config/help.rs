@@ -16,7 +16,7 @@ pub fn usage() -> String {
          Usage: burgee [run] [flags]     serve\n\
          \x20      burgee check [flags]     check the configuration and print it; exits with 1 if \
          invalid\n\
-         \x20      burgee demo [flags]      show the whole in one process, without any privilege\n\
+         \x20      burgee demo [--once]     show the whole in one process, without any privilege\n\
          \n",
     );
     let intro = "Every key is a flag, -key=value or -key value, and an environment variable: \
