@@ -18,6 +18,10 @@
     deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::string_slice)
 )]
 
+pub mod capability;
 pub mod header;
 pub mod notification;
+pub mod open;
+pub mod prefix;
+pub mod route_refresh;
 mod wire;
