@@ -18,7 +18,12 @@
     deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::string_slice)
 )]
 
+pub mod as_path;
+pub mod attribute;
+pub mod attribute_list;
 pub mod capability;
+#[cfg(test)]
+mod generator;
 pub mod header;
 pub mod notification;
 pub mod open;
