@@ -8,7 +8,7 @@
 //! - [`header`] cuts the stream into messages and frames those that go out.
 //! - [`open`] and [`capability`] are what two speakers agree on.
 //! - [`update`] is a borrowed view of a received UPDATE, judged as RFC 7606
-//!   asks, and [`update_encode`] builds those that go out; [`attribute`],
+//!   asks, and also builds those that go out; [`attribute`],
 //!   [`attribute_list`], [`as_path`] and [`prefix`] are their parts, and
 //!   [`fault`] holds the rules for what is malformed.
 //! - [`route_refresh`] asks for a family again; [`notification`] ends a session.
@@ -22,6 +22,7 @@ pub mod as_path;
 pub mod attribute;
 pub mod attribute_list;
 pub mod capability;
+pub mod fault;
 #[cfg(test)]
 mod generator;
 pub mod header;
@@ -29,4 +30,6 @@ pub mod notification;
 pub mod open;
 pub mod prefix;
 pub mod route_refresh;
+pub mod update;
+mod update_encode;
 mod wire;
