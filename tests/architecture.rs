@@ -1,6 +1,8 @@
 //! The plan of the house, enforced: who may import whom, what stays on the
 //! ground floor, and how long a file may grow.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -107,9 +109,8 @@ fn imports(source: &Source) -> Vec<(String, String)> {
 
 /// `a::{b, c::d}` → `a::b`, `a::c::d`; anything after the path is cut.
 fn expand(text: &str) -> Vec<String> {
-    let end = text
-        .find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'))
-        .unwrap_or(text.len());
+    let end =
+        text.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).unwrap_or(text.len());
     let (head, tail) = text.split_at(end);
     if !head.ends_with("::") || !tail.starts_with('{') {
         return vec![head.trim_end_matches(':').to_owned()];
@@ -166,7 +167,10 @@ fn imports_run_down_and_never_in_a_circle() {
         }
     }
     assert!(wrong.is_empty(), "imports that run up or sideways:\n{}", wrong.join("\n"));
-    assert!(edges.contains(&("daemon".into(), "bgp".into())), "the test sees no imports: {edges:?}");
+    assert!(
+        edges.contains(&("daemon".into(), "bgp".into())),
+        "the test sees no imports: {edges:?}"
+    );
 }
 
 #[test]
@@ -241,7 +245,15 @@ fn functions(code: &str) -> Vec<(String, usize)> {
     for (start, line) in lines.iter().enumerate() {
         let text = line.trim_start();
         let Some(at) = text.find("fn ").filter(|at| {
-            *at == 0 || text[..*at].split(' ').all(|w| w.starts_with("pub") || w == "const" || w.starts_with("super)") || w.starts_with("crate)") || w.is_empty() || w == "in" )
+            *at == 0
+                || text[..*at].split(' ').all(|w| {
+                    w.starts_with("pub")
+                        || w == "const"
+                        || w.starts_with("super)")
+                        || w.starts_with("crate)")
+                        || w.is_empty()
+                        || w == "in"
+                })
         }) else {
             continue;
         };

@@ -99,11 +99,7 @@ pub fn negotiate(terms: &Terms, open: &Open) -> Result<Negotiated, Notification>
         for family in terms.families.iter() {
             Capability::Multiprotocol { afi: family.afi(), safi: family.safi() }.encode(&mut data);
         }
-        return Err(Notification::with_data(
-            code::OPEN,
-            open_error::UNSUPPORTED_CAPABILITY,
-            data,
-        ));
+        return Err(Notification::with_data(code::OPEN, open_error::UNSUPPORTED_CAPABILITY, data));
     }
     let hold_time = Duration::from_secs(terms.hold_time.min(open.hold_time).into());
     // RFC 4271 §4.4: a reasonable maximum is a third of the hold time, so a

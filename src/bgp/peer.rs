@@ -105,7 +105,7 @@ pub enum Action {
         /// The prefixes that can be reached, all with `attributes`.
         announced: Vec<IpNet>,
         /// The attributes; `None` if nothing was announced.
-        attributes: Option<Attributes>,
+        attributes: Option<Box<Attributes>>,
         /// The prefixes that cannot be reached any more.
         withdrawn: Vec<IpNet>,
     },
@@ -216,7 +216,7 @@ impl Handler for Intake<'_> {
             let announced: Vec<_> = update.announced().map(|(_, _, prefix)| prefix).collect();
             let withdrawn: Vec<_> = update.withdrawn().map(|(_, _, prefix)| prefix).collect();
             if !announced.is_empty() || !withdrawn.is_empty() {
-                let attributes = (!announced.is_empty()).then(|| update.attributes());
+                let attributes = (!announced.is_empty()).then(|| Box::new(update.attributes()));
                 self.actions.push_back(Action::Learned { announced, attributes, withdrawn });
             }
         }

@@ -12,9 +12,7 @@ use std::rc::Rc;
 use super::export::Exporter;
 use super::message::attribute::Attributes;
 use super::message::prefix::{Family, FamilySet};
-use super::message::update::{
-    EncodeOptions, encode_announce, encode_end_of_rib, encode_withdraw,
-};
+use super::message::update::{EncodeOptions, encode_announce, encode_end_of_rib, encode_withdraw};
 use super::rib::Key;
 use super::rib::originated::Originated;
 

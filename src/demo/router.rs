@@ -107,7 +107,7 @@ impl Router {
                     for prefix in announced {
                         let Some(attributes) = &attributes else { continue };
                         lines.push(format!("route learned: {}", describe(prefix, attributes)));
-                        self.routes.insert(prefix, attributes.clone());
+                        self.routes.insert(prefix, (**attributes).clone());
                     }
                 }
                 Action::Dial | Action::HangUp | Action::Close { .. } => {}

@@ -395,7 +395,7 @@ impl Network {
                 }
                 if let Some(attributes) = attributes {
                     for prefix in announced {
-                        self.learned[node].insert(prefix, attributes.clone());
+                        self.learned[node].insert(prefix, (*attributes).clone());
                     }
                 }
             }

@@ -118,11 +118,8 @@ fn bind_help(address: SocketAddr, error: &io::Error) -> String {
 }
 
 fn md5_help(peer: std::net::IpAddr, error: &io::Error) -> String {
-    let advice = if error.kind() == io::ErrorKind::OutOfMemory {
-        "; raise net.core.optmem_max"
-    } else {
-        ""
-    };
+    let advice =
+        if error.kind() == io::ErrorKind::OutOfMemory { "; raise net.core.optmem_max" } else { "" };
     format!("bgp: cannot set the TCP MD5 key of neighbour {peer}: {error}{advice}")
 }
 

@@ -420,7 +420,8 @@ impl Transport {
 
     fn connect_failed(&mut self, now: Time, id: PeerId, error: &io::Error) {
         let name = self.name(id);
-        let first = self.complained.get_mut(id.0 as usize).is_some_and(|c| !std::mem::replace(c, true));
+        let first =
+            self.complained.get_mut(id.0 as usize).is_some_and(|c| !std::mem::replace(c, true));
         if first {
             warn!("bgp event=connect_failed peer={name} error=\"{error}\" next=\"keeps trying\"");
         } else {
@@ -440,13 +441,7 @@ impl Transport {
         let mut outcome = Ok(());
         let key = self.connections.insert_with(|key| {
             outcome = reactor.register(&mut stream, key.token(kind), interest);
-            Connection {
-                stream,
-                used_for,
-                readiness: Readiness::NONE,
-                queued: false,
-                ended: false,
-            }
+            Connection { stream, used_for, readiness: Readiness::NONE, queued: false, ended: false }
         });
         if let Err(error) = outcome {
             self.connections.remove(key);
