@@ -22,10 +22,10 @@ pub fn usage() -> String {
     let intro = "Every key is a flag, -key=value or -key value, and an environment variable: \
                  proxy.addr is FABIO_PROXY_ADDR, or PROXY_ADDR. Flags come before the environment, \
                  and that before the properties file.";
-    text.push_str(&wrap(intro, ""));
+    text.push_str(&wrap(intro, "", ""));
     text.push_str("\nflags\n");
     for (flag, help) in OTHER_FLAGS {
-        text.push_str(&format!("  {flag}\n{}", wrap(help, "        ")));
+        text.push_str(&format!("  {flag}\n{}", wrap(help, "        ", "        ")));
     }
     let mut group = "";
     for spec in OPTIONS.iter().filter(|spec| spec.support == Support::Supported) {
@@ -38,18 +38,18 @@ pub fn usage() -> String {
             "  -{} {}\n{}",
             spec.key,
             spec.kind.name(),
-            wrap(&help, "        ")
+            wrap(&help, "        ", "        ")
         ));
         for pair in spec.pairs.iter().filter(|pair| pair.support == Support::Supported) {
             let name = if pair.key.is_empty() { "(first value)" } else { pair.key };
             let help = format!("{name}: {}", plain(pair.help));
-            text.push_str(&wrap(&help, "          "));
+            text.push_str(&wrap(&help, "          ", "            "));
         }
     }
     let others = OPTIONS.iter().filter(|spec| spec.support != Support::Supported);
     let others: Vec<&str> = others.map(|spec| spec.key).collect();
     text.push_str("\nknown from fabio, and without effect\n");
-    text.push_str(&wrap(&others.join(" "), "  "));
+    text.push_str(&wrap(&others.join(" "), "  ", "  "));
     text
 }
 
@@ -69,15 +69,18 @@ fn plain(help: &str) -> String {
     help.replace('`', "")
 }
 
-/// Breaks a text into lines of at most [`WIDTH`] characters.
-fn wrap(text: &str, indent: &str) -> String {
+/// Breaks a text into lines of at most [`WIDTH`] characters. The first line is
+/// indented by `first`, the others by `rest`.
+fn wrap(text: &str, first: &str, rest: &str) -> String {
     let mut wrapped = String::new();
+    let mut indent = first;
     let mut column = 0_usize;
     for word in text.split(' ') {
         let length = word.chars().count();
         if column > 0 && column.saturating_add(length).saturating_add(1) > WIDTH {
             wrapped.push('\n');
             column = 0;
+            indent = rest;
         }
         let before = if column == 0 { indent } else { " " };
         wrapped.push_str(before);
@@ -205,12 +208,12 @@ mod tests {
 
     #[test]
     fn lines_are_wrapped_at_words() {
-        assert_eq!(wrap("a b", "  "), "  a b\n");
+        assert_eq!(wrap("a b", "  ", ""), "  a b\n");
         let words = "1234567890 ".repeat(10);
-        let wrapped = wrap(words.trim_end(), " ");
-        assert_eq!(wrapped.lines().map(str::len).collect::<Vec<usize>>(), [99, 11]);
+        let wrapped = wrap(words.trim_end(), " ", "    ");
+        assert_eq!(wrapped.lines().map(str::len).collect::<Vec<usize>>(), [99, 14]);
         let long = "x".repeat(150);
-        assert_eq!(wrap(&format!("a {long} b"), ""), format!("a\n{long}\nb\n"));
+        assert_eq!(wrap(&format!("a {long} b"), "", ""), format!("a\n{long}\nb\n"));
     }
 
     #[test]

@@ -74,13 +74,18 @@ fn properties_file(
     report: &mut Report,
 ) -> Option<(String, String)> {
     let written = line.path.as_deref()?;
-    let path = match Expander::new(std::iter::empty(), environment).expand("", written) {
+    let mut expander = Expander::new(std::iter::empty(), environment);
+    let path = match expander.expand("", written) {
         Ok(path) => path,
         Err(text) => {
             report.command_line(&format!("flag -cfg: {text}"));
             return None;
         }
     };
+    if let Some(name) = expander.unknown.first() {
+        report.command_line(&format!("flag -cfg: there is no environment variable {name}"));
+        return None;
+    }
     if path.starts_with("http://") || path.starts_with("https://") {
         let text = "flag -cfg: a configuration from a URL is not supported; give a file";
         report.command_line(text);
@@ -190,5 +195,191 @@ fn warn_of_silence(config: &Config, reader: &mut Reader<'_>) {
     } else if config.bgp.announce == super::AnnouncePolicy::Ready {
         let text = "proxy.addr is empty and bgp.announce is ready: nothing will ever be announced";
         reader.report.warn(&Source::Default, text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::AnnouncePolicy;
+    use super::super::testing::{errors, load_file, loaded};
+    use super::*;
+
+    fn with_arguments(arguments: &[&str]) -> Result<Loaded, LoadError> {
+        let arguments: Vec<String> = arguments.iter().map(|text| (*text).to_string()).collect();
+        let environment = [("DIR".to_string(), "etc".to_string())];
+        load(&arguments, &environment, &|path| match path {
+            "etc/good" => Ok(b"proxy.strategy=rr".to_vec()),
+            "latin1" => Ok(b"# one\nui.title = \xe4".to_vec()),
+            _ => Err(std::io::Error::from(std::io::ErrorKind::NotFound)),
+        })
+    }
+
+    #[test]
+    fn nothing_is_a_valid_configuration() {
+        let loaded = with_arguments(&[]).unwrap();
+        assert_eq!(
+            loaded.warnings,
+            ["proxy.addr is empty and bgp.enabled is false: there is nothing to do"]
+        );
+        let config = loaded.config;
+        assert_eq!(
+            config.proxy,
+            ProxyConfig {
+                listeners: Vec::new(),
+                strategy: Strategy::Random,
+                dial_timeout: Duration::from_secs(30),
+                idle_timeout: Duration::ZERO,
+                connection_limit: 0,
+                shutdown_wait: Duration::ZERO,
+                deregister_grace_period: Duration::ZERO,
+            }
+        );
+        assert_eq!(config.log.level, log::LevelFilter::Info);
+        assert_eq!(config.registry.static_routes, "");
+        assert_eq!(
+            config.health,
+            HealthConfig {
+                interval: Duration::from_secs(2),
+                timeout: Duration::from_secs(1),
+                rise: 2,
+                fall: 2,
+            }
+        );
+        assert_eq!(config.bgp.announce, AnnouncePolicy::Ready);
+    }
+
+    #[test]
+    fn every_value_reaches_its_field() {
+        let config = loaded(
+            "proxy.strategy=rr\nproxy.dialtimeout=1s\nproxy.idletimeout=2s\n\
+             proxy.connectionlimit=3\nproxy.shutdownwait=4s\nproxy.deregistergraceperiod=5s\n\
+             log.level=fatal\nregistry.backend=static\n\
+             registry.static.routes=route add a :80 tcp://192.0.2.1:1\\n# ${dc}\ndc=fra1\n\
+             health.interval=10ms\nhealth.timeout=1ns\nhealth.rise=6\nhealth.fall=7",
+        )
+        .config;
+        assert_eq!(
+            config.proxy,
+            ProxyConfig {
+                listeners: Vec::new(),
+                strategy: Strategy::RoundRobin,
+                dial_timeout: Duration::from_secs(1),
+                idle_timeout: Duration::from_secs(2),
+                connection_limit: 3,
+                shutdown_wait: Duration::from_secs(4),
+                deregister_grace_period: Duration::from_secs(5),
+            }
+        );
+        assert_eq!(config.log.level, log::LevelFilter::Error);
+        assert_eq!(config.registry.static_routes, "route add a :80 tcp://192.0.2.1:1\n# fra1");
+        let health = HealthConfig {
+            interval: Duration::from_millis(10),
+            timeout: Duration::from_nanos(1),
+            rise: 6,
+            fall: 7,
+        };
+        assert_eq!(config.health, health);
+    }
+
+    #[test]
+    fn log_levels() {
+        use log::LevelFilter::{Debug, Error, Info, Trace, Warn};
+        let golden = [
+            ("TRACE", Trace),
+            ("debug", Debug),
+            ("Info", Info),
+            ("WARN", Warn),
+            ("ERROR", Error),
+            ("FATAL", Error),
+        ];
+        for (text, level) in golden {
+            assert_eq!(loaded(&format!("log.level={text}")).config.log.level, level);
+        }
+        assert_eq!(errors("log.level=WARNING").len(), 1);
+    }
+
+    #[test]
+    fn all_errors_are_reported_in_the_order_of_the_file() {
+        let text = "health.fall=0\nhealth.rise=-1\nhealth.timeout=0\nhealth.interval=9ms\n\
+                    registry.backend=consul\nlog.level=x\nproxy.deregistergraceperiod=2\n\
+                    proxy.connectionlimit=4294967296\nproxy.dialtimeout=0\nproxy.strategy=RR\n\
+                    registry.backend=etcd";
+        let unit = "expected a duration such as 30s or 1m30s (the unit is missing)";
+        assert_eq!(
+            errors(text),
+            [
+                "f:1: health.fall = \"0\": expected a whole number from 1 to 4294967295",
+                "f:2: health.rise = \"-1\": expected a whole number from 1 to 4294967295",
+                "f:3: health.timeout = \"0\": expected a duration of more than 0",
+                "f:4: health.interval = \"9ms\": expected a duration of at least 10ms",
+                "f:6: log.level = \"x\": expected TRACE, DEBUG, INFO, WARN, ERROR or FATAL",
+                &format!("f:7: proxy.deregistergraceperiod = \"2\": {unit}"),
+                "f:8: proxy.connectionlimit = \"4294967296\": expected a whole number from 0 to \
+                 4294967295",
+                "f:9: proxy.dialtimeout = \"0\": expected a duration of more than 0",
+                "f:10: proxy.strategy = \"RR\": expected rnd or rr",
+                "f:11: registry.backend = \"etcd\": expected static",
+            ]
+        );
+        assert_eq!(
+            errors("registry.backend=consul"),
+            ["f:1: registry.backend = \"consul\": the consul backend is not supported yet; write \
+              static, and the routes in registry.static.routes"]
+        );
+    }
+
+    #[test]
+    fn exit_codes() {
+        let code = |arguments: &[&str]| with_arguments(arguments).unwrap_err().exit_code;
+        assert_eq!(code(&["-weather"]), 2);
+        assert_eq!(code(&["-health.rise=x"]), 2);
+        assert_eq!(code(&["-cfg=latin1"]), 1);
+        assert_eq!(code(&["-cfg=nowhere"]), 1);
+        assert_eq!(load_file("health.rise=x").unwrap_err().exit_code, 1);
+    }
+
+    #[test]
+    fn the_file() {
+        let loaded = with_arguments(&["-cfg=${DIR}/good"]).unwrap();
+        assert_eq!(loaded.config.proxy.strategy, Strategy::RoundRobin);
+        let golden = [
+            ("nowhere", "nowhere: cannot be read: entity not found"),
+            ("latin1", "latin1:2: the file is not UTF-8"),
+            ("${NO}/x", "flag -cfg: there is no environment variable NO"),
+            ("${NO", "flag -cfg: a \"${\" without a \"}\" after it"),
+            (
+                "https://example.net/x",
+                "flag -cfg: a configuration from a URL is not supported; give a file",
+            ),
+        ];
+        for (path, error) in golden {
+            assert_eq!(with_arguments(&["-cfg", path]).unwrap_err().errors, [error]);
+        }
+    }
+
+    #[test]
+    fn a_configuration_that_does_nothing_is_questionable() {
+        let bgp = "bgp.enabled=true\nbgp.routerid=198.51.100.1\n\
+                   bgp.anycastaddresses=192.0.2.53/32\nbgp.peers=address=198.51.100.2;asn=1\n";
+        assert_eq!(
+            loaded(bgp).warnings,
+            ["proxy.addr is empty and bgp.announce is ready: nothing will ever be announced"]
+        );
+        let always = format!("{bgp}bgp.announce=always");
+        assert_eq!(loaded(&always).warnings, Vec::<String>::new());
+        let listener = format!("{bgp}proxy.addr=:80;proto=tcp");
+        assert_eq!(loaded(&listener).warnings, Vec::<String>::new());
+        let error = load_file("proxy.addr=:80").unwrap_err();
+        assert_eq!((error.errors.len(), error.warnings), (1, vec![]));
+    }
+
+    #[test]
+    fn the_grace_period_depends_on_bgp() {
+        let bgp = "bgp.enabled=true\nbgp.routerid=198.51.100.1\n\
+                   bgp.anycastaddresses=192.0.2.53/32\nbgp.peers=address=198.51.100.2;asn=1\n";
+        let grace = |text: &str| loaded(text).config.proxy.deregister_grace_period;
+        assert_eq!(grace(bgp), Duration::from_secs(2));
+        assert_eq!(grace(&format!("{bgp}proxy.deregistergraceperiod=0")), Duration::ZERO);
+        assert_eq!(grace(""), Duration::ZERO);
     }
 }
