@@ -51,6 +51,11 @@ impl Speaker {
         self.peer_ids().find(|id| self.peer(*id).is_some_and(|p| p.settings().address == address))
     }
 
+    /// How many neighbours have an established session.
+    pub fn established(&self) -> usize {
+        self.peers.iter().filter(|peer| peer.established().is_some()).count()
+    }
+
     /// Starts every neighbour.
     pub fn start(&mut self, now: Time) {
         self.peers.iter_mut().for_each(|peer| peer.start(now));

@@ -52,6 +52,7 @@ pub struct Daemon {
     facts_changed: bool,
     signalled: bool,
     stop_requests: u32,
+    inject_panic: bool,
 }
 
 impl Daemon {
@@ -87,6 +88,7 @@ impl Daemon {
             facts_changed: true,
             signalled: false,
             stop_requests: 0,
+            inject_panic: false,
             config,
         };
         daemon.load_routes(reactor);
@@ -283,6 +285,18 @@ impl Daemon {
         bgp.saturating_add(self.proxy.counters().panics)
     }
 
+    /// Makes the next piece of work at `place` panic: `bgp`, `proxy` or
+    /// `shared`. It proves of the very binary that is deployed that a fault
+    /// stays where it happened.
+    fn inject_panic(&mut self, place: &str) {
+        match (place, &mut self.bgp) {
+            ("bgp", Some(bgp)) => bgp.inject_panic(),
+            ("proxy", _) => self.proxy.inject_panic(true),
+            ("shared", _) => self.inject_panic = true,
+            _ => warn!("daemon event=ignored BURGEE_INJECT_PANIC=\"{place}\""),
+        }
+    }
+
     /// Last words after a fault in shared state: a best-effort Cease, so that
     /// the neighbours withdraw at once.
     fn last_words(&mut self) {
@@ -353,6 +367,10 @@ impl poll::Phases for Daemon {
     fn apply(&mut self, reactor: &mut Reactor) {
         if self.drain.step() != Step::Serving || self.stop_requests > 0 {
             self.advance_drain(reactor);
+        }
+        let established = self.bgp.as_ref().is_some_and(|bgp| bgp.speaker().established() > 0);
+        if self.inject_panic && established {
+            injected_panic();
         }
         let changed = self.switchboard.take_changed();
         if changed || std::mem::take(&mut self.facts_changed) {
@@ -437,7 +455,15 @@ fn start(config: Config) -> Result<(Reactor, Daemon), String> {
     let seed = seed(&reactor);
     let mut daemon = Daemon::start(&mut reactor, config, seed)?;
     daemon.watch_signals(&mut reactor).map_err(|error| format!("cannot take signals: {error}"))?;
+    if let Ok(place) = std::env::var("BURGEE_INJECT_PANIC") {
+        daemon.inject_panic(&place);
+    }
     Ok((reactor, daemon))
+}
+
+#[allow(clippy::panic)]
+fn injected_panic() {
+    panic!("injected panic in shared state");
 }
 
 /// A seed for jitter and picking that differs between processes and starts.

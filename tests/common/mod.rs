@@ -1,3 +1,5 @@
 //! What several test files share.
 
+pub mod neighbour;
 pub mod network;
+pub mod program;

@@ -1,0 +1,124 @@
+//! The real binary as a child process.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::thread;
+
+/// The binary under test: `BURGEE_BIN`, else the one that cargo built.
+pub fn binary() -> String {
+    std::env::var("BURGEE_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_burgee").to_owned())
+}
+
+/// A port of loopback that was free a moment ago.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("bound").port()
+}
+
+/// A target that accepts connections, and writes `hello` into each.
+pub fn backend() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            thread::spawn(move || {
+                let Ok(mut stream) = stream else { return };
+                let mut buffer = [0; 1024];
+                let _ = std::io::Write::write_all(&mut stream, b"hello\n");
+                while let Ok(1..) = stream.read(&mut buffer) {}
+            });
+        }
+    });
+    address
+}
+
+/// A running burgee; killed when it is dropped.
+pub struct Burgee {
+    child: Child,
+}
+
+impl Burgee {
+    /// Starts it with these flags and a clean environment but for `PATH`.
+    pub fn start(flags: &[String]) -> Burgee {
+        Burgee::spawn(Command::new(binary()).arg("run").args(flags).stderr(Stdio::piped()))
+    }
+
+    /// Starts any command that becomes a burgee.
+    pub fn spawn(command: &mut Command) -> Burgee {
+        let path = std::env::var("PATH").unwrap_or_default();
+        // A variable that is set for the test run must not become a setting.
+        let kept: Vec<_> = command
+            .get_envs()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
+            .collect();
+        let child = command.env_clear().env("PATH", path).envs(kept).spawn();
+        Burgee { child: child.expect("the binary starts") }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal by name, as an operator does.
+    pub fn signal(&self, name: &str) {
+        signal(self.pid(), name);
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.wait().expect("it ends")
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_none()
+    }
+
+    /// The log as it comes.
+    pub fn log(&mut self) -> Log {
+        let stderr = self.child.stderr.take().expect("a piped log");
+        Log { lines: BufReader::new(stderr), seen: Vec::new() }
+    }
+}
+
+impl Drop for Burgee {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends a signal to a process.
+pub fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
+    assert!(status.expect("kill runs").success());
+}
+
+/// The log of a burgee, line by line.
+pub struct Log {
+    lines: BufReader<ChildStderr>,
+    seen: Vec<String>,
+}
+
+impl Log {
+    /// Reads until a line contains `text`, and returns it.
+    pub fn until(&mut self, text: &str) -> String {
+        loop {
+            let mut line = String::new();
+            let count = self.lines.read_line(&mut line).expect("a readable log");
+            assert!(count > 0, "the log ended without {text:?}:\n{}", self.seen.concat());
+            self.seen.push(line.clone());
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// Reads to the end; returns the whole log.
+    pub fn rest(mut self) -> String {
+        let mut rest = String::new();
+        let _ = self.lines.read_to_string(&mut rest);
+        self.seen.push(rest);
+        self.seen.concat()
+    }
+}
