@@ -8,7 +8,20 @@ use super::as_path::{SegmentError, Segments};
 use super::attribute::Origin;
 use super::attribute_list::{self, RawAttribute, code as attribute, flag};
 use super::notification::{Notification, code, update_error};
-use super::update::Context;
+use super::prefix::FamilySet;
+
+/// What was negotiated with the neighbour that an UPDATE comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Context {
+    /// AS_PATH and AGGREGATOR have four-octet AS numbers (RFC 6793 §4.1).
+    pub four_octet_as: bool,
+    /// The neighbour is in our own AS.
+    pub ibgp: bool,
+    /// The families that are exchanged; routes of others are ignored.
+    pub families: FamilySet,
+    /// The families whose prefixes come with path identifiers (RFC 7911 §3).
+    pub add_path: FamilySet,
+}
 
 /// What a fault costs, the milder first. A session reset is no fault but a
 /// [`Notification`] (RFC 7606 §2).
@@ -298,8 +311,8 @@ mod tests {
     const INTERNAL: Context = Context {
         four_octet_as: true,
         ibgp: true,
-        families: super::super::prefix::FamilySet::EMPTY,
-        add_path: super::super::prefix::FamilySet::EMPTY,
+        families: FamilySet::EMPTY,
+        add_path: FamilySet::EMPTY,
     };
     const EXTERNAL: Context = Context { ibgp: false, ..INTERNAL };
     const OLD: Context = Context { four_octet_as: false, ..EXTERNAL };
@@ -328,7 +341,8 @@ mod tests {
 
     #[test]
     fn lengths_of_all_attributes() {
-        let cases: [(u8, u8, &[usize], &[usize], fn(u8) -> Found); 13] = [
+        type Case = (u8, u8, &'static [usize], &'static [usize], fn(u8) -> Found);
+        let cases: [Case; 13] = [
             (0x40, 1, &[1], &[0, 2], withdraw),
             (0x40, 3, &[4], &[0, 3, 5, 16], withdraw),
             (0x80, 4, &[4], &[0, 3, 5], withdraw),
