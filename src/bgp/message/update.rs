@@ -10,7 +10,7 @@ use super::attribute::{As4, Attributes};
 use super::attribute_list::{CodeSet, Overrun, RawAttribute, RawAttributes, code, flag};
 use super::fault::{self, Approach, Fault};
 use super::notification::{Notification, code as error, update_error};
-use super::prefix::{Family, FamilySet, Prefixes};
+use super::prefix::{Family, Prefixes};
 use super::wire::Reader;
 
 pub use super::fault::Context;
@@ -424,6 +424,7 @@ mod tests {
     use super::*;
     use crate::bgp::message::generator::Generator;
     use crate::bgp::message::header::{HEADER_LENGTH, MAX_LENGTH, MessageType, next_frame};
+    use crate::bgp::message::prefix::FamilySet;
 
     fn both() -> FamilySet {
         FamilySet::from_iter(Family::ALL)
