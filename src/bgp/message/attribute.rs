@@ -458,8 +458,17 @@ mod tests {
         let bytes = encoded(&attributes, false);
         assert_eq!(bytes, expected.concat());
         assert_eq!(read(&bytes, false), attributes);
-        let small = Attributes { as_path: AsPath::sequence(&[1]), ..Attributes::default() };
-        assert_eq!(encoded(&small, false), [0x40, 1, 1, 0, 0x40, 2, 4, 2, 1, 0, 1]);
+        let small = Attributes {
+            as_path: AsPath::sequence(&[65535]),
+            aggregator: Some((65535, Ipv4Addr::new(10, 0, 0, 1))),
+            ..Attributes::default()
+        };
+        let expected: [&[u8]; 3] = [
+            &[0x40, 1, 1, 0],
+            &[0x40, 2, 4, 2, 1, 0xff, 0xff],
+            &[0xc0, 7, 6, 0xff, 0xff, 10, 0, 0, 1],
+        ];
+        assert_eq!(encoded(&small, false), expected.concat());
     }
 
     #[test]

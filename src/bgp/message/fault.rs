@@ -8,7 +8,20 @@ use super::as_path::{SegmentError, Segments};
 use super::attribute::Origin;
 use super::attribute_list::{self, RawAttribute, code as attribute, flag};
 use super::notification::{Notification, code, update_error};
-use super::update::Context;
+use super::prefix::FamilySet;
+
+/// What was negotiated with the neighbour that an UPDATE comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Context {
+    /// AS_PATH and AGGREGATOR have four-octet AS numbers (RFC 6793 §4.1).
+    pub four_octet_as: bool,
+    /// The neighbour is in our own AS.
+    pub ibgp: bool,
+    /// The families that are exchanged; routes of others are ignored.
+    pub families: FamilySet,
+    /// The families whose prefixes come with path identifiers (RFC 7911 §3).
+    pub add_path: FamilySet,
+}
 
 /// What a fault costs, the milder first. A session reset is no fault but a
 /// [`Notification`] (RFC 7606 §2).
@@ -147,7 +160,9 @@ fn rule(code: u8, context: &Context) -> Option<Rule> {
         attribute::EXTENDED_COMMUNITIES => {
             (BOTH, MultipleOf(8), TreatAsWithdraw, "has a wrong length, RFC 7606 §7.14")
         }
-        attribute::AS4_PATH => (BOTH, Any, AttributeDiscard, ""),
+        attribute::AS4_PATH => {
+            (BOTH, MultipleOf(2), AttributeDiscard, "has a wrong length, RFC 6793 §6")
+        }
         attribute::AS4_AGGREGATOR => {
             (BOTH, Exactly(8), AttributeDiscard, "has a length other than 8, RFC 6793 §6")
         }
@@ -296,14 +311,17 @@ mod tests {
     const INTERNAL: Context = Context {
         four_octet_as: true,
         ibgp: true,
-        families: super::super::prefix::FamilySet::EMPTY,
-        add_path: super::super::prefix::FamilySet::EMPTY,
+        families: FamilySet::EMPTY,
+        add_path: FamilySet::EMPTY,
     };
     const EXTERNAL: Context = Context { ibgp: false, ..INTERNAL };
     const OLD: Context = Context { four_octet_as: false, ..EXTERNAL };
 
-    /// What is made of an attribute: its approach and subcode.
-    fn judged(context: &Context, flags: u8, code: u8, value: &[u8]) -> Option<(Approach, u8)> {
+    /// The approach and subcode of a fault.
+    type Found = Option<(Approach, u8)>;
+
+    /// What is made of an attribute.
+    fn judged(context: &Context, flags: u8, code: u8, value: &[u8]) -> Found {
         let whole = [&[flags, code, value.len() as u8], value].concat();
         let raw = RawAttribute { flags, code, value, whole: &whole };
         let fault = judge(&raw, context, true).unwrap()?;
@@ -313,27 +331,31 @@ mod tests {
         Some((fault.approach, fault.subcode))
     }
 
-    const WITHDRAW: fn(u8) -> Option<(Approach, u8)> =
-        |code| Some((Approach::TreatAsWithdraw, code));
-    const DISCARD: fn(u8) -> Option<(Approach, u8)> =
-        |code| Some((Approach::AttributeDiscard, code));
+    fn withdraw(subcode: u8) -> Found {
+        Some((Approach::TreatAsWithdraw, subcode))
+    }
+
+    fn discard(subcode: u8) -> Found {
+        Some((Approach::AttributeDiscard, subcode))
+    }
 
     #[test]
     fn lengths_of_all_attributes() {
-        let cases: [(u8, u8, &[usize], &[usize], fn(u8) -> Option<(Approach, u8)>); 13] = [
-            (0x40, 1, &[1], &[0, 2], WITHDRAW),
-            (0x40, 3, &[4], &[0, 3, 5, 16], WITHDRAW),
-            (0x80, 4, &[4], &[0, 3, 5], WITHDRAW),
-            (0x40, 5, &[4], &[0, 3, 5], WITHDRAW),
-            (0x40, 6, &[0], &[1, 4], DISCARD),
-            (0xc0, 7, &[8], &[0, 6, 7, 9], DISCARD),
-            (0xc0, 8, &[4, 8, 252], &[0, 1, 3, 5], WITHDRAW),
-            (0x80, 9, &[4], &[0, 3, 5], WITHDRAW),
-            (0x80, 10, &[4, 8], &[0, 3, 5], WITHDRAW),
-            (0xc0, 16, &[8, 16], &[0, 4, 9], WITHDRAW),
-            (0xc0, 25, &[20, 40], &[0, 8, 21], WITHDRAW),
-            (0xc0, 32, &[12, 24], &[0, 8, 13], WITHDRAW),
-            (0xc0, 35, &[4], &[0, 3, 5], WITHDRAW),
+        type Case = (u8, u8, &'static [usize], &'static [usize], fn(u8) -> Found);
+        let cases: [Case; 13] = [
+            (0x40, 1, &[1], &[0, 2], withdraw),
+            (0x40, 3, &[4], &[0, 3, 5, 16], withdraw),
+            (0x80, 4, &[4], &[0, 3, 5], withdraw),
+            (0x40, 5, &[4], &[0, 3, 5], withdraw),
+            (0x40, 6, &[0], &[1, 4], discard),
+            (0xc0, 7, &[8], &[0, 6, 7, 9], discard),
+            (0xc0, 8, &[4, 8, 252], &[0, 1, 3, 5], withdraw),
+            (0x80, 9, &[4], &[0, 3, 5], withdraw),
+            (0x80, 10, &[4, 8], &[0, 3, 5], withdraw),
+            (0xc0, 16, &[8, 16], &[0, 4, 9], withdraw),
+            (0xc0, 25, &[20, 40], &[0, 8, 21], withdraw),
+            (0xc0, 32, &[12, 24], &[0, 8, 13], withdraw),
+            (0xc0, 35, &[4], &[0, 3, 5], withdraw),
         ];
         for (flags, code, good, bad, expected) in cases {
             for &length in good {
@@ -346,9 +368,9 @@ mod tests {
             }
         }
         assert_eq!(judged(&OLD, 0xc0, 7, &[1; 6]), None);
-        assert_eq!(judged(&OLD, 0xc0, 7, &[1; 8]), DISCARD(5));
+        assert_eq!(judged(&OLD, 0xc0, 7, &[1; 8]), discard(5));
         assert_eq!(judged(&OLD, 0xc0, 18, &[1; 8]), None);
-        assert_eq!(judged(&OLD, 0xc0, 18, &[1; 6]), DISCARD(5));
+        assert_eq!(judged(&OLD, 0xc0, 18, &[1; 6]), discard(5));
     }
 
     #[test]
@@ -371,7 +393,7 @@ mod tests {
         for (flags, code, value) in cases {
             for changed in [0x40, 0x80, 0xc0] {
                 let found = judged(&INTERNAL, flags ^ changed, code, value);
-                assert_eq!(found, WITHDRAW(4), "{code} {changed:x}");
+                assert_eq!(found, withdraw(4), "{code} {changed:x}");
             }
             for ignored in [0x20, 0x10, 0x0f] {
                 assert_eq!(judged(&INTERNAL, flags ^ ignored, code, value), None, "{code}");
@@ -384,14 +406,14 @@ mod tests {
         for origin in 0..=2 {
             assert_eq!(judged(&EXTERNAL, 0x40, 1, &[origin]), None);
         }
-        assert_eq!(judged(&EXTERNAL, 0x40, 1, &[3]), WITHDRAW(6));
+        assert_eq!(judged(&EXTERNAL, 0x40, 1, &[3]), withdraw(6));
         assert_eq!(judged(&EXTERNAL, 0x40, 3, &[127, 0, 0, 1]), None);
         for address in [[0; 4], [0, 1, 2, 3], [224, 0, 0, 5], [240, 0, 0, 1], [255; 4]] {
-            assert_eq!(judged(&EXTERNAL, 0x40, 3, &address), WITHDRAW(8));
+            assert_eq!(judged(&EXTERNAL, 0x40, 3, &address), withdraw(8));
         }
-        assert_eq!(judged(&EXTERNAL, 0xc0, 7, &[0, 0, 0, 0, 10, 0, 0, 1]), DISCARD(9));
-        assert_eq!(judged(&OLD, 0xc0, 7, &[0, 0, 10, 0, 0, 1]), DISCARD(9));
-        assert_eq!(judged(&OLD, 0xc0, 18, &[0, 0, 0, 0, 10, 0, 0, 1]), DISCARD(9));
+        assert_eq!(judged(&EXTERNAL, 0xc0, 7, &[0, 0, 0, 0, 10, 0, 0, 1]), discard(9));
+        assert_eq!(judged(&OLD, 0xc0, 7, &[0, 0, 10, 0, 0, 1]), discard(9));
+        assert_eq!(judged(&OLD, 0xc0, 18, &[0, 0, 0, 0, 10, 0, 0, 1]), discard(9));
     }
 
     #[test]
@@ -406,17 +428,17 @@ mod tests {
         let path = |context: &Context, value: &[u8]| judged(context, 0x40, 2, value);
         assert_eq!(path(&EXTERNAL, &[]), None);
         assert_eq!(path(&EXTERNAL, &[2, 1, 0, 0, 0, 9, 1, 1, 0, 0, 0, 8]), None);
-        assert_eq!(path(&EXTERNAL, &[9, 1, 0, 0, 0, 9]), WITHDRAW(11));
-        assert_eq!(path(&EXTERNAL, &[2, 0]), WITHDRAW(11));
-        assert_eq!(path(&EXTERNAL, &[2, 2, 0, 0, 0, 9]), WITHDRAW(11));
-        assert_eq!(path(&EXTERNAL, &[2, 1, 0, 0, 0, 9, 7]), WITHDRAW(11));
-        assert_eq!(path(&EXTERNAL, &[2, 2, 0, 0, 0, 9, 0, 0, 0, 0]), WITHDRAW(11), "AS 0");
-        assert_eq!(path(&OLD, &[2, 2, 0, 9, 0, 0]), WITHDRAW(11), "AS 0");
+        assert_eq!(path(&EXTERNAL, &[9, 1, 0, 0, 0, 9]), withdraw(11));
+        assert_eq!(path(&EXTERNAL, &[2, 0]), withdraw(11));
+        assert_eq!(path(&EXTERNAL, &[2, 2, 0, 0, 0, 9]), withdraw(11));
+        assert_eq!(path(&EXTERNAL, &[2, 1, 0, 0, 0, 9, 7]), withdraw(11));
+        assert_eq!(path(&EXTERNAL, &[2, 2, 0, 0, 0, 9, 0, 0, 0, 0]), withdraw(11), "AS 0");
+        assert_eq!(path(&OLD, &[2, 2, 0, 9, 0, 0]), withdraw(11), "AS 0");
         assert_eq!(path(&EXTERNAL, &[2, 1, 0, 1, 0, 0]), None, "AS 65536 has zero octets");
         assert_eq!(path(&OLD, &[2, 2, 9, 0, 0, 9]), None, "zero octets of two numbers");
         for kind in [3, 4] {
             let value = [kind, 1, 0, 0, 0, 9];
-            assert_eq!(path(&EXTERNAL, &value), WITHDRAW(11), "RFC 5065");
+            assert_eq!(path(&EXTERNAL, &value), withdraw(11), "RFC 5065");
             assert_eq!(path(&INTERNAL, &value), None);
         }
     }
@@ -424,11 +446,11 @@ mod tests {
     #[test]
     fn what_must_not_come_from_this_neighbor_is_discarded_whatever_it_is() {
         for (code, value) in [(5, &[0, 0, 0, 100][..]), (9, &[1; 4]), (10, &[1; 4]), (5, &[1])] {
-            assert_eq!(judged(&EXTERNAL, 0x40, code, value), DISCARD(9));
-            assert_eq!(judged(&EXTERNAL, 0xc0, code, value), DISCARD(9));
+            assert_eq!(judged(&EXTERNAL, 0x40, code, value), discard(9));
+            assert_eq!(judged(&EXTERNAL, 0xc0, code, value), discard(9));
         }
         for code in [17, 18] {
-            assert_eq!(judged(&EXTERNAL, 0xc0, code, &[]), DISCARD(9));
+            assert_eq!(judged(&EXTERNAL, 0xc0, code, &[]), discard(9));
         }
     }
 
@@ -437,10 +459,12 @@ mod tests {
         let path = |value: &[u8]| judged(&OLD, 0xc0, 17, value);
         assert_eq!(path(&[2, 1, 0, 1, 0, 0]), None);
         assert_eq!(path(&[3, 1, 0, 1, 0, 0]), None, "dropped when read, RFC 6793 §6");
-        assert_eq!(path(&[2, 1, 0, 1]), DISCARD(9));
-        assert_eq!(path(&[2, 0]), DISCARD(9));
-        assert_eq!(path(&[7, 1, 0, 1, 0, 0]), DISCARD(9));
-        assert_eq!(path(&[2, 1, 0, 0, 0, 0]), DISCARD(9), "AS 0");
+        assert_eq!(path(&[]), discard(5));
+        assert_eq!(path(&[2, 1, 0, 1, 0, 0, 2]), discard(5));
+        assert_eq!(path(&[2, 1, 0, 1]), discard(9));
+        assert_eq!(path(&[2, 0]), discard(9));
+        assert_eq!(path(&[7, 1, 0, 1, 0, 0]), discard(9));
+        assert_eq!(path(&[2, 1, 0, 0, 0, 0]), discard(9), "AS 0");
     }
 
     #[test]

@@ -313,6 +313,8 @@ mod tests {
             let open = Open::parse(&body).unwrap();
             let expected = [Capability::RouteRefresh, Capability::EnhancedRouteRefresh];
             assert_eq!(open.capabilities, expected);
+            body[9] = 0;
+            assert_eq!(Open::parse(&body), refused(0), "0 stands for no parameters");
         }
         let mut wrong = body(&[]);
         wrong[9] = 255;

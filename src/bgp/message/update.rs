@@ -10,25 +10,13 @@ use super::attribute::{As4, Attributes};
 use super::attribute_list::{CodeSet, Overrun, RawAttribute, RawAttributes, code, flag};
 use super::fault::{self, Approach, Fault};
 use super::notification::{Notification, code as error, update_error};
-use super::prefix::{Family, FamilySet, Prefixes};
+use super::prefix::{Family, Prefixes};
 use super::wire::Reader;
 
+pub use super::fault::Context;
 pub use super::update_encode::{
     EncodeOptions, encode_announce, encode_end_of_rib, encode_withdraw,
 };
-
-/// What was negotiated with the neighbour that an UPDATE comes from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Context {
-    /// AS_PATH and AGGREGATOR have four-octet AS numbers (RFC 6793 §4.1).
-    pub four_octet_as: bool,
-    /// The neighbour is in our own AS.
-    pub ibgp: bool,
-    /// The families that are exchanged; routes of others are ignored.
-    pub families: FamilySet,
-    /// The families whose prefixes come with path identifiers (RFC 7911 §3).
-    pub add_path: FamilySet,
-}
 
 /// The next hop of MP_REACH_NLRI and the family that it is for.
 #[derive(Clone, Copy, Debug)]
@@ -100,10 +88,7 @@ pub fn parse<'a>(body: &'a [u8], context: &Context) -> Result<Update<'a>, Notifi
     update.check_mandatory();
     // Without reachable routes nothing says that the routes of the UPDATE were
     // all found, so the milder way is closed (RFC 7606 §5.2).
-    if let Some(fault) = &update.treat_as_withdraw
-        && beyond_unreach
-        && !update.has_reachable
-    {
+    if let Some(fault) = update.treat_as_withdraw.filter(|_| !update.has_reachable) {
         return Err(fault.notification());
     }
     update.end_of_rib = update.find_end_of_rib(body, beyond_unreach);
@@ -439,6 +424,7 @@ mod tests {
     use super::*;
     use crate::bgp::message::generator::Generator;
     use crate::bgp::message::header::{HEADER_LENGTH, MAX_LENGTH, MessageType, next_frame};
+    use crate::bgp::message::prefix::FamilySet;
 
     fn both() -> FamilySet {
         FamilySet::from_iter(Family::ALL)
