@@ -54,16 +54,25 @@ pub fn load(
     let mut report = Report::default();
     let line = command_line::parse(arguments, &mut report);
     let file = properties_file(&line, environment, read_file, &mut report);
+    if report.has_errors() {
+        // Without all flags and the file, what is said of the rest is noise.
+        return Err(load_error(report));
+    }
     let file = file.as_ref().map(|(path, text)| File { path, text });
     let settings = settings::merge(&line, environment, file, &mut report);
     let config = build(&settings, &mut report, read_file);
-    let exit_code = if report.flag_error() { 2 } else { 1 };
-    let (errors, warnings) = report.finish();
-    if !errors.is_empty() {
-        return Err(LoadError { errors, warnings, exit_code });
+    if report.has_errors() {
+        return Err(load_error(report));
     }
     let effective = Effective::new(&settings, &config);
+    let (_, warnings) = report.finish();
     Ok(Loaded { config, warnings, effective })
+}
+
+fn load_error(report: Report) -> LoadError {
+    let exit_code = if report.flag_error() { 2 } else { 1 };
+    let (errors, warnings) = report.finish();
+    LoadError { errors, warnings, exit_code }
 }
 
 /// The path and text of the properties file, where there is one.
@@ -371,6 +380,21 @@ mod tests {
         assert_eq!(loaded(&listener).warnings, Vec::<String>::new());
         let error = load_file("proxy.addr=:80").unwrap_err();
         assert_eq!((error.errors.len(), error.warnings), (1, vec![]));
+    }
+
+    #[test]
+    fn what_cannot_be_expanded_is_one_error() {
+        let bgp = "bgp.enabled=true\nbgp.routerid=198.51.100.1\n\
+                   bgp.anycastaddresses=192.0.2.53/32\nlog.level=${\nhealth.rise=0\n\
+                   bgp.peers=address=x;asn=${\n";
+        assert_eq!(
+            errors(bgp),
+            [
+                "f:4: log.level: a \"${\" without a \"}\" after it",
+                "f:5: health.rise = \"0\": expected a whole number from 1 to 4294967295",
+                "f:6: bgp.peers: a \"${\" without a \"}\" after it",
+            ]
+        );
     }
 
     #[test]
