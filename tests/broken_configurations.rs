@@ -7,6 +7,9 @@
 //! `NN-name.expected`, byte for byte. With `BURGEE_BLESS=1` the expectations
 //! are written anew; read the difference as an operator would.
 
+// The functions that the tests share may fail as the tests may.
+#![allow(clippy::unwrap_used)]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 

@@ -397,6 +397,88 @@ mod tests {
         );
     }
 
+    /// Pieces of files, drawn by a generator with a fixed seed.
+    struct Pieces(u64);
+
+    impl Pieces {
+        fn number(&mut self, below: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            (self.0 >> 32) as usize % below
+        }
+
+        fn file(&mut self) -> String {
+            let keys = super::super::options::OPTIONS;
+            let pieces = [
+                "=",
+                ";",
+                ",",
+                ":",
+                " ",
+                "\n",
+                "\\",
+                "\"",
+                "'",
+                "${",
+                "}",
+                "#",
+                "\\u00e4",
+                "\\ud83d",
+                "0",
+                "1",
+                "30s",
+                "-1",
+                "true",
+                "tcp",
+                "proto=tcp",
+                ":80;proto=tcp",
+                "address=",
+                "192.0.2.1",
+                "2001:db8::1",
+                "/32",
+                "asn=65001",
+                "password=",
+                "ttlsecurity=",
+                "multihop=true",
+                "source=",
+                "holdtime=",
+                "keepalive=",
+                "rt=",
+                "\u{e4}",
+                "\u{1}",
+            ];
+            let mut text = String::new();
+            for _ in 0..self.number(12) {
+                text.push_str(keys[self.number(keys.len())].key);
+                text.push('=');
+                for _ in 0..self.number(8) {
+                    text.push_str(pieces[self.number(pieces.len())]);
+                }
+                text.push('\n');
+            }
+            text
+        }
+    }
+
+    #[test]
+    fn any_file_is_refused_or_printed_such_that_it_reads_the_same() {
+        let mut pieces = Pieces(0x9e37_79b9_7f4a_7c15);
+        let mut valid = 0;
+        for _ in 0..3000 {
+            let text = pieces.file();
+            let Ok(loaded) = load_file(&text) else { continue };
+            let printed = loaded.effective.to_string();
+            if printed.contains("password=***") {
+                continue;
+            }
+            valid += 1;
+            let again = load_file(&printed).map(|loaded| loaded.config);
+            assert_eq!(again.ok().as_ref(), Some(&loaded.config), "{text}\n{printed}");
+        }
+        assert!(valid > 300, "{valid}");
+    }
+
     #[test]
     fn the_grace_period_depends_on_bgp() {
         let bgp = "bgp.enabled=true\nbgp.routerid=198.51.100.1\n\

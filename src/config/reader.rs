@@ -119,7 +119,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Blanks at the end of a line count, as in fabio, and are not seen.
-fn hint_of_blanks(value: &str) -> &'static str {
+pub(super) fn hint_of_blanks(value: &str) -> &'static str {
     if value.trim() == value { "" } else { " (there is a blank before or after it)" }
 }
 
@@ -373,8 +373,8 @@ mod tests {
             [
                 "proxy.addr: it: option \"it\" has no effect: it is for HTTP, and in fabio too \
                  without effect on proto=tcp",
-                "proxy.addr: it: option \"tlsmin\" is known from fabio but not supported yet; it has no \
-                 effect",
+                "proxy.addr: it: option \"tlsmin\" is known from fabio but not supported yet; it has \
+                 no effect",
                 "proxy.addr: it: unknown option \"color\"; it has no effect",
                 "proxy.addr: it: unknown option \"rtt\"; did you mean \"rt\"?",
                 "proxy.addr: it: option \"rt\" is there twice; the last one counts",

@@ -321,7 +321,8 @@ mod tests {
             &[],
             &[],
             Some(
-                "bgp.perrs=1\nweather=2\ntracing.ServiceName=3\ndc=4\nlog.level=${dc}\nlog.level=${dc}",
+                "bgp.perrs=1\nweather=2\ntracing.ServiceName=3\ndc=4\nlog.level=${dc}\n\
+                 log.level=${dc}",
             ),
         );
         assert_eq!(
