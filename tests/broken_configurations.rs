@@ -7,6 +7,9 @@
 //! `NN-name.expected`, byte for byte. With `BURGEE_BLESS=1` the expectations
 //! are written anew; read the difference as an operator would.
 
+// The functions that the tests share may fail as the tests may.
+#![allow(clippy::unwrap_used)]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -65,6 +68,53 @@ fn messages_are_as_expected() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Runs burgee and gives its exit status and what it printed.
+fn run(arguments: &[&str]) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_burgee"))
+        .env_clear()
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn help_and_version_are_printed() {
+    let version = format!("burgee {}\n", env!("CARGO_PKG_VERSION"));
+    for arguments in [&["-v"][..], &["--version"], &["check", "-weather", "-version"]] {
+        assert_eq!(run(arguments), (0, version.clone(), String::new()), "{arguments:?}");
+    }
+    for arguments in [&["-h"][..], &["--help"], &["check", "-help"], &["help"]] {
+        let (status, printed, errors) = run(arguments);
+        assert_eq!((status, errors.as_str()), (0, ""), "{arguments:?}");
+        assert!(printed.starts_with("burgee: "), "{arguments:?}");
+    }
+}
+
+#[test]
+fn an_unknown_sub_command_is_named() {
+    let (status, _, errors) = run(&["chekc", "-bgp.enabled"]);
+    assert_eq!(
+        (status, errors.as_str()),
+        (2, "error: unknown sub-command \"chekc\"; known: run, check, demo\nsee burgee --help\n")
+    );
+}
+
+#[test]
+fn what_cannot_be_printed_is_no_panic() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let status = Command::new(env!("CARGO_BIN_EXE_burgee"))
+        .env_clear()
+        .arg("check")
+        .stdout(full.try_clone().unwrap())
+        .stderr(full)
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(0));
 }
 
 #[test]

@@ -33,8 +33,8 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         Err(reason) => reason,
     };
     Err(match reason {
-        Reason::Malformed if text.trim() != text => {
-            format!("{EXPECTED} (there is a space before or after it)")
+        Reason::Malformed if text.trim().contains(char::is_whitespace) => {
+            format!("{EXPECTED} (there is a space in it)")
         }
         Reason::Malformed => EXPECTED.to_string(),
         Reason::Negative => format!("{EXPECTED} (it cannot be negative)"),
@@ -196,9 +196,10 @@ mod tests {
             (".s", ""),
             ("+", ""),
             ("--1s", ""),
-            ("1s m", ""),
-            ("30s ", " (there is a space before or after it)"),
-            (" 30s", " (there is a space before or after it)"),
+            ("1s m", " (there is a space in it)"),
+            ("5 s", " (there is a space in it)"),
+            ("30s ", ""),
+            (" 30s", ""),
             ("-5s", " (it cannot be negative)"),
             ("30", " (the unit is missing)"),
             ("1m30", " (the unit is missing)"),

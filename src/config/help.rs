@@ -108,8 +108,8 @@ and the first value counts:
 5. the default
 
 A bad value is an error that names its place, and nothing is started. (fabio takes a bad value from
-a file or the environment for zero or false.) `burgee check` takes the same flags, reports all errors
-and warnings, and prints the configuration in force, each value with where it was set.
+a file or the environment for zero or false.) `burgee check` takes the same flags, reports all
+errors and warnings, and prints the configuration in force, each value with where it was set.
 
 ## Kinds of values
 

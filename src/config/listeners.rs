@@ -115,12 +115,13 @@ fn protocol(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Protocol> {
             return None;
         }
     };
-    let text = if PROTOCOLS.contains(&protocol) {
-        format!("proto {protocol:?} is not supported yet; only proto=tcp is")
+    if PROTOCOLS.contains(&protocol) {
+        let text = format!("proto {protocol:?} is not supported yet; only proto=tcp is");
+        item.fail(reader.report, &text);
     } else {
-        format!("unknown protocol {protocol:?}; only proto=tcp is supported")
-    };
-    item.fail(reader.report, &text);
+        let what = "unknown protocol; only proto=tcp is supported";
+        item.fail_value(reader.report, "proto", protocol, what);
+    }
     None
 }
 
@@ -204,10 +205,8 @@ mod tests {
         let error = |pairs: &str| errors(&format!("proxy.addr = :80{pairs}"));
         assert_eq!(
             error(""),
-            [
-                "f:1: proxy.addr: listener :80: proto is not set, which is \"http\", and that is not \
-              supported yet; write proto=tcp"
-            ]
+            ["f:1: proxy.addr: listener :80: proto is not set, which is \"http\", and that is \
+              not supported yet; write proto=tcp"]
         );
         assert_eq!(
             error(";proto=http"),
@@ -216,9 +215,13 @@ mod tests {
         );
         assert_eq!(
             error(";proto=tpc"),
-            [
-                "f:1: proxy.addr: listener :80: unknown protocol \"tpc\"; only proto=tcp is supported"
-            ]
+            ["f:1: proxy.addr: listener :80: proto = \"tpc\": unknown protocol; only proto=tcp \
+              is supported"]
+        );
+        assert_eq!(
+            error(";proto=tcp "),
+            ["f:1: proxy.addr: listener :80: proto = \"tcp \": unknown protocol; only proto=tcp \
+              is supported (there is a blank before or after it)"]
         );
     }
 

@@ -54,16 +54,25 @@ pub fn load(
     let mut report = Report::default();
     let line = command_line::parse(arguments, &mut report);
     let file = properties_file(&line, environment, read_file, &mut report);
+    if report.has_errors() {
+        // Without all flags and the file, what is said of the rest is noise.
+        return Err(load_error(report));
+    }
     let file = file.as_ref().map(|(path, text)| File { path, text });
     let settings = settings::merge(&line, environment, file, &mut report);
     let config = build(&settings, &mut report, read_file);
-    let exit_code = if report.flag_error() { 2 } else { 1 };
-    let (errors, warnings) = report.finish();
-    if !errors.is_empty() {
-        return Err(LoadError { errors, warnings, exit_code });
+    if report.has_errors() {
+        return Err(load_error(report));
     }
     let effective = Effective::new(&settings, &config);
+    let (_, warnings) = report.finish();
     Ok(Loaded { config, warnings, effective })
+}
+
+fn load_error(report: Report) -> LoadError {
+    let exit_code = if report.flag_error() { 2 } else { 1 };
+    let (errors, warnings) = report.finish();
+    LoadError { errors, warnings, exit_code }
 }
 
 /// The path and text of the properties file, where there is one.
@@ -371,6 +380,103 @@ mod tests {
         assert_eq!(loaded(&listener).warnings, Vec::<String>::new());
         let error = load_file("proxy.addr=:80").unwrap_err();
         assert_eq!((error.errors.len(), error.warnings), (1, vec![]));
+    }
+
+    #[test]
+    fn what_cannot_be_expanded_is_one_error() {
+        let bgp = "bgp.enabled=true\nbgp.routerid=198.51.100.1\n\
+                   bgp.anycastaddresses=192.0.2.53/32\nlog.level=${\nhealth.rise=0\n\
+                   bgp.peers=address=x;asn=${\n";
+        assert_eq!(
+            errors(bgp),
+            [
+                "f:4: log.level: a \"${\" without a \"}\" after it",
+                "f:5: health.rise = \"0\": expected a whole number from 1 to 4294967295",
+                "f:6: bgp.peers: a \"${\" without a \"}\" after it",
+            ]
+        );
+    }
+
+    /// Pieces of files, drawn by a generator with a fixed seed.
+    struct Pieces(u64);
+
+    impl Pieces {
+        fn number(&mut self, below: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            (self.0 >> 32) as usize % below
+        }
+
+        fn file(&mut self) -> String {
+            let keys = super::super::options::OPTIONS;
+            let pieces = [
+                "=",
+                ";",
+                ",",
+                ":",
+                " ",
+                "\n",
+                "\\",
+                "\"",
+                "'",
+                "${",
+                "}",
+                "#",
+                "\\u00e4",
+                "\\ud83d",
+                "0",
+                "1",
+                "30s",
+                "-1",
+                "true",
+                "tcp",
+                "proto=tcp",
+                ":80;proto=tcp",
+                "address=",
+                "192.0.2.1",
+                "2001:db8::1",
+                "/32",
+                "asn=65001",
+                "password=",
+                "ttlsecurity=",
+                "multihop=true",
+                "source=",
+                "holdtime=",
+                "keepalive=",
+                "rt=",
+                "\u{e4}",
+                "\u{1}",
+            ];
+            let mut text = String::new();
+            for _ in 0..self.number(12) {
+                text.push_str(keys[self.number(keys.len())].key);
+                text.push('=');
+                for _ in 0..self.number(8) {
+                    text.push_str(pieces[self.number(pieces.len())]);
+                }
+                text.push('\n');
+            }
+            text
+        }
+    }
+
+    #[test]
+    fn any_file_is_refused_or_printed_such_that_it_reads_the_same() {
+        let mut pieces = Pieces(0x9e37_79b9_7f4a_7c15);
+        let mut valid = 0;
+        for _ in 0..3000 {
+            let text = pieces.file();
+            let Ok(loaded) = load_file(&text) else { continue };
+            let printed = loaded.effective.to_string();
+            if printed.contains("password=***") {
+                continue;
+            }
+            valid += 1;
+            let again = load_file(&printed).map(|loaded| loaded.config);
+            assert_eq!(again.ok().as_ref(), Some(&loaded.config), "{text}\n{printed}");
+        }
+        assert!(valid > 300, "{valid}");
     }
 
     #[test]

@@ -4,6 +4,12 @@
 //! value is parsed by the type that the one table in [`options`] gives its
 //! key, and the whole is checked before anything is started. A [`Config`]
 //! that exists is valid.
+//!
+//! To read the room: `properties`, `expansion`, `kv_list`, `duration` and
+//! `values` are the grammars; `command_line` and `settings` merge the sources;
+//! `reader` takes values out of the settings, for `load`, `listeners`, `bgp`,
+//! `peers` and `bgp_rules`; `report` gathers what is wrong; `check` and `help`
+//! print. None of them opens a file or looks into the environment.
 
 mod bgp;
 mod bgp_rules;
@@ -83,9 +89,11 @@ pub struct ListenerConfig {
     pub dual_stack: bool,
     /// `proto=`
     pub protocol: Protocol,
-    /// `rt=`: longest wait for bytes from the client; zero: none.
+    /// `rt=`, else `proxy.readtimeout`: longest wait for bytes from the
+    /// client; zero: none.
     pub read_timeout: Duration,
-    /// `wt=`: longest wait for the client to take bytes; zero: none.
+    /// `wt=`, else `proxy.writetimeout`: longest wait for the client to take
+    /// bytes; zero: none.
     pub write_timeout: Duration,
 }
 

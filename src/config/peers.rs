@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::bgp::{self, FabioRules, TimerCheck};
 use super::load::ReadFile;
-use super::reader::{Item, Reader};
+use super::reader::{Item, Reader, hint_of_blanks};
 use super::report::Report;
 use super::{PeerConfig, Secret, duration, values};
 
@@ -64,7 +64,9 @@ fn address(item: &Item<'_>, reader: &mut Reader<'_>, rules: &mut FabioRules) -> 
         return None;
     }
     let Ok(address) = parsed else {
-        rules.broken(reader, item.setting, &format!("peer address {text} is not a valid IP"));
+        let hint = hint_of_blanks(text);
+        let what = format!("peer address {text} is not a valid IP{hint}");
+        rules.broken(reader, item.setting, &what);
         return None;
     };
     if address.is_unspecified() || !bgp::is_host(address) {
@@ -393,6 +395,11 @@ mod tests {
             error("[2001:db8::1]"),
             "f:1: bgp.peers: BGP configuration invalid: peer address [2001:db8::1] is not a valid \
              IP"
+        );
+        assert_eq!(
+            errors("bgp.peers=address=192.0.2.1 ;asn=1"),
+            ["f:1: bgp.peers: BGP configuration invalid: peer address 192.0.2.1  is not a valid \
+              IP (there is a blank before or after it)"]
         );
         assert_eq!(
             errors("bgp.peers=192.0.2.1;asn=1"),

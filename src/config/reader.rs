@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::kv_list::{self, Map};
-use super::options::{PairSpec, Support};
+use super::options::{Kind, PairSpec, Support};
 use super::report::{Report, Source, quoted};
 use super::settings::{Setting, Settings};
 use super::{duration, nearest, values};
@@ -89,8 +89,10 @@ impl<'a> Reader<'a> {
         match kv_list::parse(&setting.value) {
             Ok(maps) => Some((setting, maps)),
             Err(error) => {
-                let text = format!("{key}: character {}: {}", error.character, error.text);
-                self.report.error(&setting.source, &text);
+                if !setting.broken {
+                    let text = format!("{key}: character {}: {}", error.character, error.text);
+                    self.report.error(&setting.source, &text);
+                }
                 None
             }
         }
@@ -98,13 +100,27 @@ impl<'a> Reader<'a> {
 
     /// An error about the value of a setting.
     pub(super) fn fail(&mut self, setting: &Setting, what: &str) {
-        self.report.error(&setting.source, &about(setting, what));
+        if setting.broken {
+            return;
+        }
+        let hint = match setting.spec.kind {
+            Kind::List | Kind::KvList => "",
+            _ => hint_of_blanks(&setting.value),
+        };
+        self.report.error(&setting.source, &(about(setting, what) + hint));
     }
 
     /// A warning about the value of a setting.
     pub(super) fn warn(&mut self, setting: &Setting, what: &str) {
-        self.report.warn(&setting.source, &about(setting, what));
+        if !setting.broken {
+            self.report.warn(&setting.source, &about(setting, what));
+        }
     }
+}
+
+/// Blanks at the end of a line count, as in fabio, and are not seen.
+pub(super) fn hint_of_blanks(value: &str) -> &'static str {
+    if value.trim() == value { "" } else { " (there is a blank before or after it)" }
 }
 
 /// `key = "value": what`, without the value where it holds a secret or nobody
@@ -133,14 +149,18 @@ impl Item<'_> {
 
     /// An error about the whole item.
     pub(super) fn fail(&self, report: &mut Report, what: &str) {
-        let text = format!("{}: {}: {what}", self.setting.spec.key, self.name);
-        report.error(&self.setting.source, &text);
+        if !self.setting.broken {
+            let text = format!("{}: {}: {what}", self.setting.spec.key, self.name);
+            report.error(&self.setting.source, &text);
+        }
     }
 
     /// A warning about the whole item.
     pub(super) fn warn(&self, report: &mut Report, what: &str) {
-        let text = format!("{}: {}: {what}", self.setting.spec.key, self.name);
-        report.warn(&self.setting.source, &text);
+        if !self.setting.broken {
+            let text = format!("{}: {}: {what}", self.setting.spec.key, self.name);
+            report.warn(&self.setting.source, &text);
+        }
     }
 
     /// An error about the value of an option.
@@ -149,7 +169,10 @@ impl Item<'_> {
         let secret = pairs.iter().any(|pair| pair.key == key && pair.secret);
         match secret {
             true => self.fail(report, &format!("{key}: {what}")),
-            false => self.fail(report, &format!("{key} = {}: {what}", quoted(value))),
+            false => {
+                let hint = hint_of_blanks(value);
+                self.fail(report, &format!("{key} = {}: {what}{hint}", quoted(value)));
+            }
         }
     }
 
@@ -208,7 +231,10 @@ impl Item<'_> {
             after_secret = spec.secret;
             let later = self.map.pairs.iter().skip(index.saturating_add(1));
             if later.into_iter().any(|later| later.key == pair.key) {
-                self.warn(report, &format!("{} is there twice; the last one counts", pair.key));
+                self.warn(
+                    report,
+                    &format!("option {:?} is there twice; the last one counts", pair.key),
+                );
                 continue;
             }
             self.check_support(report, spec, &pair.value);
@@ -223,17 +249,20 @@ impl Item<'_> {
         match spec.support {
             Support::Supported => {}
             Support::NotYet => {
-                let text =
-                    format!("{key} is known from fabio but not supported yet; it has no effect");
+                let text = format!(
+                    "option {key:?} is known from fabio but not supported yet; it has no effect"
+                );
                 self.warn(report, &text);
             }
             Support::Refused => self.fail_value(
                 report,
                 key,
                 value,
-                &format!("{key} is known from fabio but not supported yet; remove it"),
+                "known from fabio but not supported yet; remove it",
             ),
-            Support::Ignored(why) => self.warn(report, &format!("{key} has no effect: {why}")),
+            Support::Ignored(why) => {
+                self.warn(report, &format!("option {key:?} has no effect: {why}"))
+            }
         }
     }
 
@@ -325,6 +354,7 @@ mod tests {
             spec: options::find(key).unwrap(),
             value: value.to_string(),
             source: Source::Default,
+            broken: false,
         };
         let maps = kv_list::parse(value).unwrap();
         let mut report = Report::default();
@@ -341,13 +371,13 @@ mod tests {
         assert_eq!(
             warnings,
             [
-                "proxy.addr: it: it has no effect: it is for HTTP, and in fabio too without effect \
-                 on proto=tcp",
-                "proxy.addr: it: tlsmin is known from fabio but not supported yet; it has no \
-                 effect",
+                "proxy.addr: it: option \"it\" has no effect: it is for HTTP, and in fabio too \
+                 without effect on proto=tcp",
+                "proxy.addr: it: option \"tlsmin\" is known from fabio but not supported yet; it has \
+                 no effect",
                 "proxy.addr: it: unknown option \"color\"; it has no effect",
                 "proxy.addr: it: unknown option \"rtt\"; did you mean \"rt\"?",
-                "proxy.addr: it: rt is there twice; the last one counts",
+                "proxy.addr: it: option \"rt\" is there twice; the last one counts",
             ]
         );
     }
@@ -358,13 +388,22 @@ mod tests {
         assert_eq!(
             errors,
             [
-                "proxy.addr: it: cs = \"x\": cs is known from fabio but not supported yet; remove \
-                 it",
-                "proxy.addr: it: pxyproto = \"true\": pxyproto is known from fabio but not \
-                 supported yet; remove it",
+                "proxy.addr: it: cs = \"x\": known from fabio but not supported yet; remove it",
+                "proxy.addr: it: pxyproto = \"true\": known from fabio but not supported yet; \
+                 remove it",
             ]
         );
         assert_eq!(checked("proxy.addr", ":80;cs=;pxyproto=false").0, Vec::<String>::new());
+    }
+
+    #[test]
+    fn blanks_that_nobody_sees_are_said() {
+        let (_, errors) = with("health.rise", "3 ", |reader| reader.number("health.rise", 1..=9));
+        assert_eq!(
+            errors,
+            ["flag -health.rise: health.rise = \"3 \": expected a whole number (there is a blank \
+              before or after it)"]
+        );
     }
 
     #[test]

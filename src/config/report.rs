@@ -70,6 +70,11 @@ impl Report {
         self.errors.push(((0, 0), one_line(text)));
     }
 
+    /// Whether anything is wrong.
+    pub(super) fn has_errors(&self) -> bool {
+        !self.errors.is_empty()
+    }
+
     /// Whether anything on the command line is wrong.
     pub(super) fn flag_error(&self) -> bool {
         self.flag_error

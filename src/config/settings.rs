@@ -20,6 +20,9 @@ pub(super) struct Setting {
     pub(super) spec: &'static Spec,
     pub(super) value: String,
     pub(super) source: Source,
+    /// Whether an error was reported about how it is written. What is wrong
+    /// with its value is of no interest then.
+    pub(super) broken: bool,
 }
 
 /// The value of every key of the table, in the order of the table.
@@ -66,17 +69,17 @@ pub(super) fn merge(
     let setting = |spec: &'static Spec| {
         let from_flag = || {
             let (_, value) = line.flags.iter().rev().find(|(key, _)| *key == spec.key)?;
-            Some((value.clone(), Source::Flag(spec.key)))
+            Some((value.clone(), Source::Flag(spec.key), false))
         };
         let from_environment = || {
             let (name, value) = variables.of(spec)?;
-            Some((value.to_string(), Source::Environment(name.to_string())))
+            Some((value.to_string(), Source::Environment(name.to_string()), false))
         };
-        let (value, source) = from_flag()
+        let (value, source, broken) = from_flag()
             .or_else(from_environment)
             .or_else(|| entries.get(spec.key).cloned())
-            .unwrap_or_else(|| (spec.default.to_string(), Source::Default));
-        Setting { spec, value, source }
+            .unwrap_or_else(|| (spec.default.to_string(), Source::Default, false));
+        Setting { spec, value, source, broken }
     };
     let settings = Settings(OPTIONS.iter().map(setting).collect());
     for setting in settings.iter() {
@@ -152,13 +155,14 @@ fn variable_name(key: &str) -> String {
     key.replace('.', "_").to_uppercase()
 }
 
-/// Reads the entries of a file with `${}` expanded. Of two with one key the
-/// last one counts.
+/// Reads the entries of a file with `${}` expanded: by key the value, the
+/// place, and whether it could not be expanded. Of two with one key the last
+/// one counts.
 fn read_file(
     file: &File<'_>,
     environment: &[(String, String)],
     report: &mut Report,
-) -> BTreeMap<String, (String, Source)> {
+) -> BTreeMap<String, (String, Source, bool)> {
     let at = |line: usize| Source::File { path: file.path.to_string(), line };
     let (entries, errors) = properties::parse(file.text);
     for error in errors {
@@ -180,9 +184,12 @@ fn read_file(
         match expander.expand(&entry.key, &entry.value) {
             Ok(value) => {
                 warn_of_nothing(&entry.key, &expander, &source, report);
-                expanded.insert(entry.key.clone(), (value, source));
+                expanded.insert(entry.key.clone(), (value, source, false));
             }
-            Err(text) => report.error(&source, &format!("{}: {text}", entry.key)),
+            Err(text) => {
+                report.error(&source, &format!("{}: {text}", entry.key));
+                expanded.insert(entry.key.clone(), (entry.value.clone(), source, true));
+            }
         }
     }
     for entry in last {
@@ -314,7 +321,8 @@ mod tests {
             &[],
             &[],
             Some(
-                "bgp.perrs=1\nweather=2\ntracing.ServiceName=3\ndc=4\nlog.level=${dc}\nlog.level=${dc}",
+                "bgp.perrs=1\nweather=2\ntracing.ServiceName=3\ndc=4\nlog.level=${dc}\n\
+                 log.level=${dc}",
             ),
         );
         assert_eq!(

@@ -146,8 +146,8 @@ pub static OPTIONS: &[Spec] = &[
         Text,
         "INFO",
         Live,
-        "From which level on log lines are written: TRACE, DEBUG, INFO, WARN, ERROR or FATAL, in any \
-         case. FATAL is the same as ERROR.",
+        "From which level on log lines are written: TRACE, DEBUG, INFO, WARN, ERROR or FATAL, in \
+         any case. FATAL is the same as ERROR.",
     ),
     later("log.access.target", Text, "", "Where the access log of HTTP requests goes."),
     later("log.access.format", Text, "common", "The format of the access log."),
