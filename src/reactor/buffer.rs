@@ -1,12 +1,13 @@
 //! Buffers for bytes that the other side did not take yet.
 
-/// Bytes of one buffer.
+/// Bytes of one buffer of the loop's pool.
 pub const BUFFER_SIZE: usize = 16 * 1024;
 
-/// A linear buffer of [`BUFFER_SIZE`] bytes, lent by a [`Pool`].
+/// A linear buffer of fixed size, lent by a [`Pool`].
 ///
 /// Bytes are written at the end and read from the front:
 /// `| consumed | readable | writable |`.
+#[derive(Debug)]
 pub struct Buffer {
     bytes: Box<[u8]>,
     start: usize,
@@ -14,8 +15,13 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    fn new() -> Buffer {
-        Buffer { bytes: vec![0; BUFFER_SIZE].into_boxed_slice(), start: 0, end: 0 }
+    fn new(size: usize) -> Buffer {
+        Buffer { bytes: vec![0; size].into_boxed_slice(), start: 0, end: 0 }
+    }
+
+    /// How many bytes it can hold.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
     }
 
     /// The bytes that were written and not yet consumed.
@@ -75,11 +81,13 @@ impl Buffer {
     }
 }
 
-/// Buffers up to a hard limit, lent and given back.
+/// Buffers of one size up to a hard limit, lent and given back.
 ///
 /// A buffer must come back through [`Pool::give`]; one that is dropped instead
 /// counts as lent for ever.
+#[derive(Debug)]
 pub struct Pool {
+    size: usize,
     spare: Vec<Buffer>,
     lent: usize,
     limit: usize,
@@ -87,10 +95,16 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// A pool that lends at most `limit` buffers at a time, and keeps at most
-    /// `kept` unused ones; the memory of others goes back to the system.
-    pub fn new(limit: usize, kept: usize) -> Pool {
-        Pool { spare: Vec::new(), lent: 0, limit, kept }
+    /// A pool that lends at most `limit` buffers of `size` bytes at a time, and
+    /// keeps at most `kept` unused ones; the memory of others goes back to the
+    /// system.
+    pub fn new(size: usize, limit: usize, kept: usize) -> Pool {
+        Pool { size, spare: Vec::new(), lent: 0, limit, kept }
+    }
+
+    /// Bytes of each buffer.
+    pub fn size(&self) -> usize {
+        self.size
     }
 
     /// An empty buffer, or `None` at the limit.
@@ -99,14 +113,14 @@ impl Pool {
             return None;
         }
         self.lent += 1;
-        Some(self.spare.pop().unwrap_or_else(Buffer::new))
+        Some(self.spare.pop().unwrap_or_else(|| Buffer::new(self.size)))
     }
 
     /// Takes a buffer back, with whatever is still in it.
     pub fn give(&mut self, mut buffer: Buffer) {
         self.lent = self.lent.saturating_sub(1);
         if self.spare.len() < self.kept {
-            buffer.consume(BUFFER_SIZE);
+            buffer.consume(usize::MAX);
             self.spare.push(buffer);
         }
     }
@@ -133,7 +147,7 @@ mod tests {
 
     #[test]
     fn bytes_come_out_as_they_went_in() {
-        let mut pool = Pool::new(1, 1);
+        let mut pool = Pool::new(BUFFER_SIZE, 1, 1);
         let mut buffer = pool.take().unwrap();
         assert_eq!(buffer.extend_from(b"hello world"), 11);
         buffer.consume(6);
@@ -150,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_full_buffer_takes_what_fits() {
-        let mut buffer = Buffer::new();
+        let mut buffer = Buffer::new(BUFFER_SIZE);
         assert_eq!(buffer.extend_from(&[1; BUFFER_SIZE - 10]), BUFFER_SIZE - 10);
         buffer.consume(100);
         assert_eq!(buffer.extend_from(&[2; 200]), 110, "compacting makes room");
@@ -163,7 +177,7 @@ mod tests {
 
     #[test]
     fn the_pool_lends_to_its_limit_and_keeps_little() {
-        let mut pool = Pool::new(3, 1);
+        let mut pool = Pool::new(BUFFER_SIZE, 3, 1);
         let mut lent: Vec<Buffer> = std::iter::from_fn(|| pool.take()).collect();
         assert_eq!((lent.len(), pool.available(), pool.lent()), (3, 0, 3));
         lent[0].extend_from(b"left behind");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use mio::event::{Event, Source};
 use mio::{Events, Interest, Poll};
 
-use super::buffer::Pool;
+use super::buffer::{BUFFER_SIZE, Pool};
 use super::clock::{Clock, Time};
 use super::log_sink;
 use super::readiness::Readiness;
@@ -26,6 +26,7 @@ const BUFFERS: usize = 4096;
 const SPARE_BUFFERS: usize = 64;
 
 /// What the phases of a turn share: the poll, the clock, timers and buffers.
+#[derive(Debug)]
 pub struct Reactor {
     /// The timers.
     pub wheel: TimerWheel,
@@ -52,7 +53,7 @@ impl Reactor {
         Ok(Reactor {
             wheel: TimerWheel::new(now),
             scratch: vec![0; SCRATCH_SIZE],
-            pool: Pool::new(BUFFERS, SPARE_BUFFERS),
+            pool: Pool::new(BUFFER_SIZE, BUFFERS, SPARE_BUFFERS),
             poll: Poll::new()?,
             events: Events::with_capacity(EVENTS_PER_TURN),
             due: Vec::new(),

@@ -33,6 +33,7 @@ impl Signal {
 
 /// A signalfd(2): an event source that becomes readable when a [`Signal`] is
 /// pending.
+#[derive(Debug)]
 pub struct Signals {
     descriptor: OwnedFd,
 }

@@ -27,6 +27,7 @@ impl From<Token> for Key {
     }
 }
 
+#[derive(Debug)]
 struct Slot<T> {
     generation: u32,
     value: Option<T>,
@@ -38,6 +39,7 @@ struct Slot<T> {
 /// the loop calls when a turn ends: until then a stale event of the same turn
 /// finds nothing. Generations count over the whole slab, so that they differ
 /// even after the memory of a slot went back and came again.
+#[derive(Debug)]
 pub struct Slab<T> {
     slots: Vec<Slot<T>>,
     /// Slots that may be used, lowest first: what lives gathers at the front,

@@ -22,7 +22,7 @@ pub struct TimerKey {
     generation: u32,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Entry {
     token: Option<Token>,
     tick: u64,
@@ -32,7 +32,7 @@ struct Entry {
 }
 
 /// A list of entries in the order of their insertion.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Slot {
     first: u32,
     last: u32,
@@ -44,6 +44,7 @@ impl Slot {
     const EMPTY: Slot = Slot { first: NIL, last: NIL, minimum: UNKNOWN };
 }
 
+#[derive(Debug)]
 struct Level {
     occupied: u64,
     slots: [Slot; SLOTS],
@@ -62,6 +63,7 @@ impl Level {
 /// higher ones: the first set bit of the first level that has one leads to the
 /// next deadline. Entries live in one vector that only grows; once it has its
 /// size, nothing is allocated.
+#[derive(Debug)]
 pub struct TimerWheel {
     levels: Box<[Level; LEVELS]>,
     entries: Vec<Entry>,
