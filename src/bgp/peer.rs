@@ -149,7 +149,8 @@ pub fn collision_cease() -> Notification {
     Notification::cease(cease::CONNECTION_COLLISION_RESOLUTION, "")
 }
 
-fn is_collision(reason: &DownReason) -> bool {
+/// Whether a session ended only because another with the neighbour is kept.
+pub fn is_collision(reason: &DownReason) -> bool {
     match reason {
         DownReason::Sent(n) | DownReason::Received(n) => {
             n.code == code::CEASE && n.subcode == cease::CONNECTION_COLLISION_RESOLUTION

@@ -5,7 +5,6 @@
 mod settings;
 mod switchboard;
 
-use std::io::IsTerminal as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -447,11 +446,7 @@ fn start(config: Config) -> Result<(Reactor, Daemon), String> {
     let (soft, _) = raise_descriptor_limit();
     let mut reactor = Reactor::new().map_err(|error| format!("cannot poll: {error}"))?;
     log_sink::attach(&mut reactor);
-    info!(
-        "daemon event=start version={} descriptors={soft} terminal={}",
-        env!("CARGO_PKG_VERSION"),
-        std::io::stderr().is_terminal()
-    );
+    info!("daemon event=start version={} descriptors={soft}", env!("CARGO_PKG_VERSION"));
     let seed = seed(&reactor);
     let mut daemon = Daemon::start(&mut reactor, config, seed)?;
     daemon.watch_signals(&mut reactor).map_err(|error| format!("cannot take signals: {error}"))?;

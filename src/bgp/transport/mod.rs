@@ -420,9 +420,7 @@ impl Transport {
 
     fn connect_failed(&mut self, now: Time, id: PeerId, error: &io::Error) {
         let name = self.name(id);
-        let first =
-            self.complained.get_mut(id.0 as usize).is_some_and(|c| !std::mem::replace(c, true));
-        if first {
+        if self.complains(id) {
             warn!("bgp event=connect_failed peer={name} error=\"{error}\" next=\"keeps trying\"");
         } else {
             debug!("bgp event=connect_failed peer={name} error=\"{error}\"");

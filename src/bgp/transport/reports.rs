@@ -1,10 +1,10 @@
 //! What the door writes to the log: one event, one line.
 
-use log::{info, warn};
+use log::{Level, debug, info, log, warn};
 
 use super::Transport;
-use crate::bgp::message::notification::code;
-use crate::bgp::peer::{Action, Side};
+use crate::bgp::message::notification::{Notification, code};
+use crate::bgp::peer::{Action, Peer, Side, is_collision};
 use crate::bgp::session::{Down, DownReason};
 use crate::bgp::speaker::PeerId;
 
@@ -27,15 +27,32 @@ impl Transport {
         }
     }
 
-    pub(super) fn log_down(&self, id: PeerId, down: &Down) {
+    pub(super) fn log_down(&mut self, id: PeerId, down: &Down) {
         let name = self.name(id);
-        let ours = matches!(&down.reason, DownReason::Sent(n) if n.code == code::CEASE);
-        if down.was_established && !ours {
-            warn!("bgp event=down peer={name} reason=\"{}\"", down.reason);
-        } else if down.was_established || down.had_open {
-            info!("bgp event=down peer={name} reason=\"{}\"", down.reason);
+        let reason = &down.reason;
+        let cease = |n: &Notification| n.code == code::CEASE;
+        let ours = matches!(reason, DownReason::Sent(n) if cease(n));
+        if down.was_established {
+            let counters = self.speaker.peer(id).map(Peer::counters).unwrap_or_default();
+            let level = if ours { Level::Info } else { Level::Warn };
+            log!(
+                level,
+                "bgp event=down peer={name} reason=\"{reason}\" flaps={} prefixes_rejected={}",
+                counters.flaps,
+                counters.prefixes_received,
+            );
+        } else if !is_collision(reason) && self.complains(id) {
+            warn!(
+                "bgp event=not_established peer={name} reason=\"{reason}\" next=\"keeps trying\""
+            );
         } else {
-            info!("bgp event=refused peer={name} reason=\"{}\"", down.reason);
+            debug!("bgp event=not_established peer={name} reason=\"{reason}\"");
         }
+    }
+
+    /// Whether this is the first complaint about a neighbour since it was last
+    /// up; the others are for those who ask for detail.
+    pub(super) fn complains(&mut self, id: PeerId) -> bool {
+        self.complained.get_mut(id.0 as usize).is_some_and(|c| !std::mem::replace(c, true))
     }
 }
