@@ -29,8 +29,8 @@
 pub mod announce;
 pub mod bgp;
 pub mod config;
-//pub mod daemon;
-//pub mod demo;
+pub mod daemon;
+pub mod demo;
 pub mod health;
 pub mod proxy;
 pub mod reactor;

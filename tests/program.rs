@@ -390,7 +390,7 @@ fn the_demonstration_tells_its_story_and_ends_by_itself() {
         "route withdrawn: 192.0.2.10/32",
         "hello from backend",
         "Administrative Shutdown",
-        "is gone",
+        "is gone; requests lost: 0",
     ];
     let mut rest = &*story;
     for text in order {

@@ -2,7 +2,7 @@
 //! virtual clock: delays, cuts, half-open connections, collisions, resets,
 //! and changes of what is announced. A failing seed is printed and replays.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub, dead_code)]
 
 mod common;
 

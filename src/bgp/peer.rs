@@ -140,6 +140,9 @@ pub struct Peer {
     stopped: bool,
     random: Random,
     actions: VecDeque<Action>,
+    /// Routes of the octets that are being read: they are reported after the
+    /// Up that came before them, and before the Down that comes after.
+    learned: Vec<Action>,
     counters: PeerCounters,
     last_down: Option<(Time, DownReason)>,
 }
@@ -190,7 +193,7 @@ struct Intake<'a> {
     refreshes: Vec<Family>,
     import: Import,
     counters: &'a mut PeerCounters,
-    actions: &'a mut VecDeque<Action>,
+    learned: &'a mut Vec<Action>,
 }
 
 impl Handler for Intake<'_> {
@@ -218,7 +221,7 @@ impl Handler for Intake<'_> {
             let withdrawn: Vec<_> = update.withdrawn().map(|(_, _, prefix)| prefix).collect();
             if !announced.is_empty() || !withdrawn.is_empty() {
                 let attributes = (!announced.is_empty()).then(|| Box::new(update.attributes()));
-                self.actions.push_back(Action::Learned { announced, attributes, withdrawn });
+                self.learned.push(Action::Learned { announced, attributes, withdrawn });
             }
         }
     }
@@ -241,6 +244,7 @@ impl Peer {
             stopped: true,
             random: Random::new(seed),
             actions: VecDeque::new(),
+            learned: Vec::new(),
             counters: PeerCounters::default(),
             last_down: None,
         }
@@ -338,7 +342,7 @@ impl Peer {
             refreshes: Vec::new(),
             import: self.settings.import,
             counters: &mut self.counters,
-            actions: &mut self.actions,
+            learned: &mut self.learned,
         };
         let session = match side {
             Side::Outgoing => &mut self.outgoing,
@@ -504,9 +508,10 @@ impl Peer {
                 }
             }
             if !progress {
-                return;
+                break;
             }
         }
+        self.actions.extend(self.learned.drain(..));
     }
 
     fn session_event(&mut self, now: Time, side: Side, event: Event) {
@@ -514,7 +519,10 @@ impl Peer {
             Event::Dial => self.actions.push_back(Action::Dial),
             Event::HangUp => self.actions.push_back(Action::HangUp),
             Event::Up => self.session_up(now, side),
-            Event::Down(down) => self.session_down(now, side, down),
+            Event::Down(down) => {
+                self.actions.extend(self.learned.drain(..));
+                self.session_down(now, side, down);
+            }
         }
     }
 

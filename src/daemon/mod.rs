@@ -22,7 +22,7 @@ use crate::bgp::transport::Transport;
 use crate::config::Config;
 use crate::health::probe::{Prober, ProberSettings};
 use crate::health::targets::Targets;
-use crate::proxy::{Proxy, Targets as _};
+use crate::proxy::Proxy;
 use crate::reactor::signal::{Signal, Signals, raise_descriptor_limit};
 use crate::reactor::timer_wheel::Alarm;
 use crate::reactor::{Kind, Reactor, Readiness, Token, log_sink, poll};
@@ -74,10 +74,7 @@ impl Daemon {
         let prefixes = bgp.iter().flat_map(|_| config.bgp.anycast_addresses.iter().copied());
         let mut daemon = Daemon {
             announcer: Announcer::new(now, prefixes),
-            drain: Drain::new(
-                config.proxy.deregister_grace_period,
-                config.proxy.shutdown_wait,
-            ),
+            drain: Drain::new(config.proxy.deregister_grace_period, config.proxy.shutdown_wait),
             signals: None,
             proxy,
             switchboard,
@@ -263,7 +260,9 @@ impl Daemon {
             Step::Closing => {
                 let cut = self.proxy.connections();
                 if cut > 0 {
-                    warn!("drain event=cut connections={cut} reason=\"proxy.shutdownwait is over\"");
+                    warn!(
+                        "drain event=cut connections={cut} reason=\"proxy.shutdownwait is over\""
+                    );
                 }
                 self.proxy.abort_all(reactor);
                 if let Some(bgp) = &mut self.bgp {

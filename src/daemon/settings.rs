@@ -9,7 +9,10 @@ use crate::bgp::message::prefix::{Family, FamilySet};
 use crate::bgp::negotiation::Terms;
 use crate::bgp::peer::{Import, PeerSettings};
 use crate::bgp::transport::{Kinds, PeerTransport, TransportSettings};
-use crate::config::{AnnouncePolicy, BgpConfig, PeerConfig, Strategy};
+use crate::config::{
+    AnnouncePolicy, BgpConfig, ListenerConfig, PeerConfig, Protocol, ProxyConfig, Strategy,
+};
+use crate::proxy::{ListenerSettings, ProxySettings};
 use crate::reactor::Kind;
 use crate::route::pick;
 
@@ -93,6 +96,25 @@ fn peer_transport(config: &BgpConfig, peer: &PeerConfig) -> PeerTransport {
         // RFC 5082 §3: what comes from `hops` away has lost hops − 1.
         minimum_ttl: peer.ttl_security_hops.map(|hops| GTSM_TTL.saturating_sub(hops - 1)),
         user_timeout: (!peer.hold_time.is_zero()).then_some(peer.hold_time),
+    }
+}
+
+/// Listeners and limits, as the data plane wants them.
+pub(super) fn proxy(config: &ProxyConfig) -> ProxySettings {
+    let listener = |listener: &ListenerConfig| {
+        let Protocol::Tcp = listener.protocol;
+        ListenerSettings {
+            address: listener.address,
+            dual_stack: listener.dual_stack,
+            read_timeout: listener.read_timeout,
+            write_timeout: listener.write_timeout,
+        }
+    };
+    ProxySettings {
+        listeners: config.listeners.iter().map(listener).collect(),
+        dial_timeout: config.dial_timeout,
+        idle_timeout: config.idle_timeout,
+        connection_limit: config.connection_limit,
     }
 }
 

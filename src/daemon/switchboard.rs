@@ -32,11 +32,7 @@ impl Switchboard {
     /// Puts a whole new table in place. Targets that stay keep their state.
     /// Returns the ids that are new, with their addresses, and those that are
     /// gone.
-    pub(super) fn load(
-        &mut self,
-        now: Time,
-        table: Table,
-    ) -> (Vec<(u32, SocketAddr)>, Vec<u32>) {
+    pub(super) fn load(&mut self, now: Time, table: Table) -> (Vec<(u32, SocketAddr)>, Vec<u32>) {
         let change = self.targets.sync(now, table.targets());
         self.ids = change.ids;
         self.table = Rc::new(table);

@@ -114,9 +114,7 @@ impl Guests {
         let token = key.token(Kind::Guest);
         let both = Interest::READABLE | Interest::WRITABLE;
         let outcome = match self.sources.get_mut(key) {
-            Some(Guest::Listener(_, source)) => {
-                reactor.register(source, token, Interest::READABLE)
-            }
+            Some(Guest::Listener(_, source)) => reactor.register(source, token, Interest::READABLE),
             Some(Guest::Visitor(_, source, _) | Guest::Client(source, ..)) => {
                 reactor.register(source, token, both)
             }
@@ -167,7 +165,8 @@ impl Guests {
                 Ok(false) => return,
                 Ok(true) => {
                     *sent = true;
-                    let _ = stream.write(b"GET / HTTP/1.1\r\nHost: demo\r\nConnection: close\r\n\r\n");
+                    let _ =
+                        stream.write(b"GET / HTTP/1.1\r\nHost: demo\r\nConnection: close\r\n\r\n");
                 }
                 Err(error) => return self.finish(key, Err(error.to_string())),
             }

@@ -33,6 +33,10 @@ const PREFERRED_PORT: u16 = 9999;
 const PAUSE: Duration = Duration::from_millis(600);
 const TIMER: Token = Token::new(Kind::Daemon, 1, 1);
 
+/// The steps of a drain, in their order.
+const STEPS: [Step; 5] =
+    [Step::Withdrawing, Step::Converging, Step::Finishing, Step::Closing, Step::Done];
+
 /// What the story is waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scene {
@@ -75,6 +79,7 @@ struct Demo {
     shown: Vec<PrefixStatus>,
     step: Step,
     asked_in_drain: bool,
+    lost: u32,
     alarm: Alarm,
 }
 
@@ -127,12 +132,18 @@ impl Demo {
             once,
             step: Step::Serving,
             asked_in_drain: false,
+            lost: 0,
             alarm: Alarm::new(),
         })
     }
 
-    /// Tells what burgee decided since the last turn.
+    /// Tells what happened since the last turn.
     fn narrate(&mut self, now: Time) {
+        let (before, step) = (self.step, self.daemon.step());
+        for passed in STEPS.into_iter().filter(|passed| before < *passed && *passed <= step) {
+            self.narrate_step(now, passed);
+        }
+        self.step = step;
         let status = self.daemon.announcer().status().to_vec();
         for (old, new) in self.shown.iter().zip(&status) {
             if old.state != new.state {
@@ -147,18 +158,17 @@ impl Demo {
         if let Some(answer) = self.guests.take_answer() {
             let text = match answer {
                 Ok(body) => format!("asks {} and is answered: {body}", self.proxy),
-                Err(error) => format!("asks {} and fails: {error}", self.proxy),
+                Err(error) => {
+                    self.lost = self.lost.saturating_add(1);
+                    format!("asks {} and fails: {error}", self.proxy)
+                }
             };
             say(now, "client", &text);
-        }
-        let step = self.daemon.step();
-        if step != self.step {
-            self.step = step;
-            self.narrate_step(now, step);
         }
     }
 
     fn narrate_step(&mut self, now: Time, step: Step) {
+        let lost = format!("is gone; requests lost: {}", self.lost);
         let text = match step {
             Step::Serving => return,
             Step::Withdrawing => {
@@ -168,7 +178,7 @@ impl Demo {
             Step::Converging => "still serves while the network learns that it is leaving",
             Step::Finishing => "closes its listener and lets open connections finish",
             Step::Closing => "ends the session with Cease/Administrative Shutdown",
-            Step::Done => "is gone; not one request was lost",
+            Step::Done => &lost,
         };
         say(now, "burgee", text);
     }
@@ -370,7 +380,10 @@ fn introduce(proxy: SocketAddr, backends: &[SocketAddr; 2], router_port: u16) {
     tell("but only while it can serve them. This is all of it in one process:");
     tell("");
     tell(&format!("    client → burgee {proxy} → backend A {a}, backend B {b}"));
-    tell(&format!("             burgee (AS {ASN}) ─ BGP → router {HOST}:{router_port} (AS {})", router::ASN));
+    tell(&format!(
+        "             burgee (AS {ASN}) ─ BGP → router {HOST}:{router_port} (AS {})",
+        router::ASN
+    ));
     tell(&format!("    anycast addresses: {PREFIXES}"));
     tell("");
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::bgp::export::NextHops;
-use crate::bgp::message::attribute::Attributes;
+use crate::bgp::message::attribute::{Attributes, Origin};
 use crate::bgp::message::prefix::Family;
 use crate::bgp::negotiation::Terms;
 use crate::bgp::peer::{Action, Import, PeerSettings};
@@ -128,8 +128,10 @@ impl Router {
 
 fn describe(prefix: IpNet, attributes: &Attributes) -> String {
     let next_hop = attributes.next_hop.map_or_else(|| "none".to_owned(), |a| a.to_string());
-    format!(
-        "{prefix}  next hop {next_hop}  AS path {}  origin {:?}",
-        attributes.as_path, attributes.origin
-    )
+    let origin = match attributes.origin {
+        Origin::Igp => "IGP",
+        Origin::Egp => "EGP",
+        Origin::Incomplete => "incomplete",
+    };
+    format!("{prefix}  next hop {next_hop}  AS path {}  origin {origin}", attributes.as_path)
 }

@@ -5,6 +5,7 @@
 //! are pure.
 
 pub mod machine;
+pub mod probe;
 pub mod targets;
 
 pub use machine::{Change, Machine, State};

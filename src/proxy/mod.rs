@@ -1,1 +1,562 @@
-//! (empty)
+//! The data plane: listeners, and connections relayed to targets.
+//!
+//! [`Proxy`] owns them all. It does not know routes or health: what it needs
+//! of them it asks through [`Targets`]. [`relay`] has the rules of passing
+//! bytes on, [`tcp`] does it to sockets, [`listener`] takes clients in.
+//!
+//! An idle connection is one slot and two sockets. A connection that waits for
+//! a slow reader holds at most one buffer in each direction; when the buffers
+//! are used up, others go on without.
+
+mod listener;
+mod relay;
+mod tcp;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use log::{debug, error};
+use mio::Interest;
+use mio::net::TcpStream;
+
+use self::listener::{Accepted, Listener};
+use self::tcp::{Budget, Connection, Ending, Tools, Verdict};
+use crate::reactor::buffer::Pool;
+use crate::reactor::signal::descriptor_limit;
+use crate::reactor::slab::{Key, Slab};
+use crate::reactor::socket::{self, ConnectOptions};
+use crate::reactor::{Kind, Reactor, Readiness, Time, Token};
+
+/// Buffers for a whole bulk step, 4 MiB at most, and those kept unused. More
+/// directions than that go on without one, which costs them a tenth.
+const LARGE_BUFFERS: usize = 16;
+const SPARE_LARGE_BUFFERS: usize = 2;
+
+/// What all connections together may spend in one turn: about 2 ms, so that
+/// BGP is never kept waiting for longer.
+const TURN_BUDGET: Budget = Budget { steps: 512, bytes: 4 * 1024 * 1024 };
+
+/// What a dial costs of it, in steps: it has as many system calls.
+const DIAL_STEPS: usize = 4;
+
+/// Most clients taken from one listener in a turn: about 1 ms with their dials.
+const ACCEPTS_PER_TURN: usize = 32;
+
+/// Most clients taken from a listener that closes: a full backlog.
+const ACCEPTS_AT_CLOSE: usize = 4096;
+
+/// Descriptors that connections leave to everything else: BGP, health checks,
+/// listeners, operators.
+const RESERVED_DESCRIPTORS: u64 = 128;
+
+/// What the data plane is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxySettings {
+    /// Where to listen.
+    pub listeners: Vec<ListenerSettings>,
+    /// How long one target may take to accept.
+    pub dial_timeout: Duration,
+    /// A connection without a byte for this long is closed; zero: never.
+    pub idle_timeout: Duration,
+    /// Most connections at a time; zero: what the descriptor limit allows,
+    /// which bounds any other number, too.
+    pub connection_limit: u32,
+}
+
+/// One listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerSettings {
+    /// Where to listen.
+    pub address: SocketAddr,
+    /// One IPv6 socket that serves IPv4 as well.
+    pub dual_stack: bool,
+    /// Longest wait for bytes from the client; zero: none.
+    pub read_timeout: Duration,
+    /// Longest wait for the client to take bytes; zero: none.
+    pub write_timeout: Duration,
+}
+
+/// Where a client's connection goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pick {
+    /// To this target.
+    Target(SocketAddr),
+    /// Nowhere: nothing is configured for its listener.
+    NoRoute,
+    /// Nowhere: no target is left to try.
+    NoTarget,
+}
+
+/// Who knows the targets, and learns how their dials went.
+pub trait Targets {
+    /// Chooses a target for a client at `listener` that is none of `tried`.
+    fn pick(
+        &mut self,
+        now: Time,
+        listener: SocketAddr,
+        client: SocketAddr,
+        tried: &[SocketAddr],
+    ) -> Pick;
+    /// A target refused, or did not answer in time.
+    fn dial_failed(&mut self, now: Time, target: SocketAddr, error: &str);
+    /// A target accepted.
+    fn dial_succeeded(&mut self, now: Time, target: SocketAddr);
+}
+
+/// What happened since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Clients that were accepted.
+    pub accepted: u64,
+    /// Times that accepting stopped because of the connection limit.
+    pub limit_reached: u64,
+    /// Attempts to accept that failed.
+    pub accept_errors: u64,
+    /// Clients turned away because their listener has no route.
+    pub no_route: u64,
+    /// Clients turned away because no target was left to try.
+    pub no_target: u64,
+    /// Dials that failed or were not answered in time.
+    pub dial_failures: u64,
+    /// Dials that this machine had no descriptor, memory or port for.
+    pub dials_exhausted: u64,
+    /// Connections closed at a limit of silence.
+    pub silent: u64,
+    /// Connections that ended with a reset.
+    pub resets: u64,
+    /// Panics that were caught; each cost its one connection.
+    pub panics: u64,
+    /// Bytes passed from clients to targets.
+    pub bytes_up: u64,
+    /// Bytes passed from targets to clients.
+    pub bytes_down: u64,
+}
+
+/// What an attempt to take a client in came to.
+enum Taken {
+    Client(Key),
+    Failed,
+    NoMore,
+}
+
+/// The data plane.
+#[derive(Debug)]
+pub struct Proxy {
+    listeners: Slab<Listener>,
+    connections: Slab<Connection>,
+    /// Connections that can make progress now.
+    ready: VecDeque<Key>,
+    large: Pool,
+    limit: usize,
+    at_limit: bool,
+    dial_timeout: Duration,
+    counters: Counters,
+    inject_panic: bool,
+}
+
+impl Proxy {
+    /// A data plane that listens nowhere.
+    pub fn new() -> Proxy {
+        Proxy {
+            listeners: Slab::new(),
+            connections: Slab::new(),
+            ready: VecDeque::new(),
+            large: Pool::new(relay::BULK_STEP, LARGE_BUFFERS, SPARE_LARGE_BUFFERS),
+            limit: 0,
+            at_limit: false,
+            dial_timeout: Duration::ZERO,
+            counters: Counters::default(),
+            inject_panic: false,
+        }
+    }
+
+    /// Binds all listeners, or none.
+    ///
+    /// # Errors
+    /// A sentence that names the address and the cause.
+    pub fn bind(&mut self, reactor: &mut Reactor, settings: &ProxySettings) -> Result<(), String> {
+        let bound: Result<Vec<Listener>, String> = settings
+            .listeners
+            .iter()
+            .map(|listener| Listener::bind(listener, settings.idle_timeout))
+            .collect();
+        for listener in bound? {
+            let key = self.listeners.insert(listener);
+            let Some(listener) = self.listeners.get_mut(key) else { continue };
+            let address = listener.address();
+            let token = key.token(Kind::ProxyListener);
+            reactor
+                .register(listener.socket(), token, Interest::READABLE)
+                .map_err(|error| format!("cannot poll the listener on {address}: {error}"))?;
+        }
+        self.limit = connection_limit(settings.connection_limit, descriptor_limit());
+        self.dial_timeout = settings.dial_timeout;
+        Ok(())
+    }
+
+    /// The addresses of all listeners; for port 0 the port that was chosen.
+    pub fn listening_on(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().map(|(_, listener)| listener.address()).collect()
+    }
+
+    /// How many connections there are.
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Most connections that there may be.
+    pub fn connection_limit(&self) -> usize {
+        self.limit
+    }
+
+    /// What happened since the start.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Makes the handling of the next accepted connection panic, or takes that
+    /// back; for the test of the boundary around each connection.
+    pub fn inject_panic(&mut self, inject: bool) {
+        self.inject_panic = inject;
+    }
+
+    /// Collect: remembers what the kernel said about a socket.
+    pub fn collect(&mut self, token: Token, readiness: Readiness) {
+        if token.kind == Kind::ProxyListener {
+            if let Some(listener) = self.listeners.get_mut(token.into()) {
+                listener.event(readiness);
+            }
+            return;
+        }
+        let Some(connection) = self.connections.get_mut(token.into()) else { return };
+        match token.kind {
+            Kind::Upstream => connection.target_event(readiness),
+            _ => connection.client_event(readiness),
+        }
+        self.queue(token.into());
+    }
+
+    /// Expire: remembers that a timer fired.
+    pub fn expired(&mut self, _reactor: &mut Reactor, token: Token) {
+        if token.kind == Kind::ProxyListener {
+            if let Some(listener) = self.listeners.get_mut(token.into()) {
+                listener.fired();
+            }
+        } else if let Some(connection) = self.connections.get_mut(token.into()) {
+            connection.fired();
+            self.queue(token.into());
+        }
+    }
+
+    /// Data: serves the connections that can make progress, in turn, until the
+    /// turn's budget is spent.
+    pub fn data(&mut self, reactor: &mut Reactor, targets: &mut dyn Targets) {
+        let mut budget = TURN_BUDGET;
+        // Those that want another turn queue up behind the ones that are here.
+        for _ in 0..self.ready.len() {
+            if budget.is_spent() {
+                return;
+            }
+            let Some(key) = self.ready.pop_front() else { return };
+            if let Some(connection) = self.connections.get_mut(key) {
+                connection.queued = false;
+                self.serve(reactor, targets, key, &mut budget);
+            }
+        }
+    }
+
+    /// Accept: takes clients in, a bounded number from each listener, and none
+    /// above the limit.
+    pub fn accept(&mut self, reactor: &mut Reactor, targets: &mut dyn Targets) {
+        if !self.can_accept() {
+            return;
+        }
+        let mut budget = TURN_BUDGET;
+        for key in self.listeners.keys() {
+            for _ in 0..ACCEPTS_PER_TURN {
+                match self.accept_one(reactor, key) {
+                    Taken::Client(client) => {
+                        self.serve(reactor, targets, client, &mut budget);
+                    }
+                    Taken::Failed => {}
+                    Taken::NoMore => break,
+                }
+            }
+        }
+    }
+
+    /// Flush: slots that were freed in this turn may be used again.
+    pub fn flush(&mut self, _reactor: &mut Reactor) {
+        self.connections.reclaim();
+        self.listeners.reclaim();
+    }
+
+    /// Whether anything can make progress without another event.
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty() || self.can_accept()
+    }
+
+    /// Closes all listeners, after taking in who waits at them: to be closed
+    /// with a client in the queue resets it.
+    pub fn close_listeners(&mut self, reactor: &mut Reactor, _targets: &mut dyn Targets) {
+        for key in self.listeners.keys() {
+            for _ in 0..ACCEPTS_AT_CLOSE {
+                // They are dialled in the data phases that follow, within
+                // their budgets.
+                match self.accept_one(reactor, key) {
+                    Taken::Client(client) => self.queue(client),
+                    Taken::Failed => {}
+                    Taken::NoMore => break,
+                }
+            }
+            if let Some(mut listener) = self.listeners.remove(key) {
+                listener.clear(&mut reactor.wheel);
+            }
+        }
+    }
+
+    /// Cuts all connections: their ends are resets, because they are not the
+    /// ends of their streams.
+    pub fn abort_all(&mut self, reactor: &mut Reactor) {
+        for key in self.connections.keys() {
+            self.close(reactor, key, Ending::Reset);
+        }
+        self.ready.clear();
+    }
+
+    fn can_accept(&self) -> bool {
+        self.connections.len() < self.limit
+            && self.listeners.iter().any(|(_, listener)| listener.is_ready())
+    }
+
+    fn queue(&mut self, key: Key) {
+        if let Some(connection) = self.connections.get_mut(key) {
+            if !connection.queued {
+                connection.queued = true;
+                self.ready.push_back(key);
+            }
+        }
+    }
+
+    /// Accepts one client, unless the limit is reached.
+    fn accept_one(&mut self, reactor: &mut Reactor, key: Key) -> Taken {
+        if self.connections.len() >= self.limit {
+            if !std::mem::replace(&mut self.at_limit, true) {
+                count(&mut self.counters.limit_reached);
+                debug!("proxy event=limit_reached connections={}", self.limit);
+            }
+            return Taken::NoMore;
+        }
+        self.at_limit = false;
+        let Some(listener) = self.listeners.get_mut(key).filter(|listener| listener.is_ready())
+        else {
+            return Taken::NoMore;
+        };
+        let now = reactor.now();
+        match listener.accept(now) {
+            Accepted::Client(stream, peer) => {
+                let (address, limits) = (listener.address(), listener.limits());
+                self.admit(reactor, Connection::new(now, stream, peer, address, limits))
+            }
+            Accepted::Nobody => Taken::NoMore,
+            Accepted::Failed => {
+                count(&mut self.counters.accept_errors);
+                Taken::Failed
+            }
+            Accepted::Paused => {
+                count(&mut self.counters.accept_errors);
+                listener.pause(now, &mut reactor.wheel, key.token(Kind::ProxyListener));
+                Taken::NoMore
+            }
+        }
+    }
+
+    /// Gives a client a slot and registers it, once for its whole life.
+    fn admit(&mut self, reactor: &mut Reactor, mut connection: Connection) -> Taken {
+        count(&mut self.counters.accepted);
+        connection.sabotaged = std::mem::take(&mut self.inject_panic);
+        let key = self.connections.insert(connection);
+        let Some(connection) = self.connections.get_mut(key) else { return Taken::Failed };
+        let token = key.token(Kind::Client);
+        if let Err(error) = register(reactor, connection.client_stream(), token) {
+            debug!("proxy event=register_failed error=\"{error}\"");
+            count(&mut self.counters.accept_errors);
+            self.close(reactor, key, Ending::Unserved);
+            return Taken::Failed;
+        }
+        Taken::Client(key)
+    }
+
+    /// Serves one connection as far as it goes now. Its own handling runs
+    /// inside an unwind boundary; the questions to `targets`, which all
+    /// connections share, do not.
+    fn serve(
+        &mut self,
+        reactor: &mut Reactor,
+        targets: &mut dyn Targets,
+        key: Key,
+        budget: &mut Budget,
+    ) {
+        loop {
+            let Some(connection) = self.connections.get_mut(key) else { return };
+            let now = reactor.now();
+            let mut tools = Tools {
+                now,
+                scratch: &mut reactor.scratch,
+                small: &mut reactor.pool,
+                large: &mut self.large,
+                counters: &mut self.counters,
+                budget: &mut *budget,
+            };
+            let advance = AssertUnwindSafe(|| connection.advance(&mut tools));
+            let Ok(verdict) = catch_unwind(advance) else {
+                return self.drop_after_panic(reactor, key);
+            };
+            match verdict {
+                Verdict::Wait => {
+                    connection.arm(&mut reactor.wheel, key.token(Kind::Client));
+                    return;
+                }
+                Verdict::Again => {
+                    connection.arm(&mut reactor.wheel, key.token(Kind::Client));
+                    return self.queue(key);
+                }
+                Verdict::Dial => {
+                    budget.spend(DIAL_STEPS, 0);
+                    self.dial(reactor, targets, key);
+                }
+                Verdict::Connected(target) => targets.dial_succeeded(now, target),
+                Verdict::DialFailed(target, error) => {
+                    self.dial_failed(now, targets, key, target, &error);
+                }
+                Verdict::Close(ending) => return self.close(reactor, key, ending),
+            }
+        }
+    }
+
+    /// Asks for a target and starts to dial it.
+    fn dial(&mut self, reactor: &mut Reactor, targets: &mut dyn Targets, key: Key) {
+        let now = reactor.now();
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let (listener, peer) = (connection.listener(), connection.peer());
+        let pick = match connection.may_dial() {
+            true => targets.pick(now, listener, peer, connection.tried()),
+            false => Pick::NoTarget,
+        };
+        let counter = match pick {
+            Pick::Target(address) => return self.dial_target(reactor, targets, key, address),
+            Pick::NoRoute => &mut self.counters.no_route,
+            Pick::NoTarget => &mut self.counters.no_target,
+        };
+        count(counter);
+        let tried = connection.tried().len();
+        debug!(
+            "proxy event=unserved client={peer} listener={listener} pick={pick:?} tried={tried}"
+        );
+        self.close(reactor, key, Ending::Unserved);
+    }
+
+    fn dial_target(
+        &mut self,
+        reactor: &mut Reactor,
+        targets: &mut dyn Targets,
+        key: Key,
+        address: SocketAddr,
+    ) {
+        let now = reactor.now();
+        let options = ConnectOptions { nodelay: true, ..ConnectOptions::default() };
+        let dialled = socket::connect(address, &options).and_then(|mut stream| {
+            register(reactor, &mut stream, key.token(Kind::Upstream))?;
+            Ok(stream)
+        });
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        match dialled {
+            Ok(stream) => connection.dialing(now, stream, address, self.dial_timeout),
+            Err(error) if socket::is_exhaustion(&error) => {
+                // Not the target's fault. Whoever comes next waits in the
+                // backlog until something is given back.
+                count(&mut self.counters.dials_exhausted);
+                debug!("proxy event=dial_exhausted target={address} error=\"{error}\"");
+                self.close(reactor, key, Ending::Unserved);
+                for (key, listener) in self.listeners.iter_mut() {
+                    listener.pause(now, &mut reactor.wheel, key.token(Kind::ProxyListener));
+                }
+            }
+            Err(error) => self.dial_failed(now, targets, key, address, &error.to_string()),
+        }
+    }
+
+    fn dial_failed(
+        &mut self,
+        now: Time,
+        targets: &mut dyn Targets,
+        key: Key,
+        target: SocketAddr,
+        error: &str,
+    ) {
+        count(&mut self.counters.dial_failures);
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.dial_failed(target);
+        }
+        targets.dial_failed(now, target, error);
+    }
+
+    fn drop_after_panic(&mut self, reactor: &mut Reactor, key: Key) {
+        count(&mut self.counters.panics);
+        let peer = self.connections.get(key).map(Connection::peer);
+        error!("proxy event=panic client={peer:?} effect=\"this connection is dropped\"");
+        self.close(reactor, key, Ending::Reset);
+    }
+
+    fn close(&mut self, reactor: &mut Reactor, key: Key, ending: Ending) {
+        let Some(mut connection) = self.connections.remove(key) else { return };
+        match ending {
+            Ending::Finished => {}
+            Ending::Unserved => connection.discard_input(&mut reactor.scratch),
+            Ending::Reset => count(&mut self.counters.resets),
+            Ending::Silent(..) => count(&mut self.counters.silent),
+        }
+        debug!(
+            "proxy event=closed client={} target={:?} ending={ending:?} bytes={:?}",
+            connection.peer(),
+            connection.target(),
+            connection.bytes()
+        );
+        connection.close(ending, &mut reactor.pool, &mut self.large, &mut reactor.wheel);
+    }
+}
+
+impl Default for Proxy {
+    fn default() -> Self {
+        Proxy::new()
+    }
+}
+
+/// One registration for everything that a socket of a connection will tell.
+fn register(reactor: &mut Reactor, stream: &mut TcpStream, token: Token) -> io::Result<()> {
+    let all = Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY;
+    reactor.register(stream, token, all)
+}
+
+fn count(counter: &mut u64) {
+    *counter = counter.saturating_add(1);
+}
+
+/// Most connections: `configured`, but no more than have two descriptors each
+/// of the process's limit. A quarter is left alone if that is less than the
+/// usual reserve.
+fn connection_limit(configured: u32, descriptors: u64) -> usize {
+    let reserve = RESERVED_DESCRIPTORS.min(descriptors / 4);
+    let possible = (descriptors.saturating_sub(reserve) / 2).max(1);
+    let limit = match configured {
+        0 => possible,
+        configured => possible.min(configured.into()),
+    };
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}

@@ -299,6 +299,11 @@ pub fn set_keepalive(socket: &impl AsFd, idle: Duration) -> io::Result<()> {
     SockRef::from(socket).set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))
 }
 
+/// Whether keep-alive probes are sent.
+pub fn keepalive(socket: &impl AsFd) -> io::Result<bool> {
+    SockRef::from(socket).keepalive()
+}
+
 /// Sends small segments at once (TCP_NODELAY). On a listener, accepted sockets
 /// inherit it.
 pub fn set_nodelay(socket: &impl AsFd) -> io::Result<()> {
@@ -350,6 +355,51 @@ pub fn discard(stream: &TcpStream, scratch: &mut [u8]) -> io::Result<usize> {
         let count = unsafe { libc::recv(stream.as_raw_fd(), start, len, libc::MSG_TRUNC) };
         usize::try_from(count).map_err(|_| io::Error::last_os_error())
     })
+}
+
+/// Whether an error of socket(2), connect(2) or accept4(2) says that this
+/// machine has no descriptor, memory or port left: the other end is not to
+/// blame, and it passes when something else is given back.
+pub fn is_exhaustion(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::EMFILE
+                | libc::ENFILE
+                | libc::ENOBUFS
+                | libc::ENOMEM
+                | libc::ENOSPC
+                | libc::EADDRNOTAVAIL
+                | libc::EAGAIN
+        )
+    )
+}
+
+/// Whether an error of accept4(2) is that of the one connection that it took
+/// out of the queue, so that the next one can be accepted at once: the pending
+/// errors of TCP/IP that accept(2) lists, and a filter's refusal.
+pub fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::ECONNABORTED
+                | libc::EINTR
+                | libc::EPERM
+                | libc::EPROTO
+                | libc::ENOPROTOOPT
+                | libc::EOPNOTSUPP
+                | libc::ENETDOWN
+                | libc::ENETUNREACH
+                | libc::EHOSTDOWN
+                | libc::EHOSTUNREACH
+                | libc::ENONET
+        )
+    )
+}
+
+/// Whether an error says that the system has no IPv6.
+pub fn has_no_ipv6(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
 }
 
 fn set_int(

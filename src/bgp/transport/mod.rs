@@ -96,6 +96,7 @@ struct Connection {
 }
 
 /// Sockets ↔ sessions: see the module's page.
+#[derive(Debug)]
 pub struct Transport {
     speaker: Speaker,
     settings: TransportSettings,

@@ -1,0 +1,250 @@
+//! A listening socket of the data plane: bound once, paused when the system
+//! has nothing left to give, drained before it closes.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use log::warn;
+use mio::net::{TcpListener, TcpStream};
+
+use super::ListenerSettings;
+use super::relay::Limits;
+use crate::reactor::socket::{self, ListenOptions};
+use crate::reactor::timer_wheel::{Alarm, TimerWheel};
+use crate::reactor::{Readiness, Time, Token};
+
+/// How long a listener rests when the system is out of descriptors or memory:
+/// ten turns a second, and nobody waits long once there are some.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Time between two log lines about failures of one listener.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Idle time before keep-alive probes ask whether a client is still there, as
+/// in fabio.
+const KEEPALIVE: Duration = Duration::from_secs(180);
+
+/// What an attempt to accept came to.
+#[derive(Debug)]
+pub(super) enum Accepted {
+    /// A client, and its address (an IPv4 one as such).
+    Client(TcpStream, SocketAddr),
+    /// Nobody waits.
+    Nobody,
+    /// One client could not be accepted; the next one may.
+    Failed,
+    /// None can be accepted for now; the listener rests.
+    Paused,
+}
+
+/// A listening socket.
+#[derive(Debug)]
+pub(super) struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+    limits: Limits,
+    /// Someone may wait to be accepted.
+    readable: bool,
+    paused: bool,
+    alarm: Alarm,
+    /// Failures that the log does not tell of yet, and when it may.
+    untold: u64,
+    tell_at: Time,
+}
+
+impl Listener {
+    /// Binds and listens. Accepted sockets inherit TCP_NODELAY and keep-alive,
+    /// which saves two system calls on each connection.
+    ///
+    /// # Errors
+    /// A sentence with the address and the cause.
+    pub(super) fn bind(
+        settings: &ListenerSettings,
+        idle_timeout: Duration,
+    ) -> Result<Listener, String> {
+        let named = |error: io::Error| format!("cannot listen on {}: {error}", settings.address);
+        let socket = listen(settings).map_err(named)?;
+        socket::set_nodelay(&socket).map_err(named)?;
+        socket::set_keepalive(&socket, KEEPALIVE).map_err(named)?;
+        Ok(Listener {
+            address: socket.local_addr().map_err(named)?,
+            socket,
+            limits: Limits {
+                idle: idle_timeout,
+                read: settings.read_timeout,
+                write: settings.write_timeout,
+            },
+            readable: false,
+            paused: false,
+            alarm: Alarm::new(),
+            untold: 0,
+            tell_at: Time::ZERO,
+        })
+    }
+
+    /// Where it listens; the port is the one that the system chose for port 0.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The limits of silence of its connections.
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// The socket, to be registered.
+    pub(super) fn socket(&mut self) -> &mut TcpListener {
+        &mut self.socket
+    }
+
+    /// The socket said something.
+    pub(super) fn event(&mut self, readiness: Readiness) {
+        self.readable |= readiness.intersects(Readiness::READABLE | Readiness::ERROR);
+    }
+
+    /// Whether an attempt to accept makes sense now.
+    pub(super) fn is_ready(&self) -> bool {
+        self.readable && !self.paused
+    }
+
+    /// Rests for [`PAUSE`].
+    pub(super) fn pause(&mut self, now: Time, wheel: &mut TimerWheel, token: Token) {
+        self.paused = true;
+        self.alarm.set(wheel, token, Some(now + PAUSE));
+    }
+
+    /// The rest is over.
+    pub(super) fn fired(&mut self) {
+        self.alarm.fired();
+        self.paused = false;
+    }
+
+    /// Takes the timer out of the wheel, before the listener goes away.
+    pub(super) fn clear(&mut self, wheel: &mut TimerWheel) {
+        self.alarm.clear(wheel);
+    }
+
+    /// Accepts one client, if one waits. Only `WouldBlock` says that nobody
+    /// does.
+    pub(super) fn accept(&mut self, now: Time) -> Accepted {
+        match socket::accept(&self.socket) {
+            Ok((stream, peer)) => {
+                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+                Accepted::Client(stream, peer)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.readable = false;
+                Accepted::Nobody
+            }
+            Err(error) => {
+                self.tell(now, &error);
+                match socket::is_of_one_connection(&error) {
+                    true => Accepted::Failed,
+                    false => Accepted::Paused,
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, now: Time, error: &io::Error) {
+        self.untold = self.untold.saturating_add(1);
+        if now < self.tell_at {
+            return;
+        }
+        warn!(
+            "proxy event=accept_failed listener={} failures={} error=\"{error}\"",
+            self.address, self.untold
+        );
+        self.untold = 0;
+        self.tell_at = now + LOG_INTERVAL;
+    }
+}
+
+fn listen(settings: &ListenerSettings) -> io::Result<TcpListener> {
+    let options = ListenOptions { v6_only: !settings.dual_stack, ..ListenOptions::default() };
+    match socket::listen(settings.address, &options) {
+        // A system without IPv6: the IPv4 half is all that there is.
+        Err(error) if settings.dual_stack && socket::has_no_ipv6(&error) => {
+            let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+            socket::listen(SocketAddr::new(any, settings.address.port()), &options)
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reactor::{Kind, Reactor};
+    use std::net::TcpStream as StdStream;
+
+    fn settings(address: &str, dual_stack: bool) -> ListenerSettings {
+        ListenerSettings {
+            address: address.parse().unwrap(),
+            dual_stack,
+            read_timeout: Duration::ZERO,
+            write_timeout: Duration::ZERO,
+        }
+    }
+
+    fn bind(address: &str, dual_stack: bool) -> Listener {
+        Listener::bind(&settings(address, dual_stack), Duration::ZERO).unwrap()
+    }
+
+    /// Accepts the connection that is on its way.
+    fn accept(listener: &mut Listener) -> (TcpStream, SocketAddr) {
+        for _ in 0..1_000_000 {
+            if let Accepted::Client(stream, peer) = listener.accept(Time::ZERO) {
+                return (stream, peer);
+            }
+        }
+        panic!("nobody came");
+    }
+
+    #[test]
+    fn a_port_alone_serves_both_families_and_ipv4_clients_keep_their_address() {
+        let mut listener = bind("[::]:0", true);
+        let port = listener.address().port();
+        for localhost in ["127.0.0.1", "::1"] {
+            let localhost: IpAddr = localhost.parse().unwrap();
+            let client = StdStream::connect((localhost, port)).unwrap();
+            let (stream, peer) = accept(&mut listener);
+            assert_eq!(peer, client.local_addr().unwrap());
+            assert!(stream.nodelay().unwrap(), "inherited");
+            assert!(socket::keepalive(&stream).unwrap(), "inherited");
+        }
+        let only_v6 = bind("[::]:0", false);
+        let port = only_v6.address().port();
+        assert!(StdStream::connect(("127.0.0.1", port)).is_err());
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_bound_is_named_with_the_cause() {
+        let taken = bind("127.0.0.1:0", false);
+        let address = taken.address().to_string();
+        let error = Listener::bind(&settings(&address, false), Duration::ZERO).unwrap_err();
+        assert!(error.contains(&address) && error.contains("in use"), "{error}");
+    }
+
+    #[test]
+    fn a_pause_ends_with_its_timer() {
+        let mut reactor = Reactor::new().unwrap();
+        let mut listener = bind("127.0.0.1:0", false);
+        listener.event(Readiness::READABLE);
+        assert!(listener.is_ready());
+        let now = reactor.now();
+        let token = Token::new(Kind::ProxyListener, 0, 0);
+        listener.pause(now, &mut reactor.wheel, token);
+        listener.pause(now, &mut reactor.wheel, token);
+        assert!(!listener.is_ready());
+        assert_eq!(reactor.wheel.len(), 1);
+        let mut due = Vec::new();
+        reactor.wheel.expire(now + 2 * PAUSE, &mut due);
+        assert_eq!(due, [token]);
+        listener.fired();
+        assert!(listener.is_ready(), "its readiness was kept");
+        assert!(matches!(listener.accept(now), Accepted::Nobody));
+        assert!(!listener.is_ready());
+    }
+}

@@ -1,0 +1,433 @@
+//! The rules by which bytes pass between the two sides of a connection: pure,
+//! without a socket or a clock.
+
+use std::time::Duration;
+
+use crate::reactor::buffer::{BUFFER_SIZE, Buffer};
+use crate::reactor::{Readiness, Time};
+
+/// Most bytes of one step while a direction carries messages: what the other
+/// side does not take then fits into one small buffer.
+pub(super) const MESSAGE_STEP: usize = BUFFER_SIZE;
+
+/// Most bytes of one step in bulk. What bulk costs is work per step, far more
+/// than copying: steps of this size cost half of what 16 KiB do.
+pub(super) const BULK_STEP: usize = 256 * 1024;
+
+/// What a direction seems to carry, learned from its last steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// Less than a [`MESSAGE_STEP`] at a time.
+    Messages,
+    /// More than that, and the other side takes it all.
+    Bulk,
+    /// More than the other side takes. `step` follows what it took.
+    Congested {
+        /// Bytes worth asking for.
+        step: usize,
+    },
+}
+
+/// How the bytes of one step are moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Method {
+    /// Receive, then send. What the other side does not take is held back in a
+    /// buffer: two system calls.
+    Copy,
+    /// Look at the bytes, send them, and take from the receive queue what was
+    /// sent. Nothing needs to be held back: three system calls.
+    Peek,
+}
+
+/// One step: how, and how many bytes at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Step {
+    /// How the bytes are moved.
+    pub(super) method: Method,
+    /// Most bytes to ask for.
+    pub(super) bytes: usize,
+}
+
+/// Whether a buffer could be had for what is left over from a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Room {
+    /// One for [`MESSAGE_STEP`] bytes.
+    pub(super) small: bool,
+    /// One for [`BULK_STEP`] bytes.
+    pub(super) large: bool,
+}
+
+/// Chooses how to move the next bytes. This is the only place that does.
+///
+/// Copying is cheapest, but needs a promise that the whole step can be held
+/// back. A direction that is congested would hold bytes all the time, and one
+/// that finds no buffer must not wait for the buffers of others, so both look
+/// before they take.
+pub(super) fn method(flow: Flow, room: Room) -> Step {
+    match flow {
+        Flow::Messages if room.small => Step { method: Method::Copy, bytes: MESSAGE_STEP },
+        Flow::Messages => Step { method: Method::Peek, bytes: MESSAGE_STEP },
+        Flow::Bulk if room.large => Step { method: Method::Copy, bytes: BULK_STEP },
+        Flow::Bulk => Step { method: Method::Peek, bytes: BULK_STEP },
+        Flow::Congested { step } => Step { method: Method::Peek, bytes: step },
+    }
+}
+
+impl Flow {
+    /// What a step teaches: `asked` for, `found` there, and `taken` by the
+    /// other side.
+    fn after(self, asked: usize, found: usize, taken: usize) -> Flow {
+        if taken < found {
+            let step = taken.saturating_mul(2).clamp(MESSAGE_STEP, BULK_STEP);
+            return Flow::Congested { step };
+        }
+        match self {
+            _ if found < asked && found <= MESSAGE_STEP => Flow::Messages,
+            _ if found < asked => self,
+            Flow::Congested { step } if step < BULK_STEP => {
+                Flow::Congested { step: step.saturating_mul(2).min(BULK_STEP) }
+            }
+            _ => Flow::Bulk,
+        }
+    }
+}
+
+/// How far a direction's stream has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stream {
+    /// More may come.
+    Open,
+    /// The source ended; what is held back and the end are to be passed on.
+    Ended,
+    /// The end was passed on.
+    Passed,
+    /// The sink takes nothing any more.
+    Broken,
+}
+
+/// What a direction can do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// Nothing, until a side gets ready.
+    Wait,
+    /// Write what is held back.
+    Flush,
+    /// Read, and write at once.
+    Move(Step),
+    /// Tell the sink that the stream is over.
+    PassEnd,
+    /// Nothing, ever.
+    Done,
+}
+
+/// One direction of a connection: from its source to its sink.
+#[derive(Debug)]
+pub(super) struct Direction {
+    /// What the sink did not take yet; none while there is nothing.
+    pub(super) held: Option<Buffer>,
+    /// Bytes that the sink took.
+    pub(super) bytes: u64,
+    flow: Flow,
+    stream: Stream,
+}
+
+impl Direction {
+    pub(super) const fn new() -> Direction {
+        Direction { held: None, bytes: 0, flow: Flow::Messages, stream: Stream::Open }
+    }
+
+    /// What to do next, given the readiness of both sides. A source is read
+    /// only while the sink takes bytes: back-pressure.
+    pub(super) fn next(&self, source: Readiness, sink: Readiness, room: Room) -> Action {
+        let writable = sink.contains(Readiness::WRITABLE);
+        match (self.stream, &self.held) {
+            (Stream::Passed | Stream::Broken, _) => Action::Done,
+            (_, Some(_)) if writable => Action::Flush,
+            (_, Some(_)) => Action::Wait,
+            (Stream::Ended, None) => Action::PassEnd,
+            (Stream::Open, None) if writable && source.contains(Readiness::READABLE) => {
+                Action::Move(method(self.flow, room))
+            }
+            (Stream::Open, None) => Action::Wait,
+        }
+    }
+
+    /// A step was made.
+    pub(super) fn moved(&mut self, asked: usize, found: usize, taken: usize) {
+        self.flow = self.flow.after(asked, found, taken);
+        self.count(taken);
+    }
+
+    /// The sink took bytes.
+    pub(super) fn count(&mut self, taken: usize) {
+        self.bytes = self.bytes.saturating_add(u64::try_from(taken).unwrap_or(u64::MAX));
+    }
+
+    /// The source's stream is over.
+    pub(super) fn end(&mut self) {
+        if self.stream == Stream::Open {
+            self.stream = Stream::Ended;
+        }
+    }
+
+    /// The end was passed on.
+    pub(super) fn end_passed(&mut self) {
+        self.stream = Stream::Passed;
+    }
+
+    /// The sink takes nothing any more.
+    pub(super) fn break_off(&mut self) {
+        self.stream = Stream::Broken;
+    }
+
+    /// Whether nothing more will be moved.
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self.stream, Stream::Passed | Stream::Broken)
+    }
+
+    /// Whether it waits for bytes of its source, and for nothing else.
+    fn waits_for_source(&self, sink: Readiness) -> bool {
+        self.stream == Stream::Open && self.held.is_none() && sink.contains(Readiness::WRITABLE)
+    }
+
+    /// Whether it has bytes that its sink does not take.
+    fn waits_for_sink(&self, source: Readiness, sink: Readiness) -> bool {
+        let has_bytes = match self.stream {
+            Stream::Open => self.held.is_some() || source.contains(Readiness::READABLE),
+            Stream::Ended => self.held.is_some(),
+            Stream::Passed | Stream::Broken => false,
+        };
+        has_bytes && !sink.contains(Readiness::WRITABLE)
+    }
+}
+
+/// What happens to a source's READABLE after it gave `found` bytes of the
+/// `asked` ones. A short read is believed: the receive queue is empty, and the
+/// next byte makes an event. But not when the last event told of more than
+/// bytes (an end, an error, or an urgent octet, at which a read stops): then
+/// only `WouldBlock` says so.
+pub(super) fn short_read_is_the_last(source: Readiness, asked: usize, found: usize) -> bool {
+    let special = Readiness::READ_CLOSED | Readiness::ERROR | Readiness::PRIORITY;
+    found < asked && !source.intersects(special)
+}
+
+/// The limits of a connection's silence; zero: none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// Without a byte in either direction.
+    pub(super) idle: Duration,
+    /// Without a byte from the client, while one is waited for.
+    pub(super) read: Duration,
+    /// Without a byte taken by the client, while there is one for it.
+    pub(super) write: Duration,
+}
+
+/// Which of the [`Limits`] was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Silence {
+    /// Neither side.
+    Idle,
+    /// The client sent nothing.
+    Read,
+    /// The client took nothing.
+    Write,
+}
+
+/// Since when a connection is silent, in each sense of [`Limits`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Watch {
+    idle: Time,
+    read: Option<Time>,
+    write: Option<Time>,
+}
+
+impl Watch {
+    pub(super) const fn new(now: Time) -> Watch {
+        Watch { idle: now, read: None, write: None }
+    }
+
+    /// When the first limit is reached, and which.
+    pub(super) fn deadline(&self, limits: &Limits) -> Option<(Time, Silence)> {
+        let after = |since: Option<Time>, limit: Duration, silence| {
+            since.filter(|_| !limit.is_zero()).map(|since| (since + limit, silence))
+        };
+        [
+            after(Some(self.idle), limits.idle, Silence::Idle),
+            after(self.read, limits.read, Silence::Read),
+            after(self.write, limits.write, Silence::Write),
+        ]
+        .into_iter()
+        .flatten()
+        .min_by_key(|(deadline, _)| *deadline)
+    }
+}
+
+/// Both directions of a connection.
+#[derive(Debug)]
+pub(super) struct Relay {
+    /// From the client to the target.
+    pub(super) up: Direction,
+    /// From the target to the client.
+    pub(super) down: Direction,
+    /// Since when it is silent.
+    pub(super) watch: Watch,
+}
+
+impl Relay {
+    pub(super) const fn new(now: Time) -> Relay {
+        Relay { up: Direction::new(), down: Direction::new(), watch: Watch::new(now) }
+    }
+
+    /// Takes the time after a round of steps. `before` are the bytes that each
+    /// direction had moved before it.
+    pub(super) fn observe(
+        &mut self,
+        now: Time,
+        before: (u64, u64),
+        client: Readiness,
+        target: Readiness,
+    ) {
+        let (sent, taken) = (self.up.bytes != before.0, self.down.bytes != before.1);
+        if sent || taken {
+            self.watch.idle = now;
+        }
+        let since = |then: Option<Time>, waits: bool, moved: bool| match waits {
+            true if moved => Some(now),
+            true => then.or(Some(now)),
+            false => None,
+        };
+        self.watch.read = since(self.watch.read, self.up.waits_for_source(target), sent);
+        let blocked = self.down.waits_for_sink(target, client);
+        self.watch.write = since(self.watch.write, blocked, taken);
+    }
+
+    /// Whether both directions are over.
+    pub(super) fn is_done(&self) -> bool {
+        self.up.is_done() && self.down.is_done()
+    }
+
+    /// Whether bytes are lost if the connection ends now.
+    pub(super) fn holds_bytes(&self) -> bool {
+        self.up.held.is_some() || self.down.held.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reactor::buffer::Pool;
+
+    const ROOM: Room = Room { small: true, large: true };
+    const BOTH: Readiness = Readiness::READABLE;
+
+    fn held(bytes: &[u8]) -> Option<Buffer> {
+        let mut buffer = Pool::new(BUFFER_SIZE, 1, 0).take()?;
+        buffer.extend_from(bytes);
+        Some(buffer)
+    }
+
+    #[test]
+    fn a_source_is_read_only_while_the_sink_takes_bytes() {
+        let mut direction = Direction::new();
+        let step = Step { method: Method::Copy, bytes: MESSAGE_STEP };
+        let (readable, writable) = (Readiness::READABLE, Readiness::WRITABLE);
+        assert_eq!(direction.next(readable, writable, ROOM), Action::Move(step));
+        assert_eq!(direction.next(readable, Readiness::NONE, ROOM), Action::Wait);
+        assert_eq!(direction.next(Readiness::NONE, writable, ROOM), Action::Wait);
+        direction.held = held(b"x");
+        assert_eq!(direction.next(readable, Readiness::NONE, ROOM), Action::Wait);
+        assert_eq!(direction.next(readable, writable, ROOM), Action::Flush);
+    }
+
+    #[test]
+    fn the_end_comes_after_the_last_byte() {
+        let mut direction = Direction::new();
+        direction.held = held(b"last");
+        direction.end();
+        assert_eq!(direction.next(BOTH, Readiness::NONE, ROOM), Action::Wait);
+        assert_eq!(direction.next(BOTH, Readiness::WRITABLE, ROOM), Action::Flush);
+        direction.held = None;
+        assert_eq!(direction.next(BOTH, Readiness::NONE, ROOM), Action::PassEnd);
+        assert!(!direction.is_done());
+        direction.end_passed();
+        assert_eq!(direction.next(BOTH, Readiness::WRITABLE, ROOM), Action::Done);
+        direction.end();
+        assert!(direction.is_done(), "an end is passed on once");
+    }
+
+    #[test]
+    fn bulk_grows_and_congestion_looks_before_it_takes() {
+        let full = |flow: Flow| {
+            let asked = method(flow, ROOM).bytes;
+            flow.after(asked, asked, asked)
+        };
+        assert_eq!(full(Flow::Messages), Flow::Bulk);
+        assert_eq!(full(Flow::Bulk), Flow::Bulk);
+        let congested = Flow::Bulk.after(BULK_STEP, BULK_STEP, 40_000);
+        assert_eq!(congested, Flow::Congested { step: 80_000 });
+        assert_eq!(method(congested, ROOM), Step { method: Method::Peek, bytes: 80_000 });
+        assert_eq!(full(congested), Flow::Congested { step: 160_000 });
+        assert_eq!(full(full(full(congested))), Flow::Bulk);
+        assert_eq!(
+            Flow::Bulk.after(BULK_STEP, BULK_STEP, 0),
+            Flow::Congested { step: MESSAGE_STEP }
+        );
+        // A short read of a message ends both.
+        assert_eq!(Flow::Bulk.after(BULK_STEP, 100, 100), Flow::Messages);
+        assert_eq!(congested.after(80_000, 100, 100), Flow::Messages);
+        assert_eq!(Flow::Bulk.after(BULK_STEP, 100_000, 100_000), Flow::Bulk);
+        assert_eq!(Flow::Messages.after(MESSAGE_STEP, 5, 5), Flow::Messages);
+    }
+
+    #[test]
+    fn without_a_buffer_nothing_is_taken_that_might_be_held_back() {
+        for flow in [Flow::Messages, Flow::Bulk, Flow::Congested { step: 20_000 }] {
+            let none = Room { small: false, large: false };
+            assert_eq!(method(flow, none).method, Method::Peek);
+            assert_eq!(method(flow, none).bytes, method(flow, ROOM).bytes);
+        }
+        let small = Room { small: true, large: false };
+        assert_eq!(method(Flow::Bulk, small).method, Method::Peek);
+        assert_eq!(method(Flow::Messages, small).method, Method::Copy);
+    }
+
+    #[test]
+    fn a_short_read_is_believed_unless_something_else_was_told() {
+        let readable = Readiness::READABLE;
+        assert!(short_read_is_the_last(readable, 100, 99));
+        assert!(!short_read_is_the_last(readable, 100, 100));
+        for special in [Readiness::READ_CLOSED, Readiness::ERROR, Readiness::PRIORITY] {
+            assert!(!short_read_is_the_last(readable | special, 100, 99));
+        }
+    }
+
+    #[test]
+    fn limits_run_only_while_their_side_is_waited_for() {
+        let second = Duration::from_secs(1);
+        let limits = Limits { idle: 10 * second, read: 3 * second, write: 2 * second };
+        let (none, writable) = (Readiness::NONE, Readiness::WRITABLE);
+        let at = |s: u64| Time::from_millis(s * 1000);
+        let mut relay = Relay::new(at(0));
+        relay.observe(at(0), (0, 0), writable, writable);
+        assert_eq!(relay.watch.deadline(&limits), Some((at(3), Silence::Read)));
+        // The target does not take bytes: not the client's fault.
+        relay.observe(at(1), (0, 0), writable, none);
+        assert_eq!(relay.watch.deadline(&limits), Some((at(10), Silence::Idle)));
+        relay.observe(at(5), (0, 0), writable, writable);
+        assert_eq!(relay.watch.deadline(&limits), Some((at(8), Silence::Read)));
+        // A byte from the client starts both again.
+        relay.up.count(1);
+        relay.observe(at(7), (0, 0), writable, writable);
+        assert_eq!(relay.watch.deadline(&limits), Some((at(10), Silence::Read)));
+        // There are bytes for the client, and it takes none.
+        relay.observe(at(8), (1, 0), none, writable | Readiness::READABLE);
+        assert_eq!(relay.watch.deadline(&limits), Some((at(10), Silence::Read)));
+        relay.up.end();
+        relay.observe(at(9), (1, 0), none, writable | Readiness::READABLE);
+        assert_eq!(relay.watch.deadline(&limits), Some((at(10), Silence::Write)));
+        relay.down.count(1);
+        relay.observe(at(9), (1, 0), none, writable | Readiness::READABLE);
+        assert_eq!(relay.watch.deadline(&limits), Some((at(11), Silence::Write)));
+        assert_eq!(relay.watch.deadline(&Limits::default()), None);
+    }
+}
