@@ -25,10 +25,10 @@ class ExaBgp(Daemon):
         config = self.directory / self.installed
         config.write_text(config.read_text().replace("/bin/cat", str(recorder)))
         self.spawn("exabgp", config, environment={
-            "exabgp.daemon.user": "root",
-            "exabgp.daemon.drop": "false",
-            "exabgp.api.cli": "false",
-            "exabgp.log.all": "false",
+            "exabgp_daemon_user": "root",
+            "exabgp_daemon_drop": "false",
+            "exabgp_api_cli": "false",
+            "exabgp_log_all": "false",
         })
 
     def messages(self, neighbour):
