@@ -8,7 +8,7 @@ import typing
 
 from kernel import BASICS
 from lab import Lab
-from waiting import Failure
+from waiting import Failure, NotApplicable
 
 NOT_APPLICABLE = pathlib.Path(__file__).with_name("not-applicable")
 
@@ -75,14 +75,13 @@ def _attempt(scenario, daemon_class, directory, program, features):
     if missing:
         return Result(SKIP, ", ".join(missing))
     listed = expected_not_applicable().get((daemon_class.name, scenario.name))
-    documented = daemon_class.lacks.get(scenario.name)
-    if documented:
-        if listed == documented:
-            return Result(NOT_AVAILABLE, documented)
-        return Result(FAIL, f"n/a, but not so listed in not-applicable: {documented}")
     try:
         with Lab(program, daemon_class, directory, **scenario.lab) as lab:
             remark = scenario.run(lab)
+    except NotApplicable as lack:
+        if str(lack) == listed:
+            return Result(NOT_AVAILABLE, listed)
+        return Result(FAIL, f"n/a, but not so listed in not-applicable: {lack}")
     except Failure as failure:
         return _explain(directory, listed, str(failure))
     except Exception:

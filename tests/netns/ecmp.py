@@ -5,7 +5,7 @@ import time
 from burgee import ANYCAST4, ANYCAST6, peer
 from cases import scenario
 from lab import ROUTER4, ROUTER6
-from waiting import check, wait_for
+from waiting import NotApplicable, check, wait_for
 
 PREFIXES = (ANYCAST4, ANYCAST6)
 ENOUGH = 50
@@ -57,6 +57,8 @@ def ecmp(lab):
     for family in ("ipv4", "ipv6"):
         lab.router.sysctl(f"net.{family}.fib_multipath_hash_policy", 1)
     lab.start_daemon()
+    if refusal := lab.daemon.fib_refusal():
+        raise NotApplicable(refusal)
     for host in lab.hosts:
         host.start_backends()
         start_burgee(host)

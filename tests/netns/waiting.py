@@ -18,6 +18,10 @@ class Failure(Exception):
     """The case failed, with the reason as text."""
 
 
+class NotApplicable(Exception):
+    """The daemon cannot do what the case needs; the text is its own words."""
+
+
 def pause(seconds):
     """Sleeps, unless the run is interrupted."""
     if interrupted.wait(seconds):

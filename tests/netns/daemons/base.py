@@ -68,8 +68,6 @@ class Daemon:
     # What the log or the neighbour's state says after Cease/Administrative
     # Shutdown, as a regular expression.
     shutdown_pattern = ""
-    # Scenarios that the daemon does not offer by its documentation → the quote.
-    lacks = {}
 
     def __init__(self, namespace, directory, variants=(), values=None, hold=None):
         self.namespace = namespace
@@ -140,6 +138,10 @@ class Daemon:
     def saw_shutdown(self, neighbour):
         """Whether the neighbour has taken leave with an Administrative Shutdown."""
         return re.search(self.shutdown_pattern, self.log_text()) is not None
+
+    def fib_refusal(self):
+        """Why the daemon puts no routes into the kernel, in its own words, or ""."""
+        return ""
 
     def established(self, neighbour):
         """Whether the session with `neighbour` (an address) is Established."""

@@ -16,15 +16,19 @@ class ExaBgp(Daemon):
     installed = "exabgp.conf"
     hold_time = "hold-time {}"
 
-    def launch(self):
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
         self.record = self.directory / "exabgp.json"
+        self.recorder = self.directory / "recorder"
+        self.values["/bin/cat"] = str(self.recorder)
+
+    def launch(self):
         self.record.unlink(missing_ok=True)
-        recorder = self.directory / "recorder"
-        recorder.write_text(f"#!/bin/sh\nexec cat >>{self.record}\n")
-        recorder.chmod(0o755)
-        config = self.directory / self.installed
-        config.write_text(config.read_text().replace("/bin/cat", str(recorder)))
-        self.spawn("exabgp", config, environment={
+        # Its standard output stays as it is: exabgp takes the end of it for a death.
+        self.recorder.write_text(f"#!/bin/sh\nwhile read -r line; do\n"
+                                 f"    printf '%s\\n' \"$line\" >>{self.record}\ndone\n")
+        self.recorder.chmod(0o755)
+        self.spawn("exabgp", self.directory / self.installed, environment={
             "exabgp_daemon_user": "root",
             "exabgp_daemon_drop": "false",
             "exabgp_api_cli": "false",
@@ -100,3 +104,6 @@ class ExaBgp(Daemon):
                 if (notification["code"], notification["subcode"]) == (6, 2):
                     return True
         return False
+
+    def fib_refusal(self):
+        return "exabgp(1): does not perform any FIB manipulation on the system it runs on"

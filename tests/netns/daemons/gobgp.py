@@ -30,16 +30,22 @@ class GoBgp(Daemon):
 
     def originate(self):
         """Gives gobgpd a route of its own; its file cannot hold one."""
-        add = ("gobgp", "global", "rib", "add", "198.51.100.0/24")
-        wait_for("gobgpd takes a route", lambda: self.ask(*add).strip() == "" and
-                 "198.51.100.0/24" in self.ask("gobgp", "global", "rib"))
+        prefix = "198.51.100.0/24"
+        def added():
+            self.ask("gobgp", "global", "rib", "add", prefix)
+            return prefix in self.gobgp("global", "rib")
+        wait_for("gobgpd takes a route", added, every=1.0)
+
+    def fib_refusal(self):
+        return "zebra.md: kernel routing table updates: GoBGP uses zebra of Quagga or FRRouting"
 
     def gobgp(self, *command):
         """The decoded answer of `gobgp -j COMMAND`; empty while gobgpd starts."""
         try:
-            return json.loads(self.ask("gobgp", "-j", *command)) or {}
+            answer = json.loads(self.ask("gobgp", "-j", *command)) or {}
         except ValueError:
             return {}
+        return {} if "error" in answer else answer
 
     def established(self, neighbour):
         state = self.gobgp("neighbor", neighbour).get("state", {})

@@ -3,6 +3,7 @@
 import json
 
 from daemons.base import SHIPPED, Daemon, Route
+from waiting import wait_for
 
 
 class OpenBgpd(Daemon):
@@ -56,3 +57,9 @@ class OpenBgpd(Daemon):
     def sent(self, neighbour, prefix):
         entries = self.bgpctl("rib", "out", "neighbor", neighbour).get("rib", [])
         return any(entry["prefix"] == prefix for entry in entries)
+
+    def fib_refusal(self):
+        # A build without access to the kernel's table says so only when asked.
+        wait_for("bgpd answers", lambda: self.bgpctl("neighbor"))
+        answer = self.ask("bgpctl", "show", "fib")
+        return "bgpctl show fib: permission denied" if "permission denied" in answer else ""
