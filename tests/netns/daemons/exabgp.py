@@ -98,12 +98,10 @@ class ExaBgp(Daemon):
                    for entry in entries)
 
     def saw_shutdown(self, neighbour):
-        for message in self.messages(neighbour):
-            if message["type"] == "notification":
-                notification = message["neighbor"]["message"]["notification"]
-                if (notification["code"], notification["subcode"]) == (6, 2):
-                    return True
-        return False
+        # The raw octets, because this release fails to decode the message when
+        # it carries a text (RFC 9003).
+        return any(message["type"] == "notification" and message["neighbor"]["message"]
+                   .get("body", "").startswith("0x0602") for message in self.messages(neighbour))
 
     def fib_refusal(self):
         return "exabgp(1): does not perform any FIB manipulation on the system it runs on"
