@@ -59,9 +59,9 @@ class Process:
         if self.running():
             self.popen.send_signal(signal.SIGTERM)
 
-    def wait_exit(self, what, bound=60.0):
+    def wait_exit(self, what):
         """Waits until the leader has ended and returns its exit status."""
-        wait_for(f"{what} exits", lambda: not self.running(), bound, every=0.02)
+        wait_for(f"{what} exits", lambda: not self.running(), every=0.02)
         return self.popen.returncode
 
     def end(self):

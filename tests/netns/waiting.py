@@ -7,7 +7,7 @@ machine needs, and exists so that a case that can no longer pass ends.
 import threading
 import time
 
-BOUND = 90.0
+bound = 90.0
 """Seconds after which a condition that did not come true fails the case."""
 
 interrupted = threading.Event()
@@ -28,7 +28,7 @@ def pause(seconds):
         raise Failure("interrupted")
 
 
-def wait_for(what, condition, bound=BOUND, every=0.1):
+def wait_for(what, condition, every=0.1):
     """Polls `condition` until it returns something true, and returns that."""
     deadline = time.monotonic() + bound
     while True:
@@ -40,13 +40,13 @@ def wait_for(what, condition, bound=BOUND, every=0.1):
         pause(every)
 
 
-def never_while(what, forbidden, until, bound=BOUND, every=0.1):
+def never_while(what, forbidden, until, every=0.1):
     """Polls `until` like `wait_for`, and fails as soon as `forbidden` is true."""
     def step():
         if forbidden():
             raise Failure(f"must not happen, but did: {what}")
         return until()
-    return wait_for(f"the end of the wait in which it must not happen: {what}", step, bound, every)
+    return wait_for(f"the end of the wait in which it must not happen: {what}", step, every)
 
 
 def check(condition, what):
