@@ -43,7 +43,8 @@ class Host:
         self.backends = []
         self.burgee = None
         lab.on_close(self.namespace.close)
-        self.namespace.address("lo", ANYCAST4, ANYCAST6, *(f"{b.split(':')[0]}/32" for b in BACKENDS))
+        backends = (f"{backend.split(':')[0]}/32" for backend in BACKENDS)
+        self.namespace.address("lo", ANYCAST4, ANYCAST6, *backends)
 
     @property
     def name(self):
@@ -53,7 +54,8 @@ class Host:
     def start_backends(self):
         """Starts the backends, or starts them again."""
         command = ["python3", "-I", SCRIPT, "backend", self.name, *BACKENDS]
-        self.backends.append(self.lab.spawn(self.namespace, command, self.directory / "backend.log"))
+        log = self.directory / "backend.log"
+        self.backends.append(self.lab.spawn(self.namespace, command, log))
 
     def stop_backends(self):
         """Kills the backends; their ports are then closed."""

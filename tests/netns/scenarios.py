@@ -1,6 +1,5 @@
 """The rows of the table: what burgee and one neighbour do together."""
 
-import dataclasses
 import time
 
 from burgee import ANYCAST4, ANYCAST6, peer
@@ -59,7 +58,7 @@ def ibgp(lab):
 
 @scenario("md5", "TCP MD5")
 def md5(lab):
-    """The right password, IPv4. The counters prove that packets were signed."""
+    """The right password, IPv4."""
     lab.start_daemon("md5")
     lab.start_burgee(peer(ROUTER4, password="secret"))
     lab.wait_announced()

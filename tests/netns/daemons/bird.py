@@ -44,18 +44,21 @@ class Bird(Daemon):
             first = block.split(None, 1)
             if not first or "/" not in first[0] or "unreachable" in block.splitlines()[0]:
                 continue
-            value = dict(re.findall(r"BGP\.(\w+): ?(.*)", block))
-            number = lambda key: int(value[key]) if key in value else None
-            routes[first[0]] = Route(
-                prefix=first[0],
-                next_hop=value["next_hop"].split()[0],
-                as_path=tuple(map(int, value["as_path"].split())),
-                origin=value["origin"].lower(),
-                med=number("med"),
-                local_pref=number("local_pref"),
-                communities=tuple(value.get("community", "").split()),
-            )
+            routes[first[0]] = self.route(first[0], dict(re.findall(r"BGP\.(\w+): ?(.*)", block)))
         return routes
+
+    @staticmethod
+    def route(prefix, shown):
+        """One route from the attributes that `show route all` prints as BGP.NAME: VALUE."""
+        return Route(
+            prefix=prefix,
+            next_hop=shown["next_hop"].split()[0],
+            as_path=tuple(map(int, shown["as_path"].split())),
+            origin=shown["origin"].lower(),
+            med=int(shown["med"]) if "med" in shown else None,
+            local_pref=int(shown["local_pref"]) if "local_pref" in shown else None,
+            communities=tuple(shown.get("community", "").split()),
+        )
 
     def sent(self, neighbour, prefix):
         return prefix in self.birdc(f"show route export {self.protocol(neighbour)}")
