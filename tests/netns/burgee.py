@@ -1,0 +1,78 @@
+"""burgee itself: its configuration as a value, and its process."""
+
+import signal
+
+from processes import Process, command_in
+from waiting import wait_for
+
+ANYCAST4, ANYCAST6 = "192.0.2.10/32", "2001:db8:a::10/128"
+BACKENDS = ("10.0.9.10:8000", "10.0.9.11:8000")
+PORT = 8080
+
+DEFAULTS = {
+    "proxy.addr": f":{PORT};proto=tcp",
+    "proxy.shutdownwait": "30s",
+    "registry.backend": "static",
+    "registry.static.routes": r"\n".join(f"route add web :{PORT} tcp://{b}" for b in BACKENDS),
+    "health.interval": "200ms",
+    "bgp.enabled": "true",
+    "bgp.asn": "65001",
+    "bgp.routerid": "10.0.1.2",
+    "bgp.anycastaddresses": f"{ANYCAST4}, {ANYCAST6}",
+    "bgp.holdtime": "9s",
+    "bgp.connectretry": "1s",
+}
+
+
+def peer(address, asn=65000, **options):
+    """One entry of bgp.peers."""
+    options = {"address": address, "asn": asn, **options}
+    return ";".join(f"{key}={str(value).lower() if value is True else value}"
+                    for key, value in options.items())
+
+
+class Burgee:
+    """One burgee in a namespace. It can be started again after it has ended."""
+
+    def __init__(self, program, namespace, directory, peers, settings):
+        self.program = program
+        self.namespace = namespace
+        self.directory = directory
+        self.config = directory / "burgee.properties"
+        values = {**DEFAULTS, "bgp.peers": ", ".join(peers), **settings}
+        self.config.write_text("".join(f"{key} = {value}\n" for key, value in values.items()))
+        self.process = None
+
+    def start(self):
+        """Starts `burgee run`."""
+        (self.directory / "run-burgee").mkdir(exist_ok=True)
+        command = command_in(self.namespace, self.directory / "run-burgee",
+                             [self.program, "run", "-cfg", self.config])
+        self.process = Process(command, self.directory / "burgee.log")
+        return self
+
+    def terminate(self):
+        """SIGTERM: drain, then exit."""
+        self.process.terminate()
+
+    def kill(self):
+        """SIGKILL: no chance to say anything."""
+        self.process.signal_group(signal.SIGKILL)
+        self.wait_exit()
+
+    def wait_exit(self):
+        """Waits for the end and returns the exit status."""
+        return self.process.wait_exit("burgee")
+
+    def end(self):
+        """Ends the process for sure."""
+        if self.process:
+            self.process.end()
+
+    def listening(self):
+        """Whether the proxy's port is open."""
+        return bool(self.namespace.run("ss", "-Htln", f"sport = :{PORT}").strip())
+
+    def wait_listening(self):
+        """Waits until the proxy's port is open."""
+        wait_for("burgee listens", self.listening)

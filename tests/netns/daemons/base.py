@@ -1,0 +1,156 @@
+"""What every neighbour daemon can do, and how its shipped configuration is used."""
+
+import dataclasses
+import pathlib
+import re
+import shutil
+import signal
+
+from processes import Process, command_in, output_of
+from waiting import Failure
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
+SHIPPED = REPOSITORY / "vendor-config"
+
+IPV4, IPV6 = "ipv4", "ipv6"
+
+
+@dataclasses.dataclass(frozen=True)
+class Route:
+    """A route as the neighbour shows it. None: the neighbour shows no such attribute."""
+
+    prefix: str
+    next_hop: str
+    as_path: tuple
+    origin: str
+    med: int | None = None
+    local_pref: int | None = None
+    communities: tuple = ()
+
+
+def uncomment(text, variant):
+    """Switches a variant on: takes `# VARIANT: ` away wherever it opens a line.
+    A variant that the file does not have is an error, not nothing."""
+    changed, count = re.subn(rf"^([ \t]*)# {re.escape(variant)}: ", r"\1", text, flags=re.M)
+    if count == 0:
+        raise Failure(f"the configuration has no line marked '# {variant}: '")
+    return changed
+
+
+def substitute(text, old, new):
+    """Replaces a value as a whole word, everywhere; it must be there."""
+    pattern = rf"(?<![\w.:]){re.escape(old)}(?![\w.:])"
+    changed, count = re.subn(pattern, lambda _: new, text)
+    if count == 0:
+        raise Failure(f"the configuration has no value '{old}'")
+    return changed
+
+
+class Daemon:
+    """A neighbour: started in `namespace`, working in `directory`.
+
+    A subclass says how to start it and how to read its answers; everything it
+    knows of its configuration is the file in `vendor-config/`, with `variants`
+    switched on and `values` replaced.
+    """
+
+    name = ""
+    programs = ()
+    config_file = pathlib.Path()
+    # Where a freshly started daemon reads its configuration, in the directory.
+    installed = "daemon.conf"
+    # Exact replacements that only the suite needs, such as the log's target.
+    test_values = {}
+    # How the file spells the hold time of 9 seconds, for other hold times.
+    hold_time = ""
+    # LOCAL_PREF 100 is shown for eBGP routes even if none was sent.
+    fills_local_pref = False
+    # What the log or the neighbour's state says after Cease/Administrative
+    # Shutdown, as a regular expression.
+    shutdown_pattern = ""
+
+    def __init__(self, namespace, directory, variants=(), values=None, hold=None):
+        self.namespace = namespace
+        self.directory = directory
+        self.run_directory = directory / f"run-{self.name}"
+        self.processes = []
+        self.values = dict(self.test_values)
+        if hold is not None:
+            self.values[self.hold_time.format(9)] = self.hold_time.format(hold)
+        self.values.update(values or {})
+        self.variants = variants
+
+    @classmethod
+    def missing_programs(cls):
+        """The programs that are not installed."""
+        return [p for p in cls.programs if shutil.which(p) is None]
+
+    def render(self):
+        """The shipped file with variants and values, as text."""
+        text = self.config_file.read_text()
+        for variant in self.variants:
+            text = uncomment(text, variant)
+        for old, new in self.values.items():
+            text = substitute(text, old, new)
+        return text
+
+    def start(self):
+        """Writes the configuration and starts the processes."""
+        self.run_directory.mkdir(exist_ok=True)
+        (self.directory / self.installed).write_text(self.render())
+        self.launch()
+
+    def launch(self):
+        """Starts the daemon's processes. To be written by the subclass."""
+        raise NotImplementedError
+
+    def spawn(self, *command, log="daemon.log", environment=None):
+        """Starts one process of the daemon in its namespace."""
+        arguments = command_in(self.namespace, self.run_directory, command)
+        process = Process(arguments, self.directory / log, environment)
+        self.processes.append(process)
+        return process
+
+    def ask(self, *command, check=False):
+        """Output of the daemon's own client, run beside it."""
+        return output_of(command_in(self.namespace, self.run_directory, command), check)
+
+    def end(self):
+        """Ends all processes of the daemon."""
+        for process in reversed(self.processes):
+            process.end()
+        self.processes.clear()
+
+    def freeze(self):
+        """Stops all processes as they are; the kernel keeps their sockets."""
+        for process in self.processes:
+            process.signal_group(signal.SIGSTOP)
+
+    def thaw(self):
+        """Lets them go on."""
+        for process in self.processes:
+            process.signal_group(signal.SIGCONT)
+
+    def log_text(self):
+        """Everything the daemon has logged."""
+        return "".join(p.read_text(errors="replace") for p in sorted(self.directory.glob("*.log")))
+
+    def saw_shutdown(self, neighbour):
+        """Whether the neighbour has taken leave with an Administrative Shutdown."""
+        return re.search(self.shutdown_pattern, self.log_text()) is not None
+
+    def fib_refusal(self):
+        """Why the daemon puts no routes into the kernel, in its own words, or ""."""
+        return ""
+
+    def established(self, neighbour):
+        """Whether the session with `neighbour` (an address) is Established."""
+        raise NotImplementedError
+
+    def routes(self, neighbour, family):
+        """What was learned from `neighbour` and accepted: prefix → Route."""
+        raise NotImplementedError
+
+    def sent(self, neighbour, prefix):
+        """Whether the daemon has announced `prefix` to `neighbour`."""
+        raise NotImplementedError

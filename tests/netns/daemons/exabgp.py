@@ -1,0 +1,107 @@
+"""ExaBGP, known by the JSON lines that it writes for its helper process."""
+
+import json
+import pathlib
+
+from daemons.base import Daemon, Route
+
+
+class ExaBgp(Daemon):
+    """exabgp in the foreground. It has no table and no FIB: what is known of
+    a neighbour is the sum of the messages since its session came up."""
+
+    name = "exabgp"
+    programs = ("exabgp",)
+    config_file = pathlib.Path(__file__).with_name("exabgp.conf")
+    installed = "exabgp.conf"
+    hold_time = "hold-time {}"
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.record = self.directory / "exabgp.json"
+        self.recorder = self.directory / "recorder"
+        self.values["/bin/cat"] = str(self.recorder)
+
+    def launch(self):
+        self.record.unlink(missing_ok=True)
+        # Its standard output stays as it is: exabgp takes the end of it for a death.
+        self.recorder.write_text(f"#!/bin/sh\nwhile read -r line; do\n"
+                                 f"    printf '%s\\n' \"$line\" >>{self.record}\ndone\n")
+        self.recorder.chmod(0o755)
+        self.spawn("exabgp", self.directory / self.installed, environment={
+            "exabgp_daemon_user": "root",
+            "exabgp_daemon_drop": "false",
+            "exabgp_api_cli": "false",
+            "exabgp_log_all": "false",
+        })
+
+    def messages(self, neighbour):
+        """The recorded messages about one neighbour, oldest first."""
+        if not self.record.exists():
+            return []
+        lines = self.record.read_text().splitlines(keepends=True)
+        records = [json.loads(line) for line in lines if line.endswith("\n")]
+        return [r for r in records
+                if r.get("neighbor", {}).get("address", {}).get("peer") == neighbour]
+
+    def current(self, neighbour):
+        """The messages of the neighbour's present session; None without one."""
+        messages = self.messages(neighbour)
+        for index in range(len(messages) - 1, -1, -1):
+            if messages[index]["type"] == "state":
+                state = messages[index]["neighbor"]["state"]
+                return messages[index:] if state == "up" else None
+        return None
+
+    def established(self, neighbour):
+        return self.running() and self.current(neighbour) is not None
+
+    def running(self):
+        """A dead exabgp has written no farewell into the record."""
+        return any(process.running() for process in self.processes)
+
+    def updates(self, neighbour, direction):
+        """The UPDATEs of the present session in one direction."""
+        for message in self.current(neighbour) or ():
+            about = message["neighbor"]
+            if message["type"] == "update" and about["direction"] == direction:
+                yield about["message"].get("update", {})
+
+    def routes(self, neighbour, family):
+        routes = {}
+        wanted = f"{family} unicast"
+        for update in self.updates(neighbour, "receive"):
+            for entry in update.get("withdraw", {}).get(wanted, ()):
+                routes.pop(entry["nlri"], None)
+            for next_hop, entries in update.get("announce", {}).get(wanted, {}).items():
+                for entry in entries:
+                    routes[entry["nlri"]] = self.route(entry["nlri"], next_hop, update["attribute"])
+        return routes
+
+    @staticmethod
+    def route(prefix, next_hop, attributes):
+        """One announced prefix of an UPDATE."""
+        return Route(
+            prefix=prefix,
+            next_hop=next_hop,
+            as_path=tuple(attributes.get("as-path", ())),
+            origin=attributes["origin"],
+            med=attributes.get("med"),
+            local_pref=attributes.get("local-preference"),
+            communities=tuple(map(tuple, attributes.get("community", ()))),
+        )
+
+    def sent(self, neighbour, prefix):
+        return any(entry["nlri"] == prefix
+                   for update in self.updates(neighbour, "send")
+                   for entries in update.get("announce", {}).get("ipv4 unicast", {}).values()
+                   for entry in entries)
+
+    def saw_shutdown(self, neighbour):
+        # The raw octets, because this release fails to decode the message when
+        # it carries a text (RFC 9003).
+        return any(message["type"] == "notification" and message["neighbor"]["message"]
+                   .get("body", "").startswith("0x0602") for message in self.messages(neighbour))
+
+    def fib_refusal(self):
+        return "exabgp(1): does not perform any FIB manipulation on the system it runs on"

@@ -1,0 +1,84 @@
+"""FRR's zebra and bgpd, asked through vtysh."""
+
+import json
+import os
+import pwd
+
+from daemons.base import SHIPPED, Daemon, Route
+from waiting import wait_for
+
+LIBEXEC = "/usr/lib/frr"
+
+
+class Frr(Daemon):
+    """zebra, staticd and bgpd without their supervisor. The integrated file is
+    loaded through vtysh, as the packaged start-up script does it."""
+
+    name = "frr"
+    programs = (f"{LIBEXEC}/zebra", f"{LIBEXEC}/bgpd", f"{LIBEXEC}/staticd", "vtysh")
+    config_file = SHIPPED / "frr" / "frr.conf"
+    installed = "frr.conf"
+    test_values = {"log syslog informational": "log stdout informational"}
+    hold_time = "timers 3 {}"
+
+    def launch(self):
+        user = pwd.getpwnam("frr")
+        sockets = self.run_directory / "frr"
+        sockets.mkdir(exist_ok=True)
+        # The daemons run as user frr, and their logs and sockets lie here.
+        for path in (sockets, self.run_directory):
+            os.chown(path, user.pw_uid, user.pw_gid)
+        (self.directory / "vtysh.conf").touch()
+        for program in ("zebra", "staticd", "bgpd"):
+            (sockets / f"{program}.vty").unlink(missing_ok=True)
+            self.spawn(f"{LIBEXEC}/{program}", "-f", "/dev/null", "-P", "0", "--log", "stdout",
+                       log=f"{program}.log")
+            wait_for(f"{program} takes commands", (sockets / f"{program}.vty").exists)
+        # Errors in the file are on standard output; the log then shows them.
+        loaded = self.ask("vtysh", "--config_dir", self.directory, "-b")
+        (self.directory / "vtysh-load.log").write_text(loaded)
+
+    def show(self, command):
+        """The decoded answer to `show COMMAND json`; empty while bgpd starts."""
+        text = self.ask("vtysh", "--config_dir", self.directory, "-c", f"show {command} json")
+        try:
+            return json.loads(text)
+        except ValueError:
+            return {}
+
+    def established(self, neighbour):
+        state = self.show(f"bgp neighbors {neighbour}").get(neighbour, {})
+        return state.get("bgpState") == "Established"
+
+    def routes(self, neighbour, family):
+        # The list names the prefixes, only the single view has all attributes.
+        listed = self.show(f"bgp {family} unicast neighbors {neighbour} routes").get("routes", {})
+        routes = {}
+        for prefix in listed:
+            for path in self.show(f"bgp {family} unicast {prefix}").get("paths", []):
+                if path["peer"]["peerId"] == neighbour and path.get("valid"):
+                    routes[prefix] = self.route(prefix, path)
+        return routes
+
+    @staticmethod
+    def route(prefix, path):
+        """One path of `show bgp PREFIX json`."""
+        hops = [hop for hop in path["nexthops"] if hop.get("scope", "global") == "global"]
+        segments = path["aspath"].get("segments", [])
+        return Route(
+            prefix=prefix,
+            next_hop=hops[0]["ip"],
+            as_path=tuple(number for segment in segments for number in segment["list"]),
+            origin=path["origin"].lower(),
+            med=path.get("metric"),
+            local_pref=path.get("locPrf"),
+            communities=tuple(path.get("community", {}).get("list", ())),
+        )
+
+    def sent(self, neighbour, prefix):
+        answer = self.show(f"bgp ipv4 unicast neighbors {neighbour} advertised-routes")
+        return prefix in answer.get("advertisedRoutes", {})
+
+    def saw_shutdown(self, neighbour):
+        state = self.show(f"bgp neighbors {neighbour}").get(neighbour, {})
+        return "Administrative Shutdown" in state.get("lastNotificationReason", "")

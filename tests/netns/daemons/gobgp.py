@@ -1,0 +1,80 @@
+"""gobgpd, asked through the gobgp client."""
+
+import json
+
+from daemons.base import SHIPPED, Daemon, Route
+from waiting import wait_for
+
+ORIGINS = ("igp", "egp", "incomplete")
+
+# Path attribute types (RFC 4271 5.1, RFC 1997, RFC 4760), as the client numbers them.
+ORIGIN, AS_PATH, NEXT_HOP, MED, LOCAL_PREF, COMMUNITIES, MP_REACH = 1, 2, 3, 4, 5, 8, 14
+
+
+class GoBgp(Daemon):
+    """gobgpd with its gRPC port inside the namespace. It shows a route with the
+    very attributes that came."""
+
+    name = "gobgp"
+    programs = ("gobgpd", "gobgp")
+    config_file = SHIPPED / "gobgp" / "gobgpd.toml"
+    installed = "gobgpd.toml"
+    hold_time = "hold-time = {}"
+    shutdown_pattern = r"Administrative Shutdown|administrative shutdown|Subcode=2|subcode:2"
+
+    def launch(self):
+        self.spawn("gobgpd", "-f", self.directory / self.installed, "--log-level", "debug",
+                   "--api-hosts", "127.0.0.1:50051")
+        if "announce" in self.variants:
+            self.originate()
+
+    def originate(self):
+        """Gives gobgpd a route of its own; its file cannot hold one."""
+        prefix = "198.51.100.0/24"
+        def added():
+            self.ask("gobgp", "global", "rib", "add", prefix)
+            return prefix in self.gobgp("global", "rib")
+        wait_for("gobgpd takes a route", added, every=1.0)
+
+    def fib_refusal(self):
+        return "zebra.md: kernel routing table updates: GoBGP uses zebra of Quagga or FRRouting"
+
+    def gobgp(self, *command):
+        """The decoded answer of `gobgp -j COMMAND`; empty while gobgpd starts."""
+        try:
+            answer = json.loads(self.ask("gobgp", "-j", *command)) or {}
+        except ValueError:
+            return {}
+        return {} if "error" in answer else answer
+
+    def established(self, neighbour):
+        state = self.gobgp("neighbor", neighbour).get("state", {})
+        return state.get("session_state") in ("ESTABLISHED", 6)
+
+    def routes(self, neighbour, family):
+        # The global table holds what the import policy has let in.
+        routes = {}
+        for prefix, paths in self.gobgp("global", "rib", "-a", family).items():
+            for path in paths:
+                if path.get("source-id") is None or path.get("neighbor-ip") == neighbour:
+                    routes[prefix] = self.route(prefix, path)
+        return routes
+
+    @staticmethod
+    def route(prefix, path):
+        """One path of `gobgp -j`."""
+        attributes = {attribute["type"]: attribute for attribute in path["attrs"]}
+        reach = attributes.get(NEXT_HOP) or attributes.get(MP_REACH)
+        segments = attributes.get(AS_PATH, {}).get("as_paths", [])
+        return Route(
+            prefix=prefix,
+            next_hop=reach["nexthop"],
+            as_path=tuple(number for segment in segments for number in segment["asns"]),
+            origin=ORIGINS[attributes[ORIGIN]["value"]],
+            med=attributes.get(MED, {}).get("metric"),
+            local_pref=attributes.get(LOCAL_PREF, {}).get("value"),
+            communities=tuple(attributes.get(COMMUNITIES, {}).get("communities", ())),
+        )
+
+    def sent(self, neighbour, prefix):
+        return prefix in self.gobgp("neighbor", neighbour, "adj-out")

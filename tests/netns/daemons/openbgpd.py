@@ -1,0 +1,65 @@
+"""OpenBGPD, asked through bgpctl."""
+
+import json
+
+from daemons.base import SHIPPED, Daemon, Route
+from waiting import wait_for
+
+
+class OpenBgpd(Daemon):
+    """bgpd in the foreground; its control socket and chroot lie under the
+    private /run."""
+
+    name = "openbgpd"
+    programs = ("/usr/sbin/bgpd", "bgpctl")
+    config_file = SHIPPED / "openbgpd" / "bgpd.conf"
+    installed = "bgpd.conf"
+    hold_time = "holdtime {}"
+    fills_local_pref = True
+    shutdown_pattern = r"[Cc]ease, administratively down"
+
+    def launch(self):
+        (self.run_directory / "openbgpd").mkdir(exist_ok=True)
+        config = self.directory / self.installed
+        # bgpd refuses a file that others can read, for it may hold passwords.
+        config.chmod(0o600)
+        self.spawn("/usr/sbin/bgpd", "-d", "-v", "-f", config)
+
+    def bgpctl(self, *command):
+        """The decoded answer of `bgpctl -j show COMMAND`; empty while bgpd starts."""
+        try:
+            return json.loads(self.ask("bgpctl", "-j", "show", *command))
+        except ValueError:
+            return {}
+
+    def established(self, neighbour):
+        neighbours = self.bgpctl("neighbor", neighbour).get("neighbors", [])
+        return any(n.get("state") == "Established" for n in neighbours)
+
+    def routes(self, neighbour, family):
+        entries = self.bgpctl("rib", "detail", family, "neighbor", neighbour).get("rib", [])
+        return {entry["prefix"]: self.route(entry) for entry in entries}
+
+    @staticmethod
+    def route(entry):
+        """One entry of `bgpctl -j show rib detail`."""
+        found = {a["type"]: a for a in entry.get("attributes", [])}
+        return Route(
+            prefix=entry["prefix"],
+            next_hop=entry["exit_nexthop"],
+            as_path=tuple(map(int, entry["aspath"].split())),
+            origin=entry["origin"].lower(),
+            med=entry.get("metric") or None,
+            local_pref=entry.get("localpref"),
+            communities=tuple(entry.get("communities", ())),
+        )
+
+    def sent(self, neighbour, prefix):
+        entries = self.bgpctl("rib", "out", "neighbor", neighbour).get("rib", [])
+        return any(entry["prefix"] == prefix for entry in entries)
+
+    def fib_refusal(self):
+        # A build without access to the kernel's table says so only when asked.
+        wait_for("bgpd answers", lambda: self.bgpctl("neighbor"))
+        answer = self.ask("bgpctl", "show", "fib")
+        return "bgpctl show fib: permission denied" if "permission denied" in answer else ""
