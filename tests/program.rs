@@ -111,6 +111,12 @@ impl Traced {
 
 impl Drop for Traced {
     fn drop(&mut self) {
+        // A tracer that is killed lets its tracee run on.
+        let pid = self.burgee.pid();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        for child in children.unwrap_or_default().split_whitespace() {
+            signal(child.parse().expect("a process id"), "KILL");
+        }
         let _ = fs::remove_file(&self.file);
     }
 }
