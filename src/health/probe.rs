@@ -179,10 +179,9 @@ impl Prober {
     }
 
     fn queue(&mut self, key: Key) {
-        if let Some(check) = self.checks.get_mut(key) {
-            if !std::mem::replace(&mut check.queued, true) {
-                self.ready.push(key);
-            }
+        let check = self.checks.get_mut(key);
+        if check.is_some_and(|check| !std::mem::replace(&mut check.queued, true)) {
+            self.ready.push(key);
         }
     }
 

@@ -336,11 +336,9 @@ impl Proxy {
     }
 
     fn queue(&mut self, key: Key) {
-        if let Some(connection) = self.connections.get_mut(key) {
-            if !connection.queued {
-                connection.queued = true;
-                self.ready.push_back(key);
-            }
+        let connection = self.connections.get_mut(key);
+        if connection.is_some_and(|it| !std::mem::replace(&mut it.queued, true)) {
+            self.ready.push_back(key);
         }
     }
 

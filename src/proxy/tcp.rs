@@ -247,7 +247,7 @@ impl Connection {
     fn dial(&mut self, now: Time, deadline: Time) -> Verdict {
         let gone = Readiness::ERROR | Readiness::WRITE_CLOSED;
         if self.client.ready.intersects(gone) {
-            return Verdict::Close(Ending::Unserved);
+            return Verdict::Close(Ending::Reset);
         }
         let Some((side, address)) = &self.target else { return Verdict::Dial };
         if side.ready.intersects(gone) {
