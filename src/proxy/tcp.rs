@@ -297,7 +297,8 @@ impl Connection {
         }
         match relay.watch.deadline(&self.limits) {
             Some((deadline, silence)) if deadline <= tools.now => {
-                Verdict::Close(Ending::Silent(silence, relay.holds_bytes()))
+                let lossy = relay.would_lose(client.ready, target.ready);
+                Verdict::Close(Ending::Silent(silence, lossy))
             }
             _ => Verdict::Wait,
         }
