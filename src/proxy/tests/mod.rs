@@ -201,6 +201,9 @@ impl Peer {
 
     /// Reads at most `most` bytes of what has come.
     fn read(&mut self, most: usize) {
+        if self.end.is_some() {
+            return;
+        }
         let mut piece = vec![0; most];
         match self.stream.read(&mut piece) {
             Ok(0) => self.end = Some(Ok(())),
