@@ -179,10 +179,9 @@ impl Prober {
     }
 
     fn queue(&mut self, key: Key) {
-        if let Some(check) = self.checks.get_mut(key) {
-            if !std::mem::replace(&mut check.queued, true) {
-                self.ready.push(key);
-            }
+        let check = self.checks.get_mut(key);
+        if check.is_some_and(|check| !std::mem::replace(&mut check.queued, true)) {
+            self.ready.push(key);
         }
     }
 
@@ -269,4 +268,194 @@ fn outcome(stream: &TcpStream, ready: Readiness, is_over: bool) -> Option<Result
         return Some(Ok(()));
     }
     is_over.then(|| Err("no answer in time".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reactor::poll::{self, Phases};
+    use std::net::TcpListener as StdListener;
+
+    struct House {
+        prober: Prober,
+        results: Vec<(u32, Result<(), String>, Time)>,
+    }
+
+    impl Phases for House {
+        fn collect(&mut self, _: &mut Reactor, token: Token, readiness: Readiness) {
+            self.prober.collect(token, readiness);
+        }
+        fn expired(&mut self, _: &mut Reactor, token: Token) {
+            if token.kind == Kind::Probe {
+                self.prober.expired(token);
+            }
+        }
+        fn control(&mut self, _: &mut Reactor) {}
+        fn apply(&mut self, _: &mut Reactor) {}
+        fn data(&mut self, _: &mut Reactor) {}
+        fn accept(&mut self, _: &mut Reactor) {}
+        fn api(&mut self, reactor: &mut Reactor) {
+            self.prober.api(reactor);
+            while let Some((id, outcome)) = self.prober.next_result() {
+                self.results.push((id, outcome, reactor.now()));
+            }
+        }
+        fn flush(&mut self, reactor: &mut Reactor) {
+            self.prober.flush(reactor);
+        }
+        fn has_ready(&self) -> bool {
+            self.prober.has_ready()
+        }
+        fn exit_code(&self) -> Option<i32> {
+            None
+        }
+    }
+
+    struct Lab {
+        reactor: Reactor,
+        house: House,
+    }
+
+    impl Lab {
+        fn new(interval: u64, timeout: u64) -> Lab {
+            let settings = ProberSettings {
+                interval: Duration::from_millis(interval),
+                timeout: Duration::from_millis(timeout),
+            };
+            let house = House { prober: Prober::new(settings, 1), results: Vec::new() };
+            Lab { reactor: Reactor::new().unwrap(), house }
+        }
+
+        fn ensure(&mut self, id: u32, address: SocketAddr) {
+            let now = self.reactor.now();
+            self.house.prober.ensure(&mut self.reactor, id, address, now);
+        }
+
+        /// Turns until there are `count` results.
+        fn results(&mut self, count: usize) -> &[(u32, Result<(), String>, Time)] {
+            let mut turns = 0;
+            while self.house.results.len() < count {
+                self.turn();
+                turns += 1;
+                assert!(turns < 10_000, "{:?}", self.house.results);
+            }
+            &self.house.results
+        }
+
+        /// One turn, which a timer ends if nothing happens.
+        fn turn(&mut self) {
+            let soon = self.reactor.now() + Duration::from_millis(2);
+            let guard = self.reactor.wheel.insert(soon, Token::new(Kind::Guest, 0, 0));
+            poll::turn(&mut self.reactor, &mut self.house).unwrap();
+            self.reactor.wheel.cancel(guard);
+        }
+    }
+
+    fn listening() -> (StdListener, SocketAddr) {
+        let listener = StdListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    /// A listener that answers nobody, because its backlog is full.
+    fn black_hole() -> (mio::net::TcpListener, SocketAddr, Vec<TcpStream>) {
+        let options = socket::ListenOptions { backlog: 0, ..socket::ListenOptions::default() };
+        let listener = socket::listen("127.0.0.1:0".parse().unwrap(), &options).unwrap();
+        let address = listener.local_addr().unwrap();
+        let fill = || socket::connect(address, &ConnectOptions::default()).unwrap();
+        (listener, address, (0..8).map(|_| fill()).collect())
+    }
+
+    #[test]
+    fn a_target_is_checked_at_once_and_then_at_every_interval() {
+        let (_listener, up) = listening();
+        let mut lab = Lab::new(50, 1000);
+        let begin = lab.reactor.now();
+        lab.ensure(7, up);
+        assert!(lab.house.prober.has_ready());
+        let results = lab.results(4);
+        assert!(results.iter().all(|(id, outcome, _)| *id == 7 && outcome.is_ok()));
+        // 45 to 50 ms lie between two beginnings.
+        assert!(results[3].2 >= begin + Duration::from_millis(3 * 45));
+        assert_eq!(lab.house.prober.in_flight(), 0);
+    }
+
+    #[test]
+    fn refusal_and_silence_are_told_apart() {
+        let (listener, down) = listening();
+        drop(listener);
+        let (_listener, silent, _fill) = black_hole();
+        let mut lab = Lab::new(10_000, 30);
+        lab.ensure(1, down);
+        lab.ensure(2, silent);
+        let results = lab.results(2);
+        assert!(results[0].1.as_ref().unwrap_err().contains("refused"), "{results:?}");
+        assert_eq!((results[1].0, &results[1].1), (2, &Err("no answer in time".to_owned())));
+    }
+
+    #[test]
+    fn a_target_that_is_known_goes_on_and_a_retired_one_says_nothing() {
+        let (_listener, up) = listening();
+        let mut lab = Lab::new(10_000, 1000);
+        lab.ensure(1, up);
+        lab.results(1);
+        lab.ensure(1, up);
+        assert!(!lab.house.prober.has_ready(), "no second first check");
+        let (_other, elsewhere) = listening();
+        lab.ensure(1, elsewhere);
+        lab.results(2);
+        lab.ensure(2, up);
+        lab.house.prober.api(&mut lab.reactor);
+        assert_eq!(lab.house.prober.in_flight(), 1);
+        lab.house.prober.retire(&mut lab.reactor, 2);
+        lab.house.prober.retire(&mut lab.reactor, 1);
+        (0..10).for_each(|_| lab.turn());
+        assert_eq!(lab.house.results.len(), 2);
+        assert_eq!((lab.house.prober.targets(), lab.house.prober.in_flight()), (0, 0));
+        assert_eq!(lab.reactor.wheel.len(), 0);
+    }
+
+    #[test]
+    fn no_more_than_a_bounded_number_are_under_way() {
+        let (_listener, silent, _fill) = black_hole();
+        let mut lab = Lab::new(10_000, 30);
+        let count = 3 * u32::try_from(IN_FLIGHT).unwrap();
+        (0..count).for_each(|id| lab.ensure(id, silent));
+        lab.turn();
+        assert_eq!(lab.house.prober.in_flight(), IN_FLIGHT);
+        assert!(!lab.house.prober.has_ready(), "the others wait without spinning");
+        let mut ids: Vec<u32> = lab.results(count as usize).iter().map(|r| r.0).collect();
+        ids.sort_unstable();
+        assert_eq!(ids, (0..count).collect::<Vec<_>>(), "and each has its turn");
+    }
+
+    /// A process of its own, because its descriptors run out.
+    #[test]
+    fn without_descriptors_a_check_is_put_off() {
+        const NAME: &str = "health::probe::tests::without_descriptors_a_check_is_put_off";
+        if std::env::var_os("BURGEE_TEST_FEW_DESCRIPTORS").is_none() {
+            let output = std::process::Command::new("sh")
+                .args(["-c", "ulimit -n 64 && exec \"$0\" --exact \"$1\""])
+                .arg(std::env::current_exe().unwrap())
+                .arg(NAME)
+                .env("BURGEE_TEST_FEW_DESCRIPTORS", "1")
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && said.contains("1 passed"), "{said}");
+            return;
+        }
+        let (_listener, up) = listening();
+        let mut lab = Lab::new(10_000, 1000);
+        let mut hoard = Vec::new();
+        while let Ok(file) = std::fs::File::open("/dev/null") {
+            hoard.push(file);
+        }
+        lab.ensure(1, up);
+        (0..5).for_each(|_| lab.turn());
+        assert!(lab.house.results.is_empty(), "{:?}", lab.house.results);
+        assert!(!lab.house.prober.has_ready(), "no spinning");
+        hoard.clear();
+        assert_eq!(lab.results(1)[0].1, Ok(()));
+    }
 }

@@ -55,6 +55,10 @@ const ACCEPTS_AT_CLOSE: usize = 4096;
 /// listeners, operators.
 const RESERVED_DESCRIPTORS: u64 = 128;
 
+/// Most connections where nobody set a limit: some containers allow a billion
+/// descriptors, and memory for a quarter of a million connections is much.
+pub const CONNECTIONS: u64 = 262_144;
+
 /// What the data plane is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxySettings {
@@ -64,8 +68,8 @@ pub struct ProxySettings {
     pub dial_timeout: Duration,
     /// A connection without a byte for this long is closed; zero: never.
     pub idle_timeout: Duration,
-    /// Most connections at a time; zero: what the descriptor limit allows,
-    /// which bounds any other number, too.
+    /// Most connections at a time, as far as the descriptor limit allows;
+    /// zero: that many, or [`CONNECTIONS`].
     pub connection_limit: u32,
 }
 
@@ -336,11 +340,9 @@ impl Proxy {
     }
 
     fn queue(&mut self, key: Key) {
-        if let Some(connection) = self.connections.get_mut(key) {
-            if !connection.queued {
-                connection.queued = true;
-                self.ready.push_back(key);
-            }
+        let connection = self.connections.get_mut(key);
+        if connection.is_some_and(|it| !std::mem::replace(&mut it.queued, true)) {
+            self.ready.push_back(key);
         }
     }
 
@@ -509,8 +511,10 @@ impl Proxy {
 
     fn drop_after_panic(&mut self, reactor: &mut Reactor, key: Key) {
         count(&mut self.counters.panics);
-        let peer = self.connections.get(key).map(Connection::peer);
-        error!("proxy event=panic client={peer:?} effect=\"this connection is dropped\"");
+        if let Some(connection) = self.connections.get(key) {
+            let peer = connection.peer();
+            error!("proxy event=panic client={peer} effect=\"this connection is dropped\"");
+        }
         self.close(reactor, key, Ending::Reset);
     }
 
@@ -522,11 +526,11 @@ impl Proxy {
             Ending::Reset => count(&mut self.counters.resets),
             Ending::Silent(..) => count(&mut self.counters.silent),
         }
+        let (up, down) = connection.bytes();
         debug!(
-            "proxy event=closed client={} target={:?} ending={ending:?} bytes={:?}",
+            "proxy event=closed client={} target={} ending=\"{ending:?}\" up={up} down={down}",
             connection.peer(),
-            connection.target(),
-            connection.bytes()
+            connection.target().map_or_else(|| "none".to_owned(), |target| target.to_string())
         );
         connection.close(ending, &mut reactor.pool, &mut self.large, &mut reactor.wheel);
     }
@@ -555,7 +559,7 @@ fn connection_limit(configured: u32, descriptors: u64) -> usize {
     let reserve = RESERVED_DESCRIPTORS.min(descriptors / 4);
     let possible = (descriptors.saturating_sub(reserve) / 2).max(1);
     let limit = match configured {
-        0 => possible,
+        0 => possible.min(CONNECTIONS),
         configured => possible.min(configured.into()),
     };
     usize::try_from(limit).unwrap_or(usize::MAX)

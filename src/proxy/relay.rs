@@ -190,14 +190,18 @@ impl Direction {
         self.stream == Stream::Open && self.held.is_none() && sink.contains(Readiness::WRITABLE)
     }
 
-    /// Whether it has bytes that its sink does not take.
-    fn waits_for_sink(&self, source: Readiness, sink: Readiness) -> bool {
-        let has_bytes = match self.stream {
+    /// Whether there are bytes, held back or not read yet, for its sink.
+    fn has_bytes(&self, source: Readiness) -> bool {
+        match self.stream {
             Stream::Open => self.held.is_some() || source.contains(Readiness::READABLE),
             Stream::Ended => self.held.is_some(),
             Stream::Passed | Stream::Broken => false,
-        };
-        has_bytes && !sink.contains(Readiness::WRITABLE)
+        }
+    }
+
+    /// Whether it has bytes that its sink does not take.
+    fn waits_for_sink(&self, source: Readiness, sink: Readiness) -> bool {
+        self.has_bytes(source) && !sink.contains(Readiness::WRITABLE)
     }
 }
 
@@ -307,8 +311,8 @@ impl Relay {
     }
 
     /// Whether bytes are lost if the connection ends now.
-    pub(super) fn holds_bytes(&self) -> bool {
-        self.up.held.is_some() || self.down.held.is_some()
+    pub(super) fn would_lose(&self, client: Readiness, target: Readiness) -> bool {
+        self.up.has_bytes(client) || self.down.has_bytes(target)
     }
 }
 
@@ -429,5 +433,18 @@ mod tests {
         relay.observe(at(9), (1, 0), none, writable | Readiness::READABLE);
         assert_eq!(relay.watch.deadline(&limits), Some((at(11), Silence::Write)));
         assert_eq!(relay.watch.deadline(&Limits::default()), None);
+    }
+
+    #[test]
+    fn unread_and_held_bytes_would_be_lost() {
+        let (none, readable) = (Readiness::NONE, Readiness::READABLE);
+        let mut relay = Relay::new(Time::ZERO);
+        assert!(!relay.would_lose(none, none));
+        assert!(relay.would_lose(readable, none) && relay.would_lose(none, readable));
+        relay.down.held = held(b"x");
+        relay.down.end();
+        assert!(relay.would_lose(none, none));
+        relay.down.held = None;
+        assert!(!relay.would_lose(none, readable), "the end was read already");
     }
 }

@@ -247,7 +247,7 @@ impl Connection {
     fn dial(&mut self, now: Time, deadline: Time) -> Verdict {
         let gone = Readiness::ERROR | Readiness::WRITE_CLOSED;
         if self.client.ready.intersects(gone) {
-            return Verdict::Close(Ending::Unserved);
+            return Verdict::Close(Ending::Reset);
         }
         let Some((side, address)) = &self.target else { return Verdict::Dial };
         if side.ready.intersects(gone) {
@@ -297,7 +297,8 @@ impl Connection {
         }
         match relay.watch.deadline(&self.limits) {
             Some((deadline, silence)) if deadline <= tools.now => {
-                Verdict::Close(Ending::Silent(silence, relay.holds_bytes()))
+                let lossy = relay.would_lose(client.ready, target.ready);
+                Verdict::Close(Ending::Silent(silence, lossy))
             }
             _ => Verdict::Wait,
         }

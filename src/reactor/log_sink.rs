@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
@@ -36,11 +36,17 @@ static SINK: Mutex<Option<Sink>> = Mutex::new(None);
 static LOGGER: Gate = Gate;
 
 /// Sends the records of the `log` crate up to `level` to standard error,
-/// through the sink. A later call only changes the level.
+/// through the sink, and the words of a panic as well: the standard hook would
+/// write them with a call that blocks. A later call only changes the level.
 pub fn install(level: LevelFilter) {
     let mut sink = sink();
     if sink.is_none() {
         *sink = Some(Sink::new(Output::open(libc::STDERR_FILENO), Clock::new().wall()));
+        std::panic::set_hook(Box::new(|panic| {
+            let place = panic.location().map(ToString::to_string).unwrap_or_default();
+            let text = panic.payload_as_str().unwrap_or_default();
+            log::error!("event=panic place={place} message=\"{text}\"");
+        }));
     }
     // An error says that a logger is set already: this one, or the one of a
     // program that embeds us and keeps its own.
@@ -121,7 +127,14 @@ impl Log for Gate {
         }
         // Formatted before the sink is locked: a value's Display may log.
         let message = Message::of(*record.args());
-        if let Some(sink) = &mut *sink() {
+        // There is one thread, so the sink is locked only if a panic in the
+        // sink itself brought us here.
+        let mut sink = match SINK.try_lock() {
+            Ok(sink) => sink,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        if let Some(sink) = &mut *sink {
             sink.push(record.level(), &message);
         }
     }

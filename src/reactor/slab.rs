@@ -47,6 +47,8 @@ pub struct Slab<T> {
     free: BinaryHeap<Reverse<u32>>,
     /// Slots emptied in this turn.
     emptied: Vec<u32>,
+    /// Slots emptied since the end was last searched for unused ones.
+    emptied_since: usize,
     next_generation: u32,
     len: usize,
 }
@@ -61,6 +63,7 @@ impl<T> Slab<T> {
             slots: Vec::new(),
             free: BinaryHeap::new(),
             emptied: Vec::new(),
+            emptied_since: 0,
             next_generation: 0,
             len: 0,
         }
@@ -160,9 +163,15 @@ impl<T> Slab<T> {
         if self.emptied.is_empty() {
             return;
         }
+        self.emptied_since = self.emptied_since.saturating_add(self.emptied.len());
         self.free.extend(self.emptied.drain(..).map(Reverse));
-        // An emptied slot is counted once, so `free` tells how many could go.
-        if self.free.len() > self.slots.len() / 2 && self.slots.len() > Self::KEPT_SLOTS {
+        // The search walks over half of the slots at most, and each of them
+        // pays for a few steps of it.
+        if self.free.len() > self.slots.len() / 2
+            && self.slots.len() > Self::KEPT_SLOTS
+            && self.emptied_since > self.slots.len() / 8
+        {
+            self.emptied_since = 0;
             self.shrink();
         }
     }

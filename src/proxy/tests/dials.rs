@@ -1,0 +1,115 @@
+//! How a client comes to its target.
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+#[test]
+fn bytes_that_came_before_the_target_are_kept() {
+    let (backend, address) = backend();
+    let mut lab = Lab::new(&settings(), &[address]);
+    let mut client = lab.client();
+    client.send(b"early");
+    client.end();
+    lab.turns(1);
+    let mut accepted = None;
+    lab.until("a client", |_| {
+        accepted = backend.accept().ok();
+        accepted.is_some()
+    });
+    let mut target = Peer::new(accepted.unwrap().0);
+    lab.until("its bytes and its end", |_| target.saw_end());
+    assert_eq!(target.seen, b"early");
+}
+
+#[test]
+fn a_target_that_refuses_is_followed_by_the_next() {
+    let (backend, address) = backend();
+    let refusing = [refusing(), refusing()];
+    let mut lab = Lab::new(&settings(), &[refusing[0], refusing[1], address]);
+    let (mut client, mut target) = lab.pair(&backend);
+    client.send(b"hello");
+    lab.until("the third target reads", |_| target.saw(b"hello"));
+    let failed: Vec<SocketAddr> = lab.house.choice.failed.iter().map(|(a, _)| *a).collect();
+    assert_eq!(failed, refusing);
+    assert!(lab.house.choice.failed[0].1.contains("refused"));
+    assert_eq!(lab.counters().dial_failures, 2);
+    drop((client, target));
+    lab.assert_empty();
+}
+
+#[test]
+fn without_a_target_or_a_route_a_client_is_closed_in_order() {
+    let mut lab = Lab::new(&settings(), &[refusing()]);
+    let mut client = lab.client();
+    client.send(b"anybody there?");
+    lab.until("the client is closed without a reset", |_| client.saw_end());
+    lab.assert_empty();
+    assert_eq!((lab.counters().no_target, lab.counters().no_route), (1, 0));
+    lab.house.choice.no_route = true;
+    let mut client = lab.client();
+    client.send(b"and now?");
+    lab.until("the client is closed without a reset", |_| client.saw_end());
+    lab.assert_empty();
+    assert_eq!((lab.counters().no_target, lab.counters().no_route), (1, 1));
+}
+
+/// A listener that answers nobody, because its backlog is full.
+fn black_hole() -> (mio::net::TcpListener, SocketAddr, Vec<mio::net::TcpStream>) {
+    let options = socket::ListenOptions { backlog: 0, ..socket::ListenOptions::default() };
+    let listener = socket::listen(LOCALHOST.parse().unwrap(), &options).unwrap();
+    let address = listener.local_addr().unwrap();
+    let fill = || socket::connect(address, &ConnectOptions::default()).unwrap();
+    (listener, address, (0..8).map(|_| fill()).collect())
+}
+
+#[test]
+fn a_target_that_is_silent_is_left_after_the_dial_timeout() {
+    let (backend, address) = backend();
+    let (_listener, hole, _fill) = black_hole();
+    let settings = ProxySettings { dial_timeout: Duration::from_millis(40), ..settings() };
+    let mut lab = Lab::new(&settings, &[hole, address]);
+    let (mut client, mut target) = lab.pair(&backend);
+    assert_eq!(lab.house.choice.failed, [(hole, "no answer in time".to_owned())]);
+    client.send(b"hello");
+    lab.until("the second target reads", |_| target.saw(b"hello"));
+    drop((client, target));
+    lab.assert_empty();
+}
+
+#[test]
+fn a_client_that_leaves_during_the_dial_takes_its_dial_along() {
+    let (_listener, hole, _fill) = black_hole();
+    let mut lab = Lab::new(&settings(), &[hole]);
+    let client = lab.client();
+    lab.until("it is dialled", |lab| !lab.house.choice.picks.is_empty());
+    client.reset();
+    lab.assert_empty();
+    assert_eq!(lab.counters().dial_failures, 0, "the target is not to blame");
+}
+
+#[test]
+fn who_waits_at_a_closing_listener_is_still_served() {
+    let (backend, address) = backend();
+    let mut lab = Lab::new(&settings(), &[address]);
+    let mut waiting: Vec<Peer> = (0..50).map(|_| lab.client()).collect();
+    waiting.iter_mut().for_each(|client| client.send(b"in time"));
+    // The loop must learn of them before the listener closes.
+    let readable = Readiness::READABLE;
+    let key = lab.house.proxy.listeners.keys()[0];
+    lab.house.proxy.collect(key.token(Kind::ProxyListener), readable);
+    lab.house.proxy.close_listeners(&mut lab.reactor, &mut lab.house.choice);
+    assert!(lab.house.proxy.listening_on().is_empty());
+    assert!(StdStream::connect(lab.address).is_err());
+    let mut served = BTreeMap::new();
+    lab.until("all are served", |_| {
+        if let Ok((stream, peer)) = backend.accept() {
+            served.insert(peer, Peer::new(stream));
+        }
+        served.len() == 50 && served.values_mut().all(|target| target.saw(b"in time"))
+    });
+    // And what is still open is cut when the time is over.
+    lab.house.proxy.abort_all(&mut lab.reactor);
+    lab.assert_empty();
+    assert!(waiting.iter_mut().all(Peer::saw_reset));
+}

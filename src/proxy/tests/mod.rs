@@ -1,0 +1,259 @@
+//! The data plane over real loopback sockets, in a loop that is stepped turn by
+//! turn. Nothing here waits for a time; loops are bounded by turns.
+
+mod dials;
+mod limits;
+mod streams;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpListener as StdListener, TcpStream as StdStream};
+
+use super::*;
+use crate::reactor::buffer::BUFFER_SIZE;
+use crate::reactor::poll::{self, Phases};
+
+const LOCALHOST: &str = "127.0.0.1:0";
+
+/// Targets in the order of their trial.
+#[derive(Default)]
+struct Choice {
+    targets: Vec<SocketAddr>,
+    no_route: bool,
+    picks: Vec<(SocketAddr, SocketAddr)>,
+    failed: Vec<(SocketAddr, String)>,
+    succeeded: Vec<SocketAddr>,
+}
+
+impl Targets for Choice {
+    fn pick(
+        &mut self,
+        _: Time,
+        listener: SocketAddr,
+        client: SocketAddr,
+        tried: &[SocketAddr],
+    ) -> Pick {
+        self.picks.push((listener, client));
+        let left = self.targets.iter().find(|target| !tried.contains(target));
+        match left {
+            _ if self.no_route => Pick::NoRoute,
+            Some(target) => Pick::Target(*target),
+            None => Pick::NoTarget,
+        }
+    }
+    fn dial_failed(&mut self, _: Time, target: SocketAddr, error: &str) {
+        self.failed.push((target, error.to_owned()));
+    }
+    fn dial_succeeded(&mut self, _: Time, target: SocketAddr) {
+        self.succeeded.push(target);
+    }
+}
+
+struct House {
+    proxy: Proxy,
+    choice: Choice,
+}
+
+impl Phases for House {
+    fn collect(&mut self, _: &mut Reactor, token: Token, readiness: Readiness) {
+        if token.kind != Kind::Guest {
+            self.proxy.collect(token, readiness);
+        }
+    }
+    fn expired(&mut self, reactor: &mut Reactor, token: Token) {
+        if token.kind != Kind::Guest {
+            self.proxy.expired(reactor, token);
+        }
+    }
+    fn control(&mut self, _: &mut Reactor) {}
+    fn apply(&mut self, _: &mut Reactor) {}
+    fn data(&mut self, reactor: &mut Reactor) {
+        self.proxy.data(reactor, &mut self.choice);
+    }
+    fn accept(&mut self, reactor: &mut Reactor) {
+        self.proxy.accept(reactor, &mut self.choice);
+    }
+    fn api(&mut self, _: &mut Reactor) {}
+    fn flush(&mut self, reactor: &mut Reactor) {
+        self.proxy.flush(reactor);
+    }
+    fn has_ready(&self) -> bool {
+        self.proxy.has_ready()
+    }
+    fn exit_code(&self) -> Option<i32> {
+        None
+    }
+}
+
+/// A proxy in its loop.
+struct Lab {
+    reactor: Reactor,
+    house: House,
+    address: SocketAddr,
+}
+
+fn settings() -> ProxySettings {
+    ProxySettings {
+        listeners: vec![ListenerSettings {
+            address: LOCALHOST.parse().unwrap(),
+            dual_stack: false,
+            read_timeout: Duration::ZERO,
+            write_timeout: Duration::ZERO,
+        }],
+        dial_timeout: Duration::from_secs(30),
+        idle_timeout: Duration::ZERO,
+        connection_limit: 0,
+    }
+}
+
+impl Lab {
+    fn new(settings: &ProxySettings, targets: &[SocketAddr]) -> Lab {
+        let mut reactor = Reactor::new().unwrap();
+        let mut proxy = Proxy::new();
+        proxy.bind(&mut reactor, settings).unwrap();
+        let address = proxy.listening_on()[0];
+        let choice = Choice { targets: targets.to_vec(), ..Choice::default() };
+        Lab { reactor, house: House { proxy, choice }, address }
+    }
+
+    /// One turn, which a timer ends if nothing happens.
+    fn turn(&mut self) {
+        let soon = self.reactor.now() + Duration::from_millis(2);
+        let guard = self.reactor.wheel.insert(soon, Token::new(Kind::Guest, 0, 0));
+        poll::turn(&mut self.reactor, &mut self.house).unwrap();
+        self.reactor.wheel.cancel(guard);
+    }
+
+    /// Turns until `done`, which may do a little each time.
+    fn until(&mut self, what: &str, mut done: impl FnMut(&mut Lab) -> bool) {
+        for _ in 0..5000 {
+            if done(self) {
+                return;
+            }
+            self.turn();
+        }
+        panic!("never: {what}; {:?}", self.counters());
+    }
+
+    fn turns(&mut self, count: usize) {
+        (0..count).for_each(|_| self.turn());
+    }
+
+    fn counters(&self) -> Counters {
+        *self.house.proxy.counters()
+    }
+
+    fn client(&self) -> Peer {
+        Peer::new(StdStream::connect(self.address).unwrap())
+    }
+
+    /// A client and the target's end of its connection.
+    fn pair(&mut self, backend: &StdListener) -> (Peer, Peer) {
+        let client = self.client();
+        let mut accepted = None;
+        let before = self.house.choice.succeeded.len();
+        self.until("the target sees a client", |lab| {
+            accepted = accepted.take().or_else(|| backend.accept().ok());
+            accepted.is_some() && lab.house.choice.succeeded.len() > before
+        });
+        (client, Peer::new(accepted.unwrap().0))
+    }
+
+    /// Nothing of a connection is left.
+    fn assert_empty(&mut self) {
+        self.until("all connections are gone", |lab| lab.house.proxy.connections() == 0);
+        self.turns(2);
+        assert_eq!(self.reactor.pool.lent(), 0);
+        assert_eq!(self.house.proxy.large.lent(), 0);
+        assert_eq!(self.reactor.wheel.len(), 0);
+        assert!(!self.house.proxy.has_ready());
+        assert_eq!(self.counters().panics, 0);
+    }
+
+    fn lent_bytes(&self) -> usize {
+        self.reactor.pool.lent() * BUFFER_SIZE + self.house.proxy.large.lent() * relay::BULK_STEP
+    }
+}
+
+fn backend() -> (StdListener, SocketAddr) {
+    let listener = StdListener::bind(LOCALHOST).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+/// An address at which nobody listens.
+fn refusing() -> SocketAddr {
+    backend().1
+}
+
+/// One end that the test plays.
+struct Peer {
+    stream: StdStream,
+    seen: Vec<u8>,
+    end: Option<std::io::Result<()>>,
+}
+
+impl Peer {
+    fn new(stream: StdStream) -> Peer {
+        stream.set_nonblocking(true).unwrap();
+        Peer { stream, seen: Vec::new(), end: None }
+    }
+
+    /// Reads at most `most` bytes of what has come.
+    fn read(&mut self, most: usize) {
+        if self.end.is_some() {
+            return;
+        }
+        let mut piece = vec![0; most];
+        match self.stream.read(&mut piece) {
+            Ok(0) => self.end = Some(Ok(())),
+            Ok(count) => self.seen.extend_from_slice(&piece[..count]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => self.end = Some(Err(error)),
+        }
+    }
+
+    fn saw(&mut self, bytes: &[u8]) -> bool {
+        self.read(1 << 20);
+        self.seen == bytes
+    }
+
+    fn saw_end(&mut self) -> bool {
+        self.read(1 << 20);
+        matches!(self.end, Some(Ok(())))
+    }
+
+    fn saw_reset(&mut self) -> bool {
+        self.read(1 << 20);
+        match &self.end {
+            Some(Err(error)) => error.kind() == ErrorKind::ConnectionReset,
+            _ => false,
+        }
+    }
+
+    /// Writes what fits now, and returns how much that was.
+    fn write(&mut self, bytes: &[u8]) -> usize {
+        match self.stream.write(bytes) {
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        assert_eq!(self.write(bytes), bytes.len());
+    }
+
+    fn end(&mut self) {
+        self.stream.shutdown(Shutdown::Write).unwrap();
+    }
+
+    fn reset(self) {
+        socket::reset_on_close(&self.stream).unwrap();
+    }
+}
+
+/// Bytes that show a lost, doubled or swapped piece.
+fn pattern(count: usize) -> Vec<u8> {
+    (0..count as u64).map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
+}
