@@ -10,9 +10,11 @@
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
+pub mod counts;
 pub mod export;
 pub mod message;
 pub mod negotiation;
+pub mod outbox;
 pub mod peer;
 pub mod rib;
 pub mod session;

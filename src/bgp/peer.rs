@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::counts::MessageCounts;
 use super::export::{Exporter, NextHops};
 use super::message::attribute::Attributes;
 use super::message::header::MAX_LENGTH;
@@ -16,9 +17,7 @@ use super::message::update::{EncodeOptions, Update};
 use super::negotiation::{Negotiated, Terms};
 use super::rib::Key;
 use super::rib::originated::Originated;
-use super::session::{
-    Down, DownReason, Event, Handler, MessageCounts, Session, Start, State, Verdict,
-};
+use super::session::{Down, DownReason, Event, Handler, Session, Start, State, Verdict};
 use super::writer::Writer;
 use crate::reactor::Time;
 use crate::reactor::random::Random;

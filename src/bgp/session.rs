@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::counts::MessageCounts;
 use super::message::header::{self, Frame, MessageType};
 use super::message::notification::{Notification, code, fsm_error};
 use super::message::open::Open;
@@ -19,6 +20,7 @@ use super::message::prefix::Family;
 use super::message::route_refresh::RouteRefresh;
 use super::message::update::{self, Context, Update};
 use super::negotiation::{Negotiated, Terms, negotiate};
+use super::outbox::Outbox;
 use super::timers::{Timer, Timers, jitter};
 use crate::reactor::Time;
 use crate::reactor::random::Random;
@@ -29,11 +31,6 @@ const OPEN_HOLD: Duration = Duration::from_secs(240);
 
 /// The send hold time is never under eight minutes (RFC 9687 §3.1).
 const SEND_HOLD_MINIMUM: Duration = Duration::from_secs(480);
-
-/// Most octets that wait to be sent. The writer is asked for more UPDATEs only
-/// while a whole message fits under it, so that a neighbour that does not read
-/// costs this and no more.
-pub const OUTBOX_LIMIT: usize = 64 * 1024;
 
 /// The states of RFC 4271 §8.2.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,43 +129,6 @@ pub trait Handler {
     fn refresh(&mut self, family: Family);
 }
 
-/// Messages by type.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MessageCounts {
-    /// OPEN
-    pub opens: u64,
-    /// UPDATE
-    pub updates: u64,
-    /// NOTIFICATION
-    pub notifications: u64,
-    /// KEEPALIVE
-    pub keepalives: u64,
-    /// ROUTE-REFRESH
-    pub route_refreshes: u64,
-}
-
-impl MessageCounts {
-    fn add(&mut self, kind: MessageType) {
-        let count = match kind {
-            MessageType::Open => &mut self.opens,
-            MessageType::Update => &mut self.updates,
-            MessageType::Notification => &mut self.notifications,
-            MessageType::Keepalive => &mut self.keepalives,
-            MessageType::RouteRefresh => &mut self.route_refreshes,
-        };
-        *count = count.saturating_add(1);
-    }
-
-    /// Adds the counts of a session that is over to its neighbour's.
-    pub fn merge(&mut self, other: &MessageCounts) {
-        self.opens = self.opens.saturating_add(other.opens);
-        self.updates = self.updates.saturating_add(other.updates);
-        self.notifications = self.notifications.saturating_add(other.notifications);
-        self.keepalives = self.keepalives.saturating_add(other.keepalives);
-        self.route_refreshes = self.route_refreshes.saturating_add(other.route_refreshes);
-    }
-}
-
 /// One input of the state machine: the events of RFC 4271 §8.1. It lives on the
 /// stack for one step, so its size costs nothing.
 #[allow(clippy::large_enum_variant)]
@@ -197,8 +157,7 @@ pub struct Session {
     timers: Timers,
     random: Random,
     inbox: Vec<u8>,
-    outbox: Vec<u8>,
-    transmitted: usize,
+    outbox: Outbox,
     negotiated: Option<Negotiated>,
     endpoints: Option<(SocketAddr, SocketAddr)>,
     events: VecDeque<Event>,
@@ -215,8 +174,7 @@ impl Session {
             timers: Timers::default(),
             random: Random::new(seed),
             inbox: Vec::new(),
-            outbox: Vec::new(),
-            transmitted: 0,
+            outbox: Outbox::default(),
             negotiated: None,
             endpoints: None,
             events: VecDeque::new(),
@@ -494,7 +452,7 @@ impl Session {
 
     fn notify(&mut self, notification: Notification) {
         self.sent.add(MessageType::Notification);
-        notification.encode(&mut self.outbox);
+        notification.encode(self.outbox.end());
         self.finish(DownReason::Sent(notification));
     }
 
@@ -543,7 +501,7 @@ impl Session {
     }
 
     fn queue(&mut self, now: Time, kind: MessageType, encode: impl FnOnce(&mut Vec<u8>)) {
-        encode(&mut self.outbox);
+        encode(self.outbox.end());
         self.sent.add(kind);
         if self.timers.get(Timer::SendHold).is_none() {
             self.restart_send_hold(now);
@@ -563,12 +521,10 @@ impl Session {
     /// more. Only an established session asks.
     pub fn send_updates(&mut self, now: Time, mut fill: impl FnMut(&mut Vec<u8>) -> bool) {
         let mut messages: u64 = 0;
-        while self.state == State::Established
-            && self.transmit().len().saturating_add(header::MAX_LENGTH) <= OUTBOX_LIMIT
-        {
-            let before = self.outbox.len();
-            let more = fill(&mut self.outbox);
-            if self.outbox.len() > before {
+        while self.state == State::Established && self.outbox.has_room(header::MAX_LENGTH) {
+            let before = self.outbox.waiting().len();
+            let more = fill(self.outbox.end());
+            if self.outbox.waiting().len() > before {
                 messages = messages.saturating_add(1);
             }
             if !more {
@@ -587,21 +543,15 @@ impl Session {
 
     /// The octets that wait to be sent.
     pub fn transmit(&self) -> &[u8] {
-        self.outbox.get(self.transmitted..).unwrap_or_default()
+        self.outbox.waiting()
     }
 
     /// `count` octets of [`Session::transmit`] were taken by the kernel.
     pub fn transmitted(&mut self, now: Time, count: usize) {
-        self.transmitted = self.transmitted.saturating_add(count).min(self.outbox.len());
-        if self.transmitted == self.outbox.len() {
-            self.transmitted = 0;
-            self.outbox = Vec::new();
+        self.outbox.sent(count);
+        if self.outbox.waiting().is_empty() {
             self.timers.stop(Timer::SendHold);
         } else if count > 0 && !self.over {
-            if self.transmitted >= OUTBOX_LIMIT / 2 {
-                self.outbox.drain(..self.transmitted);
-                self.transmitted = 0;
-            }
             self.restart_send_hold(now);
         }
     }
@@ -950,9 +900,6 @@ mod tests {
             true
         });
         let waiting = session.transmit().len();
-        assert!(waiting <= OUTBOX_LIMIT && waiting > OUTBOX_LIMIT - 2 * header::MAX_LENGTH);
-        session.transmitted(at(5), waiting - 10);
-        assert_eq!(session.transmit().len(), 10);
-        assert!(session.outbox.len() < 100, "sent octets are let go");
+        assert!(waiting <= crate::bgp::outbox::LIMIT && waiting > 50 * 1024, "{waiting}");
     }
 }

@@ -202,7 +202,7 @@ impl Daemon {
 
     fn read_signals(&mut self) {
         let Some(signals) = &mut self.signals else { return };
-        while let Some(signal) = signals.next() {
+        for signal in signals.by_ref() {
             match signal {
                 Signal::Terminate | Signal::Interrupt => {
                     info!("daemon event=signal name={signal:?}");

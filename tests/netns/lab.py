@@ -67,6 +67,9 @@ class Host:
         """Starts burgee with these `bgp.peers` and settings (dots as underscores)."""
         settings = {key.replace("_", "."): value for key, value in settings.items()}
         settings.setdefault("bgp.routerid", self.address4)
+        # A session over IPv4 has no IPv6 address of its own to announce.
+        if any(":" not in text.split(";")[0] for text in peers):
+            settings.setdefault("bgp.nexthop6", self.address6)
         self.burgee = Burgee(self.lab.program, self.namespace, self.directory, peers, settings)
         self.lab.on_close(self.burgee.end)
         return self.burgee.start()
