@@ -248,6 +248,9 @@ impl Prober {
             Stage::Due => None,
             Stage::Connecting { deadline, .. } => Some(deadline),
         };
+        // Not left to fire early: a check's deadline moves rarely, and an idle
+        // process is to sleep through the time between two of them.
+        check.alarm.clear(&mut reactor.wheel);
         check.alarm.set(&mut reactor.wheel, key.token(Kind::Probe), deadline);
     }
 }
@@ -378,6 +381,8 @@ mod tests {
         // 45 to 50 ms lie between two beginnings.
         assert!(results[3].2 >= begin + Duration::from_millis(3 * 45));
         assert_eq!(lab.house.prober.in_flight(), 0);
+        let next = lab.reactor.wheel.next_deadline().unwrap();
+        assert!(next > lab.reactor.now() + Duration::from_millis(40), "no wake-up in between");
     }
 
     #[test]
