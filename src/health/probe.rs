@@ -381,8 +381,6 @@ mod tests {
         // 45 to 50 ms lie between two beginnings.
         assert!(results[3].2 >= begin + Duration::from_millis(3 * 45));
         assert_eq!(lab.house.prober.in_flight(), 0);
-        let next = lab.reactor.wheel.next_deadline().unwrap();
-        assert!(next > lab.reactor.now() + Duration::from_millis(40), "no wake-up in between");
     }
 
     #[test]
@@ -404,6 +402,8 @@ mod tests {
         let mut lab = Lab::new(10_000, 1000);
         lab.ensure(1, up);
         lab.results(1);
+        let next = lab.reactor.wheel.next_deadline().unwrap();
+        assert!(next > lab.reactor.now() + Duration::from_secs(5), "no wake-up in between");
         lab.ensure(1, up);
         assert!(!lab.house.prober.has_ready(), "no second first check");
         let (_other, elsewhere) = listening();
