@@ -248,6 +248,9 @@ impl Prober {
             Stage::Due => None,
             Stage::Connecting { deadline, .. } => Some(deadline),
         };
+        // Not left to fire early: a check's deadline moves rarely, and an idle
+        // process is to sleep through the time between two of them.
+        check.alarm.clear(&mut reactor.wheel);
         check.alarm.set(&mut reactor.wheel, key.token(Kind::Probe), deadline);
     }
 }
@@ -399,6 +402,8 @@ mod tests {
         let mut lab = Lab::new(10_000, 1000);
         lab.ensure(1, up);
         lab.results(1);
+        let next = lab.reactor.wheel.next_deadline().unwrap();
+        assert!(next > lab.reactor.now() + Duration::from_secs(5), "no wake-up in between");
         lab.ensure(1, up);
         assert!(!lab.house.prober.has_ready(), "no second first check");
         let (_other, elsewhere) = listening();

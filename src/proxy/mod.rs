@@ -1,8 +1,8 @@
 //! The data plane: listeners, and connections relayed to targets.
 //!
 //! [`Proxy`] owns them all. It does not know routes or health: what it needs
-//! of them it asks through [`Targets`]. [`relay`] has the rules of passing
-//! bytes on, [`tcp`] does it to sockets, [`listener`] takes clients in.
+//! of them it asks through [`Targets`]. `relay` has the rules of passing bytes
+//! on, `tcp` does it to sockets, `listener` takes clients in.
 //!
 //! An idle connection is one slot and two sockets. A connection that waits for
 //! a slow reader holds at most one buffer in each direction; when the buffers
