@@ -11,6 +11,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 pub mod counts;
+pub mod down;
 pub mod export;
 pub mod message;
 pub mod negotiation;

@@ -8,16 +8,17 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::counts::MessageCounts;
+use super::down::{Down, DownReason};
 use super::export::{Exporter, NextHops};
 use super::message::attribute::Attributes;
 use super::message::header::MAX_LENGTH;
-use super::message::notification::{Notification, cease, code};
+use super::message::notification::{Notification, cease};
 use super::message::prefix::{Family, FamilySet};
 use super::message::update::{EncodeOptions, Update};
 use super::negotiation::{Negotiated, Terms};
 use super::rib::Key;
 use super::rib::originated::Originated;
-use super::session::{Down, DownReason, Event, Handler, Session, Start, State, Verdict};
+use super::session::{Event, Handler, Session, Start, State, Verdict};
 use super::writer::Writer;
 use crate::reactor::Time;
 use crate::reactor::random::Random;
@@ -149,16 +150,6 @@ pub struct Peer {
 /// The Cease of the connection that loses a collision (RFC 4486).
 pub fn collision_cease() -> Notification {
     Notification::cease(cease::CONNECTION_COLLISION_RESOLUTION, "")
-}
-
-/// Whether a session ended only because another with the neighbour is kept.
-pub fn is_collision(reason: &DownReason) -> bool {
-    match reason {
-        DownReason::Sent(n) | DownReason::Received(n) => {
-            n.code == code::CEASE && n.subcode == cease::CONNECTION_COLLISION_RESOLUTION
-        }
-        DownReason::ConnectionClosed | DownReason::Stopped => false,
-    }
 }
 
 /// Who is kept when an acceptable OPEN arrives on `side` while the other
@@ -590,7 +581,7 @@ impl Peer {
 
     /// How the next attempt begins after a session ended.
     fn after(&mut self, down: &Down) -> Start {
-        if !down.had_open || is_collision(&down.reason) {
+        if !down.had_open || down.reason.is_collision() {
             return Start::AfterConnectRetry;
         }
         let doubled = IDLE_HOLD_FIRST.saturating_mul(1 << self.failures.min(16));

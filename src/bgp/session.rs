@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::counts::MessageCounts;
+use super::down::{Down, DownReason};
 use super::message::header::{self, Frame, MessageType};
 use super::message::notification::{Notification, code, fsm_error};
 use super::message::open::Open;
@@ -72,42 +73,6 @@ pub enum Event {
     /// The session is over. If it had a connection, what [`Session::transmit`]
     /// still holds should reach the neighbour before it is closed.
     Down(Down),
-}
-
-/// The end of a session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Down {
-    /// Why.
-    pub reason: DownReason,
-    /// Whether the neighbour had shown an acceptable OPEN: only then may a
-    /// back-off follow.
-    pub had_open: bool,
-    /// Whether it had been established.
-    pub was_established: bool,
-}
-
-/// Why a session ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DownReason {
-    /// We sent this NOTIFICATION.
-    Sent(Notification),
-    /// The neighbour sent this NOTIFICATION.
-    Received(Notification),
-    /// The connection was closed or reset.
-    ConnectionClosed,
-    /// It was stopped before it had a connection.
-    Stopped,
-}
-
-impl std::fmt::Display for DownReason {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            DownReason::Sent(n) => write!(f, "sent {n}"),
-            DownReason::Received(n) => write!(f, "received {n}"),
-            DownReason::ConnectionClosed => f.write_str("connection closed"),
-            DownReason::Stopped => f.write_str("stopped"),
-        }
-    }
 }
 
 /// What the owner says to an acceptable OPEN (RFC 4271 §6.8).

@@ -3,9 +3,9 @@
 use log::{Level, debug, info, log, warn};
 
 use super::Transport;
+use crate::bgp::down::{Down, DownReason};
 use crate::bgp::message::notification::{Notification, code};
-use crate::bgp::peer::{Action, Peer, Side, is_collision};
-use crate::bgp::session::{Down, DownReason};
+use crate::bgp::peer::{Action, Peer, Side};
 use crate::bgp::speaker::PeerId;
 
 impl Transport {
@@ -41,7 +41,7 @@ impl Transport {
                 counters.flaps,
                 counters.prefixes_received,
             );
-        } else if !is_collision(reason) && self.complains(id) {
+        } else if !reason.is_collision() && self.complains(id) {
             warn!(
                 "bgp event=not_established peer={name} reason=\"{reason}\" next=\"keeps trying\""
             );
