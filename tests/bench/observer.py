@@ -14,8 +14,12 @@ def message(kind, body=b""):
     return MARKER + struct.pack("!HB", 19 + len(body), kind) + body
 
 
+END_OF_RIB = message(2, bytes(4))
+
+
 def open_message():
-    capabilities = b"\x01\x04\x00\x01\x00\x01" + b"\x41\x04" + struct.pack("!I", 65000)
+    # Multiprotocol for IPv4 unicast, route refresh, four-octet AS.
+    capabilities = b"\x01\x04\x00\x01\x00\x01\x02\x00\x41\x04" + struct.pack("!I", 65000)
     parameters = bytes([2, len(capabilities)]) + capabilities
     body = struct.pack("!BHH4sB", 4, 65000, 90, bytes([10, 99, 0, 1]), len(parameters))
     return message(1, body + parameters)
@@ -39,7 +43,7 @@ def has_prefix(body):
 
 
 def session(connection):
-    connection.sendall(open_message() + message(4))
+    connection.sendall(open_message() + message(4) + END_OF_RIB)
     while True:
         header = exactly(connection, 19)
         body = exactly(connection, struct.unpack("!H", header[16:18])[0] - 19)
