@@ -90,17 +90,6 @@ impl Switchboard {
             );
         }
     }
-
-    fn ids_at(&self, address: SocketAddr) -> Vec<u32> {
-        let mut ids: Vec<u32> = self
-            .ids
-            .iter()
-            .copied()
-            .filter(|id| self.targets.get(*id).is_some_and(|t| t.address() == address))
-            .collect();
-        ids.dedup();
-        ids
-    }
 }
 
 impl proxy::Targets for Switchboard {
@@ -128,20 +117,13 @@ impl proxy::Targets for Switchboard {
 
     fn dial_failed(&mut self, now: Time, target: SocketAddr, error: &str) {
         debug!("proxy event=dial_failed target={target} error=\"{error}\"");
-        for id in self.ids_at(target) {
+        for id in self.targets.at(target).to_vec() {
             let change = self.targets.dial_failed(id, now, error.to_owned());
             self.note(id, change);
         }
     }
 
     fn dial_succeeded(&mut self, _now: Time, target: SocketAddr) {
-        // Only a row of failures is broken by it; without one there is
-        // nothing to look for on this hot path.
-        if self.targets.unhealthy_count() == 0 && self.targets.last_error().is_none() {
-            return;
-        }
-        for id in self.ids_at(target) {
-            self.targets.dial_succeeded(id);
-        }
+        self.targets.dial_succeeded(target);
     }
 }

@@ -134,12 +134,19 @@ impl Targets {
         self.record(id, now, Err(error))
     }
 
-    /// A client's connection to the target was made; see
+    /// A client's connection to this address was made; see
     /// [`Machine::dial_succeeded`].
-    pub fn dial_succeeded(&mut self, id: u32) {
-        if let Some(target) = self.targets.get_mut(&id) {
-            target.machine.dial_succeeded();
+    pub fn dial_succeeded(&mut self, address: SocketAddr) {
+        for id in self.by_address.get(&address).into_iter().flatten() {
+            if let Some(target) = self.targets.get_mut(id) {
+                target.machine.dial_succeeded();
+            }
         }
+    }
+
+    /// The ids of all targets at this address, whatever their service.
+    pub fn at(&self, address: SocketAddr) -> &[u32] {
+        self.by_address.get(&address).map_or(&[], Vec::as_slice)
     }
 
     /// The target with this id.
@@ -313,7 +320,9 @@ mod tests {
         assert!(targets.record(0, at(2), Ok(())).is_some());
         assert!(targets.record(1, at(2), Ok(())).is_some());
         assert!(targets.dial_failed(1, at(3), "timed out".to_owned()).is_none());
-        targets.dial_succeeded(1);
+        let second = targets.get(1).map(Target::address).unwrap();
+        assert_eq!(targets.at(second), [1]);
+        targets.dial_succeeded(second);
         assert!(targets.dial_failed(1, at(4), "timed out".to_owned()).is_none());
         assert_eq!(targets.last_error(), None, "nothing is unhealthy");
         assert!(targets.dial_failed(1, at(5), "reset".to_owned()).is_some());
@@ -326,9 +335,10 @@ mod tests {
     fn results_of_a_target_that_is_gone_mean_nothing() {
         let mut targets = Targets::new(1, 1);
         targets.sync(at(1), &wanted(&[("a", 1)]));
+        let gone = targets.get(0).map(Target::address).unwrap();
         targets.sync(at(2), &wanted(&[("a", 2)]));
         assert_eq!(targets.record(0, at(3), Ok(())), None);
-        targets.dial_succeeded(0);
+        targets.dial_succeeded(gone);
         assert_eq!(targets.state(0), None);
         assert_eq!(targets.healthy_count(), 0);
     }
