@@ -366,8 +366,7 @@ impl poll::Phases for Daemon {
         if self.drain.step() != Step::Serving || self.stop_requests > 0 {
             self.advance_drain(reactor);
         }
-        let established = self.bgp.as_ref().is_some_and(|bgp| bgp.speaker().established() > 0);
-        if self.inject_panic && established {
+        if self.inject_panic && self.bgp.as_ref().is_some_and(|b| b.speaker().established() > 0) {
             injected_panic();
         }
         let changed = self.switchboard.take_changed();
