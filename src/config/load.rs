@@ -212,6 +212,7 @@ mod tests {
     use super::super::AnnouncePolicy;
     use super::super::testing::{errors, load_file, loaded};
     use super::*;
+    use crate::reactor::random::Random;
 
     fn with_arguments(arguments: &[&str]) -> Result<Loaded, LoadError> {
         let arguments: Vec<String> = arguments.iter().map(|text| (*text).to_string()).collect();
@@ -398,14 +399,11 @@ mod tests {
     }
 
     /// Pieces of files, drawn by a generator with a fixed seed.
-    struct Pieces(u64);
+    struct Pieces(Random);
 
     impl Pieces {
         fn number(&mut self, below: usize) -> usize {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            (self.0 >> 32) as usize % below
+            self.0.index(below)
         }
 
         fn file(&mut self) -> String {
@@ -463,7 +461,7 @@ mod tests {
 
     #[test]
     fn any_file_is_refused_or_printed_such_that_it_reads_the_same() {
-        let mut pieces = Pieces(0x9e37_79b9_7f4a_7c15);
+        let mut pieces = Pieces(Random::new(1));
         let mut valid = 0;
         for _ in 0..3000 {
             let text = pieces.file();

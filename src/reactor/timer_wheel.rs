@@ -311,23 +311,12 @@ impl Alarm {
 #[cfg(test)]
 mod tests {
     use super::super::Kind;
+    use super::super::random::Random;
     use super::*;
     use std::time::Duration;
 
     fn token(index: u32) -> Token {
         Token::new(Kind::Daemon, 0, index)
-    }
-
-    /// xorshift64*: any seed but zero.
-    struct Random(u64);
-
-    impl Random {
-        fn below(&mut self, bound: u64) -> u64 {
-            self.0 ^= self.0 >> 12;
-            self.0 ^= self.0 << 25;
-            self.0 ^= self.0 >> 27;
-            (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11) % bound
-        }
     }
 
     /// The wheel as a plain list: tick, number of insertion, token, key.
@@ -349,7 +338,7 @@ mod tests {
     }
 
     fn against_the_model(seed: u64) {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let mut now = Time::from_nanos(random.below(1 << 45));
         let mut wheel = TimerWheel::new(now);
         let mut naive = Naive::default();

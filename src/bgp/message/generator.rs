@@ -7,25 +7,23 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::as_path::{AsPath, AsPathSegment, SegmentKind};
 use super::attribute::{Attributes, Origin, UnknownAttribute};
 use super::prefix::Family;
+use crate::reactor::random::Random;
 
-/// A generator of the xorshift family: the same seed gives the same values.
-pub(super) struct Generator(u64);
+/// Makes values of messages: the same seed gives the same ones.
+pub(super) struct Generator(Random);
 
 impl Generator {
     pub(super) fn new(seed: u64) -> Generator {
-        Generator(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+        Generator(Random::new(seed))
     }
 
     pub(super) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11
+        self.0.next_u64()
     }
 
     /// A number below `limit`.
     pub(super) fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
+        self.0.below(limit)
     }
 
     pub(super) fn octet(&mut self) -> u8 {
