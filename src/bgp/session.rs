@@ -228,7 +228,11 @@ impl Session {
                     bytes = bytes.get(frame.length..).unwrap_or_default();
                 }
                 Ok(None) => return bytes,
-                Err(answer) => self.step(now, Input::Malformed(answer), handler),
+                // Nothing after it can be framed.
+                Err(answer) => {
+                    self.step(now, Input::Malformed(answer), handler);
+                    return &[];
+                }
             }
         }
         &[]
