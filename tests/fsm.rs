@@ -2,7 +2,7 @@
 //! each state. The whole table is `docs/fsm.md`; `BURGEE_BLESS=1 cargo test
 //! --test fsm` writes it anew, for a reviewer to read beside the RFC.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
