@@ -178,17 +178,15 @@ impl Writer {
         let prefixes: Vec<_> = keys.iter().map(|key| (key.path_id, key.prefix)).collect();
         let fitted = encode_announce(out, family, attributes, &prefixes, &self.options);
         if fitted == 0 {
-            // Attributes that leave no room for a single prefix are not sent,
-            // and what was sent before them is no longer true.
-            let (sent, unsent): (Vec<_>, Vec<_>) =
-                keys.drain(..).partition(|key| self.sent.contains_key(key));
-            for key in unsent {
-                self.dirty.remove(&key);
+            // Attributes that leave no room for the prefix are not sent, and
+            // what was sent before them is no longer true.
+            let mut first: Vec<Key> = keys.drain(..keys.len().min(1)).collect();
+            if first.iter().any(|key| self.sent.contains_key(key)) {
+                self.withdraw(family, &mut first, out);
             }
-            *keys = sent;
-            if !keys.is_empty() {
-                self.withdraw(family, keys, out);
-            }
+            first.iter().for_each(|key| {
+                self.dirty.remove(key);
+            });
         }
         for key in keys.drain(..fitted.min(keys.len())) {
             self.dirty.remove(&key);
