@@ -272,24 +272,23 @@ impl Peer {
     /// Whether a connection that the neighbour opened is welcome; if so, call
     /// [`Peer::connected`] with it. A newcomer replaces a connection that has
     /// not shown an OPEN yet, so silent ones never keep the neighbour out.
+    /// Beside an established session it does not even get our OPEN: a neighbour
+    /// that is not established yet could prefer it, and both would be lost.
     pub fn accept(&mut self, now: Time) -> bool {
         if self.stopped {
             return false;
         }
-        match self.incoming.as_ref().map(Session::state) {
-            Some(State::OpenConfirm | State::Established) => {
-                if let Some(session) = &mut self.incoming {
-                    session.probe(now);
-                }
-                return false;
+        let confirming = self.incoming.as_ref().is_some_and(|s| s.state() == State::OpenConfirm);
+        let kept = self.established.map(|(side, _)| side);
+        if let Some(side) = kept.or(confirming.then_some(Side::Incoming)) {
+            if let Some(session) = self.session_mut(side) {
+                session.probe(now);
             }
-            Some(_) => {
-                if let Some(session) = &mut self.incoming {
-                    session.stop(now, collision_cease());
-                }
-                self.settle(now);
-            }
-            None => {}
+            return false;
+        }
+        if let Some(session) = &mut self.incoming {
+            session.stop(now, collision_cease());
+            self.settle(now);
         }
         let seed = self.random.next_u64();
         self.incoming = Some(Session::incoming(self.settings.terms.clone(), seed));
@@ -519,6 +518,7 @@ impl Peer {
 
     fn session_up(&mut self, now: Time, side: Side) {
         let Some(session) = self.session(side) else { return };
+        let over = session.is_over();
         let (Some(negotiated), Some((local, _))) =
             (session.negotiated().cloned(), session.endpoints())
         else {
@@ -539,7 +539,9 @@ impl Peer {
         self.writer = Some(Writer::new(exporter, families, options));
         self.established = Some((side, now));
         self.actions.push_back(Action::Up { side, negotiated });
-        if let Some(other) = self.session_mut(side.other()) {
+        // One that has ended since, in the same octets, must not take the other
+        // with it: the neighbour may have ended it in favour of that one.
+        if !over && let Some(other) = self.session_mut(side.other()) {
             other.stop(now, collision_cease());
         }
     }
@@ -688,6 +690,36 @@ mod tests {
         }
         let learned = "learned [203.0.113.0/24]";
         assert_eq!(seen, ["down Outgoing", "up Incoming", learned, "down Incoming"]);
+    }
+
+    /// The neighbour confirmed our connection and then, before we read it,
+    /// preferred its own.
+    #[test]
+    fn a_session_that_is_over_takes_no_other_with_it() {
+        let mut peer = dialling();
+        connect(&mut peer, at(1), Side::Outgoing);
+        receive(&mut peer, at(2), Side::Outgoing, &their_open());
+        assert!(peer.accept(at(3)));
+        connect(&mut peer, at(3), Side::Incoming);
+        let mut both = message(MessageType::Keepalive, &[]);
+        both.extend(message(MessageType::Notification, &[6, 7]));
+        receive(&mut peer, at(4), Side::Outgoing, &both);
+        assert_eq!(peer.established(), None);
+        receive(&mut peer, at(5), Side::Incoming, &their_open());
+        receive(&mut peer, at(6), Side::Incoming, &message(MessageType::Keepalive, &[]));
+        assert_eq!(peer.established(), Some((Side::Incoming, at(6))));
+    }
+
+    /// Established at our end only: the neighbour would prefer the newcomer
+    /// once it saw our OPEN on it.
+    #[test]
+    fn a_newcomer_beside_an_established_session_gets_no_open() {
+        let mut peer = dialling();
+        connect(&mut peer, at(1), Side::Outgoing);
+        receive(&mut peer, at(2), Side::Outgoing, &their_open());
+        receive(&mut peer, at(3), Side::Outgoing, &message(MessageType::Keepalive, &[]));
+        assert!(!peer.accept(at(4)));
+        assert!(!peer.transmit(Side::Outgoing).is_empty(), "the established one is probed");
     }
 
     /// A neighbour that restarted in the middle of the handshake must not wait
