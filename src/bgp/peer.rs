@@ -539,9 +539,14 @@ impl Peer {
         self.writer = Some(Writer::new(exporter, families, options));
         self.established = Some((side, now));
         self.actions.push_back(Action::Up { side, negotiated });
-        // One that has ended since, in the same octets, must not take the other
-        // with it: the neighbour may have ended it in favour of that one.
-        if !over && let Some(other) = self.session_mut(side.other()) {
+        // A session that has ended since, in the same octets, takes no other
+        // with it. Nor is one closed that waits for its OPEN: until that comes
+        // there is no collision (RFC 4271 §6.8), and the neighbour may still
+        // prefer it to this one.
+        if let Some(other) = self.session_mut(side.other())
+            && !over
+            && other.state() != State::OpenSent
+        {
             other.stop(now, collision_cease());
         }
     }
