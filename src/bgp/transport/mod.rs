@@ -595,6 +595,7 @@ fn injected_panic() {
 mod tests {
     use std::net::{Ipv4Addr, TcpStream as StdStream};
 
+    use ipnet::IpNet;
     use socket2::SockRef;
 
     use super::*;
@@ -603,6 +604,7 @@ mod tests {
     use crate::bgp::message::prefix::Family;
     use crate::bgp::negotiation::Terms;
     use crate::bgp::peer::{Import, Peer, PeerSettings};
+    use crate::bgp::rib::originated::{Owner, Path};
     use crate::bgp::session::State;
     use crate::reactor::poll::{Phases, turn};
 
@@ -740,6 +742,24 @@ mod tests {
             self.stream.write_all(bytes).expect("room for a message");
         }
 
+        /// Reads what is there, and says how many whole UPDATEs that have
+        /// routes were in it.
+        fn updates_read(&mut self) -> u32 {
+            let mut buffer = vec![0; 1 << 20];
+            if let Ok(count) = self.stream.read(&mut buffer) {
+                self.received.extend_from_slice(&buffer[..count]);
+            }
+            let (mut at, mut updates) = (0, 0);
+            while let Some(frame) =
+                header::next_frame(&self.received[at..], header::MAX_LENGTH).expect("sound")
+            {
+                at += frame.length;
+                updates += u32::from(frame.kind == MessageType::Update && frame.length > 100);
+            }
+            self.received.drain(..at);
+            updates
+        }
+
         /// Everything up to the end of the stream, as message types and bodies.
         fn hear_all(&mut self, house: &mut House) -> Vec<(MessageType, Vec<u8>)> {
             while !self.ended {
@@ -834,5 +854,34 @@ mod tests {
             house.peer().counters().received.updates == 1 || house.reactor.turns() > before + 500
         });
         assert_eq!(house.peer().counters().received.updates, 1);
+    }
+
+    /// More than both kernels hold, for a neighbour that reads only later.
+    #[test]
+    fn a_blocked_connection_goes_on_when_the_neighbour_reads() {
+        let mut house = House::listening(LOCAL);
+        let mut neighbour = house.established();
+        let mut routes: u32 = 0;
+        while house.peer().is_quiet() {
+            let House { reactor, phases } = &mut house;
+            phases.0.change(reactor, |speaker| {
+                for n in routes..routes + 100 {
+                    // Some 3600 octets of its own for each route.
+                    let path = Path { communities: (n..n + 900).collect(), ..Path::default() };
+                    let address = Ipv4Addr::from(0x0a00_0000 + n);
+                    speaker.originate(IpNet::from(IpAddr::V4(address)), Owner::Announcer, path);
+                }
+            });
+            routes += 100;
+            house.turn();
+        }
+        let mut heard = 0;
+        while heard < routes {
+            house.turn();
+            heard += neighbour.updates_read();
+        }
+        house.until(|house| house.peer().is_quiet());
+        assert_eq!(heard, routes);
+        assert_eq!(house.peer().counters().flaps, 0);
     }
 }
