@@ -272,25 +272,23 @@ impl Peer {
     /// Whether a connection that the neighbour opened is welcome; if so, call
     /// [`Peer::connected`] with it. A newcomer replaces a connection that has
     /// not shown an OPEN yet, so silent ones never keep the neighbour out.
+    /// Beside an established session it does not even get our OPEN: a neighbour
+    /// that is not established yet could prefer it, and both would be lost.
     pub fn accept(&mut self, now: Time) -> bool {
         if self.stopped {
             return false;
         }
-        match self.incoming.as_ref().map(Session::state) {
-            Some(State::Established) => {
-                if let Some(session) = &mut self.incoming {
-                    session.probe(now);
-                }
-                return false;
+        let confirming = self.incoming.as_ref().is_some_and(|s| s.state() == State::OpenConfirm);
+        let kept = self.established.map(|(side, _)| side);
+        if let Some(side) = kept.or(confirming.then_some(Side::Incoming)) {
+            if let Some(session) = self.session_mut(side) {
+                session.probe(now);
             }
-            Some(State::OpenConfirm) => return false,
-            Some(_) => {
-                if let Some(session) = &mut self.incoming {
-                    session.stop(now, collision_cease());
-                }
-                self.settle(now);
-            }
-            None => {}
+            return false;
+        }
+        if let Some(session) = &mut self.incoming {
+            session.stop(now, collision_cease());
+            self.settle(now);
         }
         let seed = self.random.next_u64();
         self.incoming = Some(Session::incoming(self.settings.terms.clone(), seed));
@@ -510,7 +508,9 @@ impl Peer {
             Event::HangUp => self.actions.push_back(Action::HangUp),
             Event::Up => self.session_up(now, side),
             Event::Down(down) => {
-                self.actions.extend(self.learned.drain(..));
+                if self.established.is_some_and(|(established, _)| established == side) {
+                    self.actions.extend(self.learned.drain(..));
+                }
                 self.session_down(now, side, down);
             }
         }
@@ -518,6 +518,7 @@ impl Peer {
 
     fn session_up(&mut self, now: Time, side: Side) {
         let Some(session) = self.session(side) else { return };
+        let over = session.is_over();
         let (Some(negotiated), Some((local, _))) =
             (session.negotiated().cloned(), session.endpoints())
         else {
@@ -538,7 +539,14 @@ impl Peer {
         self.writer = Some(Writer::new(exporter, families, options));
         self.established = Some((side, now));
         self.actions.push_back(Action::Up { side, negotiated });
-        if let Some(other) = self.session_mut(side.other()) {
+        // A session that has ended since, in the same octets, takes no other
+        // with it. Nor is one closed that waits for its OPEN: until that comes
+        // there is no collision (RFC 4271 §6.8), and the neighbour may still
+        // prefer it to this one.
+        if let Some(other) = self.session_mut(side.other())
+            && !over
+            && other.state() != State::OpenSent
+        {
             other.stop(now, collision_cease());
         }
     }
@@ -587,5 +595,158 @@ impl Peer {
         let doubled = IDLE_HOLD_FIRST.saturating_mul(1 << self.failures.min(16));
         self.failures = self.failures.saturating_add(1);
         Start::AfterIdleHold(doubled.min(IDLE_HOLD_MAXIMUM))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bgp::message::header::{self, MessageType};
+
+    const US: &str = "10.0.0.1:179";
+    const THEM: &str = "10.0.0.2:179";
+
+    fn terms(asn: u32, peer_asn: u32, identifier: [u8; 4]) -> Terms {
+        Terms {
+            asn,
+            identifier: identifier.into(),
+            peer_asn,
+            hold_time: 9,
+            keepalive: None,
+            families: Family::ALL.into_iter().collect(),
+            connect_retry: Duration::from_secs(3),
+            passive: false,
+        }
+    }
+
+    fn at(millis: u64) -> Time {
+        Time::from_millis(millis)
+    }
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().expect("an address")
+    }
+
+    /// Started, with an attempt to connect under way.
+    fn dialling() -> Peer {
+        let settings = PeerSettings {
+            address: address(THEM).ip(),
+            terms: terms(65001, 65000, [10, 0, 0, 1]),
+            next_hops: NextHops { ipv4: None, ipv6: None },
+            import: Import::Report,
+        };
+        let mut peer = Peer::new(settings, 1);
+        peer.start(at(0));
+        assert_eq!(peer.poll_action(), Some(Action::Dial));
+        peer
+    }
+
+    fn their_open() -> Vec<u8> {
+        let mut out = Vec::new();
+        terms(65000, 65001, [10, 0, 0, 2]).open().encode(&mut out);
+        out
+    }
+
+    fn message(kind: MessageType, body: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let start = header::begin(&mut out, kind);
+        out.extend_from_slice(body);
+        header::finish(&mut out, start);
+        out
+    }
+
+    fn connect(peer: &mut Peer, now: Time, side: Side) {
+        peer.connected(now, side, address(US), address(THEM));
+        let count = peer.transmit(side).len();
+        peer.transmitted(now, side, count);
+    }
+
+    fn receive(peer: &mut Peer, now: Time, side: Side, bytes: &[u8]) {
+        peer.receive(now, side, bytes);
+        let count = peer.transmit(side).len();
+        peer.transmitted(now, side, count);
+    }
+
+    /// All in one segment, while the other connection goes under: the routes
+    /// are those of the session that came up, so they come after it.
+    #[test]
+    fn routes_are_reported_between_the_up_and_the_down_of_their_session() {
+        let mut peer = dialling();
+        connect(&mut peer, at(1), Side::Outgoing);
+        receive(&mut peer, at(2), Side::Outgoing, &their_open());
+        assert!(peer.accept(at(3)));
+        connect(&mut peer, at(3), Side::Incoming);
+        let attributes =
+            [0x40, 1, 1, 0, 0x40, 2, 6, 2, 1, 0, 0, 0xfd, 0xe8, 0x40, 3, 4, 10, 0, 0, 2];
+        let update = [&[0, 0, 0, 20][..], &attributes, &[24, 203, 0, 113]].concat();
+        let mut all = their_open();
+        all.extend(message(MessageType::Keepalive, &[]));
+        all.extend(message(MessageType::Update, &update));
+        all.extend(message(MessageType::Notification, &[6, 2]));
+        receive(&mut peer, at(4), Side::Incoming, &all);
+        let mut seen = Vec::new();
+        while let Some(action) = peer.poll_action() {
+            match action {
+                Action::Up { side, .. } => seen.push(format!("up {side:?}")),
+                Action::Down { side, .. } => seen.push(format!("down {side:?}")),
+                Action::Learned { announced, .. } => seen.push(format!("learned {announced:?}")),
+                Action::Dial | Action::HangUp | Action::Close { .. } => {}
+            }
+        }
+        let learned = "learned [203.0.113.0/24]";
+        assert_eq!(seen, ["down Outgoing", "up Incoming", learned, "down Incoming"]);
+    }
+
+    /// The neighbour confirmed our connection and then, before we read it,
+    /// preferred its own.
+    #[test]
+    fn a_session_that_is_over_takes_no_other_with_it() {
+        let mut peer = dialling();
+        connect(&mut peer, at(1), Side::Outgoing);
+        receive(&mut peer, at(2), Side::Outgoing, &their_open());
+        assert!(peer.accept(at(3)));
+        connect(&mut peer, at(3), Side::Incoming);
+        let mut both = message(MessageType::Keepalive, &[]);
+        both.extend(message(MessageType::Notification, &[6, 7]));
+        receive(&mut peer, at(4), Side::Outgoing, &both);
+        assert_eq!(peer.established(), None);
+        receive(&mut peer, at(5), Side::Incoming, &their_open());
+        receive(&mut peer, at(6), Side::Incoming, &message(MessageType::Keepalive, &[]));
+        assert_eq!(peer.established(), Some((Side::Incoming, at(6))));
+    }
+
+    /// Established at our end only: the neighbour would prefer the newcomer
+    /// once it saw our OPEN on it.
+    #[test]
+    fn a_newcomer_beside_an_established_session_gets_no_open() {
+        let mut peer = dialling();
+        connect(&mut peer, at(1), Side::Outgoing);
+        receive(&mut peer, at(2), Side::Outgoing, &their_open());
+        receive(&mut peer, at(3), Side::Outgoing, &message(MessageType::Keepalive, &[]));
+        assert!(!peer.accept(at(4)));
+        assert!(!peer.transmit(Side::Outgoing).is_empty(), "the established one is probed");
+    }
+
+    /// A neighbour that restarted in the middle of the handshake must not wait
+    /// for the hold time of the connection that it forgot.
+    #[test]
+    fn a_newcomer_makes_a_half_made_session_ask_for_a_sign_of_life() {
+        for half_made in [Side::Outgoing, Side::Incoming] {
+            let mut peer = dialling();
+            if half_made == Side::Incoming {
+                assert!(peer.accept(at(1)));
+            }
+            connect(&mut peer, at(1), half_made);
+            receive(&mut peer, at(2), half_made, &their_open());
+            assert_eq!(peer.state(), State::OpenConfirm);
+            if peer.accept(at(1000)) {
+                // Ours is the lower identifier, so theirs is kept.
+                connect(&mut peer, at(1000), Side::Incoming);
+                receive(&mut peer, at(1001), Side::Incoming, &their_open());
+                assert!(peer.session(half_made).is_none_or(|s| s.state() == State::Active));
+            } else {
+                assert!(!peer.transmit(half_made).is_empty(), "{half_made:?}");
+            }
+        }
     }
 }

@@ -109,6 +109,8 @@ enum Input<'a> {
     Update(Update<'a>),
     Refresh(RouteRefresh),
     Notification(Notification),
+    /// A message that has no place in this state, whatever it says.
+    Unexpected,
     /// A message that could not be parsed, with the answer it deserves.
     Malformed(Notification),
 }
@@ -242,11 +244,13 @@ impl Session {
         self.received.add(frame.kind);
         let context = self.context();
         let input = match frame.kind {
-            MessageType::Open => Open::parse(frame.body).map(Input::Open),
-            MessageType::Update if self.state != State::Established => {
-                // Not parsed: in any other state it is an error by its kind.
-                update::parse(&[0, 0, 0, 0], &context).map(Input::Update)
+            // An error by its kind, so what it says is not looked at: RFC 4271
+            // §8.2.2 counts even a malformed OPEN as an error of the FSM here.
+            MessageType::Open if self.state == State::Established => Ok(Input::Unexpected),
+            MessageType::Update | MessageType::RouteRefresh if self.state != State::Established => {
+                Ok(Input::Unexpected)
             }
+            MessageType::Open => Open::parse(frame.body).map(Input::Open),
             MessageType::Update => update::parse(frame.body, &context).map(Input::Update),
             MessageType::Notification => {
                 // A malformed NOTIFICATION is never answered (RFC 4271 §6.4).
@@ -311,7 +315,7 @@ impl Session {
             }
 
             (OpenSent, Input::Open(open)) => self.judge_open(now, &open, handler),
-            (OpenSent, Input::Keepalive | Input::Update(_) | Input::Refresh(_)) => {
+            (OpenSent, Input::Keepalive | Input::Unexpected) => {
                 self.unexpected(fsm_error::UNEXPECTED_MESSAGE_IN_OPEN_SENT);
             }
 
@@ -320,7 +324,7 @@ impl Session {
                 self.state = Established;
                 self.events.push_back(Event::Up);
             }
-            (OpenConfirm, Input::Open(_) | Input::Update(_) | Input::Refresh(_)) => {
+            (OpenConfirm, Input::Open(_) | Input::Unexpected) => {
                 self.unexpected(fsm_error::UNEXPECTED_MESSAGE_IN_OPEN_CONFIRM);
             }
 
@@ -332,7 +336,7 @@ impl Session {
                 }
             }
             (Established, Input::Refresh(refresh)) => self.refresh_asked(refresh, handler),
-            (Established, Input::Open(_)) => {
+            (Established, Input::Unexpected) => {
                 self.unexpected(fsm_error::UNEXPECTED_MESSAGE_IN_ESTABLISHED);
             }
 
@@ -477,10 +481,12 @@ impl Session {
         }
     }
 
-    /// Sends a KEEPALIVE out of turn: a connection whose other end is gone
-    /// answers it with a reset.
+    /// Sends a KEEPALIVE out of turn, where one may be sent: a connection whose
+    /// other end is gone answers it with a reset.
     pub fn probe(&mut self, now: Time) {
-        if self.state == State::Established && self.transmit().is_empty() {
+        if matches!(self.state, State::OpenConfirm | State::Established)
+            && self.transmit().is_empty()
+        {
             self.queue_keepalive(now);
         }
     }
@@ -780,6 +786,36 @@ mod tests {
         let mut session = established();
         session.receive(at(4), &their_open(), &mut Seen::default());
         assert_eq!(sent_by(&mut session), (code::FSM, 3));
+    }
+
+    /// RFC 4271 §8.2.2: BGPOpenMsgErr is no exception in Established, nor is a
+    /// message that may not come at all in OpenSent and OpenConfirm.
+    #[test]
+    fn what_an_unexpected_message_says_does_not_matter() {
+        let mut session = established();
+        let as_zero = message(MessageType::Open, &[4, 0, 0, 0, 90, 10, 0, 0, 2, 0]);
+        session.receive(at(4), &as_zero, &mut Seen::default());
+        assert_eq!(sent_by(&mut session), (code::FSM, 3));
+        let short_refresh = message(MessageType::RouteRefresh, &[0, 1]);
+        let mut session = open_sent();
+        session.receive(at(2), &short_refresh, &mut Seen::default());
+        assert_eq!(sent_by(&mut session), (code::FSM, 1));
+        let mut session = open_sent();
+        session.receive(at(2), &their_open(), &mut Seen::default());
+        session.receive(at(2), &short_refresh, &mut Seen::default());
+        assert_eq!(sent_by(&mut session), (code::FSM, 2));
+    }
+
+    /// RFC 4271 §4.4 lets KEEPALIVEs go out in OpenConfirm as well.
+    #[test]
+    fn a_probe_asks_as_soon_as_the_neighbour_s_open_is_there() {
+        let mut session = open_sent();
+        session.probe(at(2));
+        assert!(session.transmit().is_empty(), "in OpenSent it would be an error");
+        session.receive(at(2), &their_open(), &mut Seen::default());
+        drained(&mut session, at(2));
+        session.probe(at(3));
+        assert_eq!(kinds(&drained(&mut session, at(3))), [MessageType::Keepalive]);
     }
 
     #[test]

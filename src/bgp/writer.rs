@@ -6,7 +6,7 @@
 //! compared with what was sent. So pending changes of one key collapse, and a
 //! new session, a route refresh and a changed path are one code path.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use super::export::Exporter;
@@ -27,7 +27,18 @@ pub struct Writer {
     options: EncodeOptions,
     sent: BTreeMap<Key, Sent>,
     dirty: BTreeSet<Key>,
+    /// Dirty keys that were compared already, until one more becomes dirty.
+    groups: VecDeque<Group>,
     walk: Option<Walk>,
+}
+
+/// Keys whose difference is the same.
+#[derive(Clone, Debug)]
+struct Group {
+    family: Family,
+    /// What they should have; `None`: nothing.
+    attributes: Option<Rc<Attributes>>,
+    keys: Vec<Key>,
 }
 
 /// What the neighbour has for one key.
@@ -61,6 +72,7 @@ impl Writer {
             options,
             sent: BTreeMap::new(),
             dirty: BTreeSet::new(),
+            groups: VecDeque::new(),
             walk: Some(walk),
         }
     }
@@ -69,6 +81,7 @@ impl Writer {
     pub fn mark(&mut self, key: Key) {
         if self.families.contains(key.family()) {
             self.dirty.insert(key);
+            self.groups.clear();
         }
     }
 
@@ -89,27 +102,44 @@ impl Writer {
         if self.dirty.is_empty() {
             return self.advance_walk(table, out);
         }
-        let batch: Vec<Key> = self.dirty.iter().take(BATCH).copied().collect();
-        let mut gone: BTreeMap<Family, Vec<Key>> = BTreeMap::new();
-        let mut changed: BTreeMap<(Family, Rc<Attributes>), Vec<Key>> = BTreeMap::new();
-        for key in batch {
-            match (self.desired(table, &key), self.sent.get(&key)) {
-                (None, None) => drop(self.dirty.remove(&key)),
-                (None, Some(_)) => gone.entry(key.family()).or_default().push(key),
-                (Some(wanted), Some(sent)) if !sent.again && *sent.attributes == wanted => {
-                    self.dirty.remove(&key);
-                }
-                (Some(wanted), _) => {
-                    changed.entry((key.family(), Rc::new(wanted))).or_default().push(key);
-                }
+        if self.groups.is_empty() {
+            self.group_batch(table);
+        }
+        if let Some(mut group) = self.groups.pop_front() {
+            match &group.attributes {
+                None => self.withdraw(group.family, &mut group.keys, out),
+                Some(wanted) => self.announce(group.family, wanted, &mut group.keys, out),
+            }
+            if !group.keys.is_empty() {
+                self.groups.push_front(group);
             }
         }
-        if let Some((family, keys)) = gone.into_iter().next() {
-            self.withdraw(family, &keys, out);
-        } else if let Some(((family, attributes), keys)) = changed.into_iter().next() {
-            self.announce(family, &attributes, &keys, out);
-        }
         self.is_due()
+    }
+
+    /// Compares a batch of dirty keys with what was sent, and groups those that
+    /// differ by what they have in common.
+    fn group_batch(&mut self, table: &Originated) {
+        let batch: Vec<Key> = self.dirty.iter().take(BATCH).copied().collect();
+        let mut groups: BTreeMap<(Option<Rc<Attributes>>, Family), Vec<Key>> = BTreeMap::new();
+        for key in batch {
+            let wanted = self.desired(table, &key);
+            let settled = match (&wanted, self.sent.get(&key)) {
+                (None, None) => true,
+                (Some(wanted), Some(sent)) => !sent.again && *sent.attributes == *wanted,
+                (None, Some(_)) | (Some(_), None) => false,
+            };
+            if settled {
+                self.dirty.remove(&key);
+            } else {
+                groups.entry((wanted.map(Rc::new), key.family())).or_default().push(key);
+            }
+        }
+        // No attributes sort before any, so withdrawals come first.
+        self.groups = groups
+            .into_iter()
+            .map(|((attributes, family), keys)| Group { family, attributes, keys })
+            .collect();
     }
 
     /// Whether anything is still to be sent.
@@ -127,32 +157,41 @@ impl Writer {
         self.exporter.attributes(&key.prefix, path)
     }
 
-    fn withdraw(&mut self, family: Family, keys: &[Key], out: &mut Vec<u8>) {
+    /// Withdraws as many of `keys` as one message holds, and takes them out.
+    fn withdraw(&mut self, family: Family, keys: &mut Vec<Key>, out: &mut Vec<u8>) {
         let prefixes: Vec<_> = keys.iter().map(|key| (key.path_id, key.prefix)).collect();
         let fitted = encode_withdraw(out, family, &prefixes, &self.options);
-        for key in keys.iter().take(fitted.max(1)) {
-            self.dirty.remove(key);
-            self.sent.remove(key);
+        for key in keys.drain(..fitted.max(1).min(prefixes.len())) {
+            self.dirty.remove(&key);
+            self.sent.remove(&key);
         }
     }
 
+    /// Announces as many of `keys` as one message holds, and takes them out.
     fn announce(
         &mut self,
         family: Family,
         attributes: &Rc<Attributes>,
-        keys: &[Key],
+        keys: &mut Vec<Key>,
         out: &mut Vec<u8>,
     ) {
         let prefixes: Vec<_> = keys.iter().map(|key| (key.path_id, key.prefix)).collect();
         let fitted = encode_announce(out, family, attributes, &prefixes, &self.options);
-        // Attributes that leave no room for a single prefix are not sent, and
-        // must not be tried for ever.
-        for key in keys.iter().take(fitted.max(1)) {
-            self.dirty.remove(key);
-            if fitted > 0 {
-                let sent = Sent { attributes: Rc::clone(attributes), again: false };
-                self.sent.insert(*key, sent);
+        if fitted == 0 {
+            // Attributes that leave no room for the prefix are not sent, and
+            // what was sent before them is no longer true.
+            let mut first: Vec<Key> = keys.drain(..keys.len().min(1)).collect();
+            if first.iter().any(|key| self.sent.contains_key(key)) {
+                self.withdraw(family, &mut first, out);
             }
+            first.iter().for_each(|key| {
+                self.dirty.remove(key);
+            });
+        }
+        for key in keys.drain(..fitted.min(keys.len())) {
+            self.dirty.remove(&key);
+            let sent = Sent { attributes: Rc::clone(attributes), again: false };
+            self.sent.insert(key, sent);
         }
     }
 
@@ -293,6 +332,70 @@ mod tests {
         table.remove(gone, Owner::Announcer);
         writer.mark(Key::new(gone));
         assert_eq!(drain(&mut writer, &table), ["- 192.0.2.1/32", "+ 192.0.2.2/32"]);
+    }
+
+    /// What cannot be announced any more must not stay with the neighbour as
+    /// it was before.
+    #[test]
+    fn attributes_that_no_message_can_hold_withdraw_what_was_sent() {
+        let mut table = Originated::default();
+        let (grown, other) = (net("192.0.2.1/32"), net("2001:db8::1/128"));
+        for prefix in [grown, other] {
+            table.insert(prefix, Owner::Announcer, Path::default());
+        }
+        let mut writer = writer();
+        drain(&mut writer, &table);
+        let huge = Path { communities: (0..2000).collect(), ..Path::default() };
+        for prefix in [grown, other] {
+            table.insert(prefix, Owner::Announcer, huge.clone());
+            writer.mark(Key::new(prefix));
+        }
+        assert_eq!(drain(&mut writer, &table), ["- 192.0.2.1/32", "- 2001:db8::1/128"]);
+        assert_eq!(writer.sent().count(), 0);
+        writer.mark(Key::new(grown));
+        assert!(drain(&mut writer, &table).is_empty(), "nor is it withdrawn again");
+    }
+
+    /// A path of its own for each prefix: a message a prefix, and no look at
+    /// all the others for each.
+    #[test]
+    fn each_change_is_looked_at_once() {
+        let mut table = Originated::default();
+        for n in 0..1000_u32 {
+            let address = std::net::Ipv4Addr::from(0x0a00_0000 + n);
+            let path = Path { med: Some(n), ..Path::default() };
+            table.insert(IpNet::from(std::net::IpAddr::from(address)), Owner::File, path);
+        }
+        let mut writer = writer();
+        let mut out = Vec::new();
+        while out.is_empty() {
+            writer.next_message(&table, &mut out);
+        }
+        assert_eq!(writer.groups.len(), 999, "the comparison is kept for the next messages");
+        assert_eq!(drain(&mut writer, &table).len(), 1001);
+    }
+
+    #[test]
+    fn a_change_while_messages_wait_is_seen_before_they_go() {
+        let mut table = Originated::default();
+        let mut writer = writer();
+        for n in 0..3_u8 {
+            let path = Path { med: Some(n.into()), ..Path::default() };
+            table.insert(net(&format!("192.0.2.{n}/32")), Owner::File, path);
+        }
+        let mut out = Vec::new();
+        while out.is_empty() {
+            writer.next_message(&table, &mut out);
+        }
+        for gone in ["192.0.2.0/32", "192.0.2.2/32"] {
+            table.remove(net(gone), Owner::File);
+            writer.mark(Key::new(net(gone)));
+        }
+        let lines = drain(&mut writer, &table);
+        assert_eq!(
+            lines,
+            ["- 192.0.2.0/32", "+ 192.0.2.1/32", "eor ipv4-unicast", "eor ipv6-unicast"]
+        );
     }
 
     #[test]

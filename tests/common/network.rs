@@ -1,19 +1,21 @@
-//! A simulated network between two speakers, with a virtual clock.
+//! A simulated network between two speakers, with a virtual clock. It checks on
+//! the way that what a speaker reports of a session is in order.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use burgee::bgp::export::NextHops;
 use burgee::bgp::message::attribute::Attributes;
-use burgee::bgp::message::notification::Notification;
+use burgee::bgp::message::notification::{Notification, cease};
 use burgee::bgp::message::prefix::Family;
 use burgee::bgp::negotiation::Terms;
-use burgee::bgp::peer::{Action, Import, Peer, PeerSettings, Side};
+use burgee::bgp::peer::{Action, Import, Peer, PeerSettings, Side, collision_cease};
 use burgee::bgp::rib::originated::{Owner, Path};
 use burgee::bgp::session::State;
 use burgee::bgp::speaker::{PeerId, Speaker};
 use burgee::reactor::Time;
+use burgee::reactor::random::Random;
 use ipnet::IpNet;
 
 /// The only neighbour that a node has.
@@ -28,21 +30,22 @@ pub fn prefix(text: &str) -> IpNet {
 pub struct Node {
     address: IpAddr,
     asn: u32,
+    pub identifier: Ipv4Addr,
     pub passive: bool,
 }
 
 impl Node {
     pub fn new(address: &str, asn: u32) -> Node {
-        Node { address: address.parse().expect("an address"), asn, passive: false }
+        let identifier: Ipv4Addr = address.parse().expect("nodes have IPv4 addresses");
+        Node { address: identifier.into(), asn, identifier, passive: false }
     }
 
     fn settings(&self, other: &Node) -> PeerSettings {
-        let IpAddr::V4(identifier) = self.address else { panic!("nodes have IPv4 addresses") };
         PeerSettings {
             address: other.address,
             terms: Terms {
                 asn: self.asn,
-                identifier,
+                identifier: self.identifier,
                 peer_asn: other.asn,
                 hold_time: 9,
                 keepalive: None,
@@ -85,6 +88,16 @@ impl Connection {
     fn side_of(&self, node: usize) -> Side {
         if self.opener == node { Side::Outgoing } else { Side::Incoming }
     }
+
+    /// Octets that were sent to `node` and have not arrived.
+    fn on_the_way(&self, node: usize) -> usize {
+        let octets = |segment: &Segment| match segment {
+            Segment::Bytes(bytes) => bytes.len(),
+            _ => 0,
+        };
+        let held = self.held.iter().filter(|(to, _)| *to == node).map(|(_, segment)| segment);
+        self.flying[node].iter().map(|(_, segment)| segment).chain(held).map(octets).sum()
+    }
 }
 
 /// Two speakers and what lies between them.
@@ -92,10 +105,22 @@ pub struct Network {
     nodes: [Node; 2],
     speakers: [Speaker; 2],
     learned: [BTreeMap<IpNet, Attributes>; 2],
+    /// Whether each node has reported a session as up and not yet as down.
+    reported_up: [bool; 2],
+    lost_to_collisions: u32,
+    random: Random,
     connections: Vec<Connection>,
     made: usize,
     now: Time,
     pub latency: Duration,
+    /// Each segment takes half to one and a half of the latency, so that what
+    /// is sent on one connection overtakes what is sent on the other.
+    pub jitter: bool,
+    /// Octets that each kernel holds for a connection, sent and not yet read:
+    /// a small number is a slow reader.
+    pub window: usize,
+    /// Nodes of which nothing listens.
+    pub deaf: [bool; 2],
     /// Nothing gets through, and nobody is told.
     pub cut: bool,
     /// Kernels take no octets to send.
@@ -112,10 +137,16 @@ impl Network {
             nodes,
             speakers,
             learned: [BTreeMap::new(), BTreeMap::new()],
+            reported_up: [false; 2],
+            lost_to_collisions: 0,
+            random: Random::new(seed.wrapping_add(7)),
             connections: Vec::new(),
             made: 0,
             now: Time::from_millis(1000),
             latency: Duration::from_millis(1),
+            jitter: false,
+            window: usize::MAX,
+            deaf: [false; 2],
             cut: false,
             stalled: false,
         }
@@ -195,6 +226,27 @@ impl Network {
         }
     }
 
+    /// The process of `node` dies and starts again, with nothing announced.
+    pub fn crash(&mut self, node: usize) {
+        let settings = self.nodes[node].settings(&self.nodes[1 - node]);
+        self.speakers[node] = Speaker::new(vec![settings], self.random.next_u64());
+        self.reported_up[node] = false;
+        self.learned[node].clear();
+        for index in 0..self.connections.len() {
+            if std::mem::take(&mut self.connections[index].alive[node]) {
+                self.send(index, 1 - node, Segment::Reset);
+            }
+        }
+        self.speakers[node].start(self.now);
+        self.serve(node);
+    }
+
+    /// How often an established session was given up for another connection
+    /// that then was given up as well.
+    pub fn lost_to_collisions(&self) -> u32 {
+        self.lost_to_collisions
+    }
+
     pub fn learned(&self, node: usize) -> BTreeSet<IpNet> {
         self.learned[node].keys().copied().collect()
     }
@@ -270,7 +322,11 @@ impl Network {
         if self.cut {
             return self.connections[index].held.push((to, segment));
         }
-        let at = self.now + self.latency;
+        let mut at = self.now + self.latency;
+        if self.jitter {
+            let millis = u64::try_from(self.latency.as_millis()).expect("a short time");
+            at = self.now + Duration::from_millis(millis / 2 + self.random.below(millis + 1));
+        }
         let flying = &mut self.connections[index].flying[to];
         let at = flying.back().map_or(at, |(last, _)| at.max(*last));
         flying.push_back((at, segment));
@@ -280,12 +336,14 @@ impl Network {
         let side = self.connections[index].side_of(node);
         let known = self.connections[index].alive[node];
         match segment {
+            Segment::Connect if self.deaf[node] => {
+                return self.send(index, 1 - node, Segment::Refused);
+            }
             Segment::Connect => {
                 let welcome = self.speakers[node].accept(self.now, PEER);
                 self.serve(node);
                 if !welcome {
-                    self.connections[index].alive[node] = false;
-                    return self.send(index, 1 - node, Segment::Refused);
+                    return self.turn_away(index, node);
                 }
                 self.made += 1;
                 self.connections[index].alive[node] = true;
@@ -299,6 +357,8 @@ impl Network {
             }
             Segment::Bytes(bytes) if known => {
                 self.speakers[node].receive(self.now, (PEER, side), &bytes);
+                // What was read makes room for more.
+                self.serve(1 - node);
             }
             // A kernel that knows nothing of the connection says so.
             Segment::Bytes(_) | Segment::Accepted => {
@@ -315,6 +375,20 @@ impl Network {
             Segment::End | Segment::Reset | Segment::Refused => {}
         }
         self.serve(node);
+    }
+
+    /// The door accepts before it asks, so the newcomer hears why it must go.
+    fn turn_away(&mut self, index: usize, node: usize) {
+        let established = self.peer(node).state() != State::Idle;
+        let why = match established {
+            true => collision_cease(),
+            false => Notification::cease(cease::CONNECTION_REJECTED, ""),
+        };
+        let mut bytes = Vec::new();
+        why.encode(&mut bytes);
+        self.send(index, 1 - node, Segment::Accepted);
+        self.send(index, 1 - node, Segment::Bytes(bytes));
+        self.send(index, 1 - node, Segment::End);
     }
 
     fn connected(&mut self, index: usize, node: usize) {
@@ -346,7 +420,9 @@ impl Network {
         if self.stalled || !self.connections[index].up[node] {
             return;
         }
-        let bytes = self.speakers[node].transmit((PEER, side)).to_vec();
+        let room = self.window.saturating_sub(self.connections[index].on_the_way(1 - node));
+        let waiting = self.speakers[node].transmit((PEER, side));
+        let bytes = waiting[..waiting.len().min(room)].to_vec();
         if !bytes.is_empty() {
             self.speakers[node].transmitted(self.now, (PEER, side), bytes.len());
             self.send(index, 1 - node, Segment::Bytes(bytes));
@@ -383,13 +459,22 @@ impl Network {
                     self.send(index, 1 - node, Segment::End);
                 }
             }
-            Action::Up { .. } => {}
+            Action::Up { .. } => {
+                assert!(!self.reported_up[node], "up twice");
+                assert!(self.learned[node].is_empty(), "routes of an earlier session");
+                self.reported_up[node] = true;
+            }
             Action::Down { down, .. } => {
                 if down.was_established {
+                    assert!(self.reported_up[node], "down without up");
+                    self.reported_up[node] = false;
                     self.learned[node].clear();
+                    let left = matches!(self.state(node), State::OpenSent | State::OpenConfirm);
+                    self.lost_to_collisions += u32::from(down.reason.is_collision() && !left);
                 }
             }
             Action::Learned { announced, attributes, withdrawn } => {
+                assert!(self.reported_up[node], "routes without a session");
                 for gone in withdrawn {
                     self.learned[node].remove(&gone);
                 }

@@ -7,7 +7,12 @@ use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::time::Duration;
 
+use mio::net::TcpStream;
+
 use super::{READ_BUDGET, Transport, Use};
+use crate::bgp::message::notification::Notification;
+use crate::bgp::peer::Side;
+use crate::bgp::speaker::PeerId;
 use crate::reactor::slab::Key;
 use crate::reactor::timer_wheel::Alarm;
 use crate::reactor::{Reactor, Readiness};
@@ -25,6 +30,10 @@ impl Transport {
             let _ = connection.stream.write(&rest);
             return self.drop_connection(reactor, key);
         }
+        if rest.is_empty() {
+            // An error means that the end is there, which reading finds.
+            let _ = connection.stream.shutdown(Shutdown::Write);
+        }
         let until = reactor.now() + LINGER;
         let mut alarm = Alarm::new();
         alarm.set(&mut reactor.wheel, key.token(self.settings.kinds.session), Some(until));
@@ -32,6 +41,26 @@ impl Transport {
         connection.readiness |= Readiness::READABLE;
         self.lingering = self.lingering.saturating_add(1);
         self.run_lingering(reactor, key);
+    }
+
+    /// Closes a connection of a neighbour that gets no session, and says why.
+    /// Half of the places are kept for the ends of sessions, so that newcomers
+    /// cannot take them all.
+    pub(super) fn refuse(
+        &mut self,
+        reactor: &mut Reactor,
+        stream: TcpStream,
+        id: PeerId,
+        why: &Notification,
+    ) {
+        if self.lingering >= LINGER_LIMIT / 2 {
+            return;
+        }
+        let mut rest = Vec::new();
+        why.encode(&mut rest);
+        if let Ok(key) = self.adopt(reactor, stream, Use::Open(id, Side::Incoming)) {
+            self.linger(reactor, key, rest);
+        }
     }
 
     pub(super) fn run_lingering(&mut self, reactor: &mut Reactor, key: Key) {

@@ -1,7 +1,7 @@
 //! The listening side: who may connect, and with which options a SYN is
 //! judged.
 
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,7 +10,10 @@ use mio::Interest;
 use mio::net::{TcpListener, TcpStream};
 
 use super::{PeerTransport, TRAFFIC_CLASS, Transport, Use};
-use crate::bgp::peer::Side;
+use crate::bgp::message::notification::{Notification, cease};
+use crate::bgp::peer::{Peer, Side, collision_cease};
+use crate::bgp::session::State;
+use crate::bgp::speaker::PeerId;
 use crate::reactor::socket::{self, Family, ListenOptions};
 use crate::reactor::timer_wheel::Alarm;
 use crate::reactor::{Reactor, Token};
@@ -123,6 +126,14 @@ fn md5_help(peer: std::net::IpAddr, error: &io::Error) -> String {
     format!("bgp: cannot set the TCP MD5 key of neighbour {peer}: {error}{advice}")
 }
 
+/// Says that a connection is not wanted, as far as that needs no waiting, and
+/// closes it (RFC 4486 §4).
+fn reject(mut stream: TcpStream) {
+    let mut bytes = Vec::new();
+    Notification::cease(cease::CONNECTION_REJECTED, "").encode(&mut bytes);
+    let _ = stream.write(&bytes);
+}
+
 impl Transport {
     /// Takes newcomers from every listener, a bounded number each.
     pub(super) fn accept(&mut self, reactor: &mut Reactor) {
@@ -150,7 +161,6 @@ impl Transport {
     }
 
     fn newcomer(&mut self, reactor: &mut Reactor, stream: TcpStream, remote: SocketAddr) {
-        let now = reactor.now();
         let Some(id) = self.speaker.peer_at(remote.ip()) else {
             self.strangers = self.strangers.saturating_add(1);
             if self.strangers <= STRANGERS_LOGGED || self.strangers.is_multiple_of(1000) {
@@ -160,11 +170,25 @@ impl Transport {
                     self.strangers
                 );
             }
-            return;
+            return reject(stream);
         };
+        self.guarded(reactor, id, |transport, reactor| {
+            transport.admit(reactor, stream, remote, id);
+        });
+    }
+
+    fn admit(&mut self, reactor: &mut Reactor, stream: TcpStream, remote: SocketAddr, id: PeerId) {
+        let now = reactor.now();
         if !self.speaker.accept(now, id) {
             // The session that is kept was asked for a sign of life.
-            return self.service(reactor, id);
+            self.service(reactor, id);
+            return match self.speaker.peer(id).map(Peer::state) {
+                Some(State::OpenConfirm | State::Established) => {
+                    self.refuse(reactor, stream, id, &collision_cease());
+                }
+                // Nothing is awaited after a stop: that would hold it up.
+                _ => reject(stream),
+            };
         }
         // Whatever the newcomer replaces leaves its place first.
         self.service(reactor, id);
@@ -187,7 +211,7 @@ impl Transport {
 
     /// An accepted socket inherits the listener's options; the neighbour's own
     /// are set before an octet is read.
-    fn prepare(&self, stream: &TcpStream, id: crate::bgp::speaker::PeerId) -> io::Result<()> {
+    fn prepare(&self, stream: &TcpStream, id: PeerId) -> io::Result<()> {
         let Some(peer) = self.settings.peers.get(id.0 as usize) else { return Ok(()) };
         let family = Family::from(peer.remote);
         if let Some(ttl) = peer.ttl {

@@ -436,7 +436,7 @@ impl Transport {
         used_for: Use,
     ) -> io::Result<Key> {
         let kind = self.settings.kinds.session;
-        let interest = Interest::READABLE | Interest::WRITABLE;
+        let interest = Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY;
         let mut outcome = Ok(());
         let key = self.connections.insert_with(|key| {
             outcome = reactor.register(&mut stream, key.token(kind), interest);
@@ -484,8 +484,8 @@ impl Transport {
                 Ok(0) => self.session_ended(now, key, id, side),
                 Ok(count) => {
                     // A short read means that the kernel had no more, unless
-                    // the end or an error waits behind it.
-                    let last = Readiness::READ_CLOSED | Readiness::ERROR;
+                    // the end, an error or an urgent octet cut it off.
+                    let last = Readiness::READ_CLOSED | Readiness::ERROR | Readiness::PRIORITY;
                     if count < buffer.len() && !connection.readiness.intersects(last) {
                         connection.readiness.remove(Readiness::READABLE);
                     }
@@ -493,7 +493,7 @@ impl Transport {
                     self.speaker.receive(now, (id, side), bytes);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    connection.readiness.remove(worth);
+                    connection.readiness.remove(worth | Readiness::PRIORITY);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => self.session_ended(now, key, id, side),
@@ -589,4 +589,299 @@ fn endpoints(stream: &TcpStream) -> io::Result<(SocketAddr, SocketAddr)> {
 #[allow(clippy::panic)]
 fn injected_panic() {
     panic!("injected panic in a BGP session");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpStream as StdStream};
+
+    use ipnet::IpNet;
+    use socket2::SockRef;
+
+    use super::*;
+    use crate::bgp::export::NextHops;
+    use crate::bgp::message::header::{self, MessageType};
+    use crate::bgp::message::prefix::Family;
+    use crate::bgp::negotiation::Terms;
+    use crate::bgp::peer::{Import, Peer, PeerSettings};
+    use crate::bgp::rib::originated::{Owner, Path};
+    use crate::bgp::session::State;
+    use crate::reactor::poll::{Phases, turn};
+
+    const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    const PEER: PeerId = PeerId(0);
+    const KINDS: Kinds =
+        Kinds { listener: Kind::BgpListener, session: Kind::BgpSession, peer: Kind::BgpPeer };
+
+    /// A loop with nothing in it but BGP.
+    struct House {
+        reactor: Reactor,
+        phases: Bgp,
+    }
+
+    struct Bgp(Transport);
+
+    impl Phases for Bgp {
+        fn collect(&mut self, _: &mut Reactor, token: Token, readiness: Readiness) {
+            self.0.collect(token, readiness);
+        }
+        fn expired(&mut self, _: &mut Reactor, token: Token) {
+            if token.kind != Kind::Daemon {
+                self.0.expired(token);
+            }
+        }
+        fn control(&mut self, reactor: &mut Reactor) {
+            self.0.control(reactor);
+        }
+        fn apply(&mut self, _: &mut Reactor) {}
+        fn data(&mut self, _: &mut Reactor) {}
+        fn accept(&mut self, _: &mut Reactor) {}
+        fn api(&mut self, _: &mut Reactor) {}
+        fn flush(&mut self, _: &mut Reactor) {
+            self.0.flush();
+        }
+        fn has_ready(&self) -> bool {
+            self.0.has_ready()
+        }
+        fn exit_code(&self) -> Option<i32> {
+            None
+        }
+    }
+
+    fn terms(asn: u32, peer_asn: u32, identifier: [u8; 4]) -> Terms {
+        Terms {
+            asn,
+            identifier: identifier.into(),
+            peer_asn,
+            hold_time: 90,
+            keepalive: None,
+            families: Family::ALL.into_iter().collect(),
+            connect_retry: Duration::from_secs(3),
+            passive: true,
+        }
+    }
+
+    impl House {
+        /// It listens for one neighbour with this address.
+        fn listening(address: IpAddr) -> House {
+            let peer = PeerSettings {
+                address,
+                terms: terms(65001, 65000, [10, 0, 0, 1]),
+                next_hops: NextHops { ipv4: None, ipv6: None },
+                import: Import::Reject,
+            };
+            let settings = TransportSettings {
+                listen: vec![SocketAddr::new(LOCAL, 0)],
+                peers: vec![PeerTransport {
+                    remote: SocketAddr::new(address, 179),
+                    source: None,
+                    source_required: false,
+                    md5_key: None,
+                    ttl: None,
+                    minimum_ttl: None,
+                    user_timeout: None,
+                }],
+                kinds: KINDS,
+            };
+            let mut reactor = Reactor::new().expect("a reactor");
+            let speaker = Speaker::new(vec![peer], 1);
+            let mut transport = Transport::new(&mut reactor, speaker, settings).expect("a port");
+            transport.start(&mut reactor);
+            House { reactor, phases: Bgp(transport) }
+        }
+
+        fn bgp(&mut self) -> &mut Transport {
+            &mut self.phases.0
+        }
+
+        fn peer(&mut self) -> &Peer {
+            self.bgp().speaker().peer(PEER).expect("the neighbour")
+        }
+
+        /// One turn, which waits for an event, but not for long.
+        fn turn(&mut self) {
+            let soon = self.reactor.now() + Duration::from_millis(1);
+            self.reactor.wheel.insert(soon, Token::new(Kind::Daemon, 0, 0));
+            turn(&mut self.reactor, &mut self.phases).expect("a turn");
+        }
+
+        fn until(&mut self, done: impl Fn(&mut House) -> bool) {
+            while !done(self) {
+                self.turn();
+            }
+        }
+
+        fn connect(&mut self) -> Neighbour {
+            let address = self.bgp().listening_on()[0];
+            let stream = StdStream::connect(address).expect("accepted");
+            stream.set_nonblocking(true).expect("a socket");
+            stream.set_nodelay(true).expect("a socket");
+            Neighbour { stream, received: Vec::new(), ended: false }
+        }
+
+        fn established(&mut self) -> Neighbour {
+            let mut neighbour = self.connect();
+            let mut open = Vec::new();
+            terms(65000, 65001, [10, 0, 0, 2]).open().encode(&mut open);
+            neighbour.send(&open);
+            neighbour.send(&message(MessageType::Keepalive, &[]));
+            self.until(|house| house.peer().state() == State::Established);
+            neighbour
+        }
+    }
+
+    /// The other end, by hand.
+    struct Neighbour {
+        stream: StdStream,
+        received: Vec<u8>,
+        ended: bool,
+    }
+
+    impl Neighbour {
+        fn send(&mut self, bytes: &[u8]) {
+            self.stream.write_all(bytes).expect("room for a message");
+        }
+
+        /// Reads what is there, and says how many whole UPDATEs that have
+        /// routes were in it.
+        fn updates_read(&mut self) -> u32 {
+            let mut buffer = vec![0; 1 << 20];
+            if let Ok(count) = self.stream.read(&mut buffer) {
+                self.received.extend_from_slice(&buffer[..count]);
+            }
+            let (mut at, mut updates) = (0, 0);
+            while let Some(frame) =
+                header::next_frame(&self.received[at..], header::MAX_LENGTH).expect("sound")
+            {
+                at += frame.length;
+                updates += u32::from(frame.kind == MessageType::Update && frame.length > 100);
+            }
+            self.received.drain(..at);
+            updates
+        }
+
+        /// Everything up to the end of the stream, as message types and bodies.
+        fn hear_all(&mut self, house: &mut House) -> Vec<(MessageType, Vec<u8>)> {
+            while !self.ended {
+                house.turn();
+                let mut buffer = [0; 4096];
+                match self.stream.read(&mut buffer) {
+                    Ok(count) => {
+                        self.ended = count == 0;
+                        self.received.extend_from_slice(&buffer[..count]);
+                    }
+                    Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+                }
+            }
+            let mut rest = &self.received[..];
+            let mut messages = Vec::new();
+            while let Some(frame) = header::next_frame(rest, header::MAX_LENGTH).expect("sound") {
+                messages.push((frame.kind, frame.body.to_vec()));
+                rest = &rest[frame.length..];
+            }
+            messages
+        }
+    }
+
+    fn message(kind: MessageType, body: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let start = header::begin(&mut out, kind);
+        out.extend_from_slice(body);
+        header::finish(&mut out, start);
+        out
+    }
+
+    /// RFC 4271 §6.4: the neighbour said its last word and waits for our end.
+    #[test]
+    fn a_notification_is_followed_by_our_end_at_once() {
+        let mut house = House::listening(LOCAL);
+        let mut neighbour = house.established();
+        neighbour.send(&message(MessageType::Notification, &[6, 2]));
+        neighbour.hear_all(&mut house);
+        assert!(!house.bgp().is_closed(), "the neighbour's own end is still awaited");
+        drop(neighbour);
+        house.until(|house| house.bgp().is_closed());
+    }
+
+    #[test]
+    fn the_last_word_arrives_although_input_is_unread() {
+        let mut house = House::listening(LOCAL);
+        let mut neighbour = house.established();
+        neighbour.send(b"GET / HTTP/1.1\r\n\r\n");
+        neighbour.send(&[0; 100_000]);
+        let heard = neighbour.hear_all(&mut house);
+        assert_eq!(heard.last(), Some(&(MessageType::Notification, vec![1, 1])));
+    }
+
+    /// RFC 4271 §6.8: a second connection beside an established one loses.
+    #[test]
+    fn a_second_connection_of_a_neighbour_hears_that_it_collides() {
+        let mut house = House::listening(LOCAL);
+        let _first = house.established();
+        let mut second = house.connect();
+        let mut open = Vec::new();
+        terms(65000, 65001, [10, 0, 0, 2]).open().encode(&mut open);
+        second.send(&open);
+        let heard = second.hear_all(&mut house);
+        assert_eq!(heard, [(MessageType::Notification, vec![6, 7])]);
+        drop(second);
+        house.until(|house| house.bgp().lingering == 0);
+        assert_eq!(house.peer().state(), State::Established);
+        assert_eq!(house.peer().counters().sent.keepalives, 2, "and the first one was probed");
+    }
+
+    /// RFC 4486 §4.
+    #[test]
+    fn who_is_no_neighbour_hears_that_it_is_rejected() {
+        let mut house = House::listening("192.0.2.1".parse().expect("an address"));
+        let mut stranger = house.connect();
+        let heard = stranger.hear_all(&mut house);
+        assert_eq!(heard, [(MessageType::Notification, vec![6, 5])]);
+        assert!(house.bgp().is_closed());
+        assert_eq!(house.bgp().strangers(), 1);
+    }
+
+    /// Reading stops before an urgent octet, however much is behind it.
+    #[test]
+    fn octets_behind_an_urgent_one_are_read() {
+        let mut house = House::listening(LOCAL);
+        let mut neighbour = house.established();
+        neighbour.send(&message(MessageType::Keepalive, &[]));
+        SockRef::from(&neighbour.stream).send_out_of_band(b"!").expect("sent");
+        neighbour.send(&message(MessageType::Update, &[0, 0, 0, 0]));
+        let before = house.reactor.turns();
+        house.until(|house| {
+            house.peer().counters().received.updates == 1 || house.reactor.turns() > before + 500
+        });
+        assert_eq!(house.peer().counters().received.updates, 1);
+    }
+
+    /// More than both kernels hold, for a neighbour that reads only later.
+    #[test]
+    fn a_blocked_connection_goes_on_when_the_neighbour_reads() {
+        let mut house = House::listening(LOCAL);
+        let mut neighbour = house.established();
+        let mut routes: u32 = 0;
+        while house.peer().is_quiet() {
+            let House { reactor, phases } = &mut house;
+            phases.0.change(reactor, |speaker| {
+                for n in routes..routes + 100 {
+                    // Some 3600 octets of its own for each route.
+                    let path = Path { communities: (n..n + 900).collect(), ..Path::default() };
+                    let address = Ipv4Addr::from(0x0a00_0000 + n);
+                    speaker.originate(IpNet::from(IpAddr::V4(address)), Owner::Announcer, path);
+                }
+            });
+            routes += 100;
+            house.turn();
+        }
+        let mut heard = 0;
+        while heard < routes {
+            house.turn();
+            heard += neighbour.updates_read();
+        }
+        house.until(|house| house.peer().is_quiet());
+        assert_eq!(heard, routes);
+        assert_eq!(house.peer().counters().flaps, 0);
+    }
 }
