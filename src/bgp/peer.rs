@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use super::counts::MessageCounts;
 use super::down::{Down, DownReason};
-use super::export::{Exporter, NextHops};
+use super::export::{Exporter, NextHops, Overrides};
 use super::message::attribute::Attributes;
 use super::message::header::MAX_LENGTH;
 use super::message::notification::{Notification, cease};
@@ -62,12 +62,16 @@ pub enum Import {
 /// How to speak with one neighbour.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerSettings {
-    /// The neighbour's address, which names it.
+    /// What it is called in the log and by paths that are not for all.
+    pub name: String,
+    /// The neighbour's address, by which it is recognized.
     pub address: IpAddr,
     /// What we bring to the session.
     pub terms: Terms,
     /// The next hops that we announce.
     pub next_hops: NextHops,
+    /// What is announced to it otherwise than to others.
+    pub overrides: Overrides,
     /// What becomes of its routes.
     pub import: Import,
 }
@@ -528,6 +532,8 @@ impl Peer {
             ibgp: negotiated.ibgp,
             next_hops: self.settings.next_hops,
             local: local.ip(),
+            name: self.settings.name.clone(),
+            overrides: self.settings.overrides.clone(),
         };
         let options = EncodeOptions {
             four_octet_as: negotiated.four_octet_as,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::bgp::export::NextHops;
+use crate::bgp::export::{NextHops, Overrides};
 use crate::bgp::message::attribute::{Attributes, Origin};
 use crate::bgp::message::prefix::Family;
 use crate::bgp::negotiation::Terms;
@@ -38,6 +38,7 @@ impl Router {
         seed: u64,
     ) -> Result<Router, String> {
         let settings = PeerSettings {
+            name: address.to_string(),
             address,
             terms: Terms {
                 asn: ASN,
@@ -50,6 +51,7 @@ impl Router {
                 passive: true,
             },
             next_hops: NextHops { ipv4: None, ipv6: None },
+            overrides: Overrides::default(),
             import: Import::Report,
         };
         let transport = TransportSettings {

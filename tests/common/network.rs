@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use burgee::bgp::export::NextHops;
+use burgee::bgp::export::{NextHops, Overrides};
 use burgee::bgp::message::attribute::Attributes;
 use burgee::bgp::message::notification::Notification;
 use burgee::bgp::message::prefix::Family;
@@ -29,16 +29,27 @@ pub struct Node {
     address: IpAddr,
     asn: u32,
     pub passive: bool,
+    /// What this node calls the other.
+    pub neighbour: String,
+    /// What this node sets for the other.
+    pub overrides: Overrides,
 }
 
 impl Node {
     pub fn new(address: &str, asn: u32) -> Node {
-        Node { address: address.parse().expect("an address"), asn, passive: false }
+        Node {
+            address: address.parse().expect("an address"),
+            asn,
+            passive: false,
+            neighbour: "other".to_owned(),
+            overrides: Overrides::default(),
+        }
     }
 
     fn settings(&self, other: &Node) -> PeerSettings {
         let IpAddr::V4(identifier) = self.address else { panic!("nodes have IPv4 addresses") };
         PeerSettings {
+            name: self.neighbour.clone(),
             address: other.address,
             terms: Terms {
                 asn: self.asn,
@@ -54,6 +65,7 @@ impl Node {
                 ipv4: None,
                 ipv6: Some("2001:db8:1::1".parse().expect("an address")),
             },
+            overrides: self.overrides.clone(),
             import: Import::Report,
         }
     }
@@ -134,7 +146,11 @@ impl Network {
     }
 
     pub fn announce(&mut self, node: usize, text: &str) {
-        self.speakers[node].originate(prefix(text), Owner::Announcer, Path::default());
+        self.announce_path(node, text, Path::default());
+    }
+
+    pub fn announce_path(&mut self, node: usize, text: &str, path: Path) {
+        self.speakers[node].originate(prefix(text), Owner::Announcer, path);
         self.serve(node);
     }
 

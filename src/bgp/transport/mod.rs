@@ -578,7 +578,7 @@ impl Transport {
 
     /// The neighbour's name in the log.
     pub(super) fn name(&self, id: PeerId) -> String {
-        self.speaker.peer(id).map(|peer| peer.settings().address.to_string()).unwrap_or_default()
+        self.speaker.peer(id).map(|peer| peer.settings().name.clone()).unwrap_or_default()
     }
 }
 
