@@ -244,12 +244,14 @@ def attributes_peers(lab):
     """A neighbour hears of its own prefixes only. Over the IPv4 session, which
     carries both families, the IPv4 prefix would come before the other."""
     lab.start_daemon("dualstack")
-    lab.start_burgee(peer(ROUTER4, name="tor4"), peer(ROUTER6, name="tor6"),
-                     bgp_anycastaddresses=f"{ANYCAST4};peers=tor6, {ANYCAST6};peers=tor4")
+    burgee = lab.start_burgee(peer(ROUTER4, name="tor4"), peer(ROUTER6, name="tor6"),
+                              bgp_anycastaddresses=f"{ANYCAST4};peers=tor6, {ANYCAST6};peers=tor4")
     lab.wait_announced(ANYCAST6, "ipv4")
     check(lab.route(ANYCAST4, "ipv4") is None, "tor4 heard of a prefix that is for tor6")
     lab.wait_established("ipv6")
     check(lab.route(ANYCAST6, "ipv6") is None, "tor6 heard of a prefix that is for tor4")
+    wait_for("burgee's log calls the neighbours by their names", lambda: all(
+        f"event=established peer={name} " in burgee.process.log_text() for name in ("tor4", "tor6")))
 
 
 @scenario("next-hop")
