@@ -113,16 +113,17 @@ fn next_hop(bgp: &BgpConfig, prefix: &AnycastConfig, peer: &PeerConfig) -> (Plac
     if let Some(next_hop) = prefix.attributes.next_hop_of(is_ipv4) {
         return (Place { key: anycast::KEY, item: prefix_name(prefix) }, next_hop);
     }
-    let (key, address) = match is_ipv4 {
-        true => ("bgp.nexthop", Some(IpAddr::V4(bgp.next_hop.unwrap_or(bgp.router_id)))),
-        false => ("bgp.nexthop6", bgp.next_hop6.map(IpAddr::V6)),
+    let (key, next_hop) = match (is_ipv4, bgp.next_hop) {
+        (true, Some(address)) if address.is_unspecified() => ("bgp.nexthop", NextHopConfig::Own),
+        (true, address) => {
+            let address = IpAddr::V4(address.unwrap_or(bgp.router_id));
+            ("bgp.nexthop", NextHopConfig::Address(address))
+        }
+        (false, _) => {
+            let address = bgp.next_hop6.map(IpAddr::V6);
+            ("bgp.nexthop6", address.map_or(NextHopConfig::Own, NextHopConfig::Address))
+        }
     };
-    // The router id is what it is when nobody set it, or when that was wrong.
-    let own = match is_ipv4 {
-        true => bgp.next_hop.is_some_and(|address| address.is_unspecified()),
-        false => address.is_none(),
-    };
-    let next_hop = address.filter(|_| !own).map_or(NextHopConfig::Own, NextHopConfig::Address);
     (Place { key, item: String::new() }, next_hop)
 }
 
