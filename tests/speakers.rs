@@ -9,8 +9,12 @@ mod common;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use burgee::bgp::export::Overrides;
+use burgee::bgp::message::as_path::AsPath;
+use burgee::bgp::message::attribute::{Attributes, Origin, community};
 use burgee::bgp::message::notification::{Notification, cease};
 use burgee::bgp::peer::Side;
+use burgee::bgp::rib::originated::{NextHop, Path};
 use burgee::bgp::session::State;
 use burgee::reactor::random::Random;
 use common::network::{Network, Node, prefix};
@@ -52,6 +56,142 @@ fn inside_one_as_the_path_is_empty_and_local_pref_is_100() {
     let attributes = network.attributes(1, "192.0.2.10/32").expect("learned");
     assert_eq!(attributes.as_path.to_string(), "");
     assert_eq!(attributes.local_pref, Some(100));
+}
+
+/// A path that says all it can, and what is set for a neighbour beside it.
+fn full_path() -> (Path, Overrides) {
+    let path = Path {
+        med: Some(10),
+        local_pref: 200,
+        prepend: 1,
+        communities: vec![community::NO_EXPORT, 0xfde9_0001],
+        large_communities: vec![[65001, 1, 2]],
+        extended_communities: vec![[0, 2, 0xfd, 0xe9, 0, 0, 0, 1]],
+        next_hop: Some(NextHop::Address("10.0.0.9".parse().expect("an address"))),
+        ..Path::default()
+    };
+    let overrides = Overrides {
+        med: Some(5),
+        local_pref: Some(300),
+        prepend: 2,
+        communities: vec![0xfde9_0000, 0xfde9_0001],
+        large_communities: vec![[65001, 1, 1]],
+        extended_communities: vec![[0, 3, 0xfd, 0xe9, 0, 0, 0, 1]],
+        next_hop: Some(NextHop::Own),
+    };
+    (path, overrides)
+}
+
+/// What a neighbour of AS `asn` has after `path` was announced to it.
+fn seen_by(asn: u32, overrides: Overrides, path: &Path) -> Attributes {
+    let mut us = Node::new("10.0.0.1", 65001);
+    us.overrides = overrides;
+    let mut network = Network::new([us, Node::new("10.0.0.2", asn)], 11);
+    network.announce_path(0, "192.0.2.10/32", path.clone());
+    network.start();
+    network.run(seconds(1));
+    network.attributes(1, "192.0.2.10/32").expect("learned").clone()
+}
+
+#[test]
+fn a_neighbour_sees_exactly_what_the_path_says() {
+    let (path, _) = full_path();
+    let next_hop = Some("10.0.0.9".parse().expect("an address"));
+    let as_path = AsPath::sequence(&[65001, 65001]);
+    let expected = Attributes {
+        med: Some(10),
+        communities: vec![0xfde9_0001, community::NO_EXPORT],
+        large_communities: vec![[65001, 1, 2]],
+        extended_communities: vec![[0, 2, 0xfd, 0xe9, 0, 0, 0, 1]],
+        ..Attributes::new(Origin::Igp, as_path, next_hop)
+    };
+    assert_eq!(seen_by(65000, Overrides::default(), &path), expected);
+    let inside =
+        Attributes { as_path: AsPath::default(), local_pref: Some(200), ..expected.clone() };
+    assert_eq!(seen_by(65001, Overrides::default(), &path), inside);
+}
+
+#[test]
+fn what_is_set_for_the_neighbour_goes_before_and_is_joined() {
+    let (path, overrides) = full_path();
+    let next_hop = Some("10.0.0.1".parse().expect("an address"));
+    let expected = Attributes {
+        med: Some(5),
+        communities: vec![0xfde9_0000, 0xfde9_0001, community::NO_EXPORT],
+        large_communities: vec![[65001, 1, 1], [65001, 1, 2]],
+        extended_communities: vec![[0, 2, 0xfd, 0xe9, 0, 0, 0, 1], [0, 3, 0xfd, 0xe9, 0, 0, 0, 1]],
+        ..Attributes::new(Origin::Igp, AsPath::sequence(&[65001; 4]), next_hop)
+    };
+    assert_eq!(seen_by(65000, overrides.clone(), &path), expected);
+    let inside =
+        Attributes { as_path: AsPath::default(), local_pref: Some(300), ..expected.clone() };
+    assert_eq!(seen_by(65001, overrides, &path), inside);
+}
+
+/// The most that can be configured still fits into a message.
+#[test]
+fn as_many_communities_as_can_be_configured_arrive() {
+    let half = |from: u32| (from..from + 64).collect::<Vec<u32>>();
+    let large = |from: u32| half(from).into_iter().map(|n| [n, 0, 0]).collect::<Vec<_>>();
+    let extended = |from: u32| half(from).into_iter().map(|n| u64::from(n).to_be_bytes()).collect();
+    let path = Path {
+        prepend: 32,
+        communities: half(0),
+        large_communities: large(0),
+        extended_communities: extended(0),
+        ..Path::default()
+    };
+    let overrides = Overrides {
+        prepend: 32,
+        communities: half(64),
+        large_communities: large(64),
+        extended_communities: extended(64),
+        ..Overrides::default()
+    };
+    let seen = seen_by(65000, overrides, &path);
+    assert_eq!((seen.communities.len(), seen.large_communities.len()), (128, 128));
+    assert_eq!((seen.extended_communities.len(), seen.as_path.length()), (128, 65));
+}
+
+#[test]
+fn each_neighbour_hears_of_its_own_prefixes() {
+    let only = |name: &str| Some([name.to_owned()].into());
+    for (name, other) in [("tor1", "192.0.2.1/32"), ("tor2", "192.0.2.2/32")] {
+        let mut us = Node::new("10.0.0.1", 65001);
+        us.neighbour = name.to_owned();
+        let mut network = Network::new([us, Node::new("10.0.0.2", 65000)], 12);
+        for (text, audience) in
+            [("192.0.2.1/32", only("tor1")), ("192.0.2.2/32", only("tor2")), ("192.0.2.3/32", None)]
+        {
+            network.announce_path(0, text, Path { audience, ..Path::default() });
+        }
+        network.start();
+        network.run(seconds(1));
+        assert_eq!(network.learned(1), [prefix(other), prefix("192.0.2.3/32")].into(), "{name}");
+        // Out of the audience is withdrawn, over the session that is up.
+        network.announce_path(0, other, Path { audience: only("tor3"), ..Path::default() });
+        network.run(seconds(1));
+        assert_eq!(network.learned(1), [prefix("192.0.2.3/32")].into(), "{name}");
+        assert_eq!(network.flaps(), 0);
+    }
+}
+
+#[test]
+fn a_graceful_shutdown_is_announced_over_the_session_that_is_up() {
+    for (asn, local_pref) in [(65000, None), (65001, Some(0))] {
+        let mut network =
+            Network::new([Node::new("10.0.0.1", 65001), Node::new("10.0.0.2", asn)], 13);
+        network.announce(0, "192.0.2.10/32");
+        network.start();
+        network.run(seconds(1));
+        assert!(network.attributes(1, "192.0.2.10/32").expect("learned").communities.is_empty());
+        let path = Path { graceful_shutdown: true, ..Path::default() };
+        network.announce_path(0, "192.0.2.10/32", path);
+        network.run(seconds(1));
+        let seen = network.attributes(1, "192.0.2.10/32").expect("learned");
+        assert_eq!(seen.communities, [community::GRACEFUL_SHUTDOWN]);
+        assert_eq!((seen.local_pref, network.flaps()), (local_pref, 0));
+    }
 }
 
 #[test]

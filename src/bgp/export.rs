@@ -1,13 +1,18 @@
 //! One path as one neighbour should see it (RFC 4271 §5.1).
+//!
+//! What is set for the neighbour goes before what the path says, and that
+//! before the defaults. But prepends add up, and communities are joined, in
+//! ascending order and without repeats.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
 use super::message::as_path::AsPath;
-use super::message::attribute::Attributes;
+use super::message::attribute::{Attributes, community};
 use super::message::prefix::Family;
-use super::rib::originated::Path;
+use super::rib::originated::{NextHop, Path};
 
 /// The next hops that we announce, by family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,43 +23,116 @@ pub struct NextHops {
     pub ipv6: Option<Ipv6Addr>,
 }
 
+/// What is announced to one neighbour otherwise than its path says. The default
+/// changes nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// MULTI_EXIT_DISC.
+    pub med: Option<u32>,
+    /// LOCAL_PREF towards our own AS.
+    pub local_pref: Option<u32>,
+    /// How many more times our AS is in AS_PATH, beside those of the path.
+    pub prepend: u8,
+    /// COMMUNITIES, beside those of the path.
+    pub communities: Vec<u32>,
+    /// LARGE_COMMUNITIES, beside those of the path.
+    pub large_communities: Vec<[u32; 3]>,
+    /// EXTENDED_COMMUNITIES, beside those of the path.
+    pub extended_communities: Vec<[u8; 8]>,
+    /// The next hop.
+    pub next_hop: Option<NextHop>,
+}
+
 /// What the export to one neighbour depends on, beside the path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exporter {
     /// Our AS number.
     pub asn: u32,
     /// Whether the neighbour is in our own AS.
     pub ibgp: bool,
-    /// The next hops.
+    /// The next hops of paths that have none of their own.
     pub next_hops: NextHops,
     /// Our address of the session.
     pub local: IpAddr,
+    /// The neighbour's name.
+    pub name: String,
+    /// What is set for the neighbour.
+    pub overrides: Overrides,
 }
 
 impl Exporter {
-    /// The attributes to send, or `None` when there is no next hop of the
-    /// prefix's family: then the route is not announced at all, since an
-    /// IPv4-mapped or foreign address would attract traffic to nowhere.
+    /// The attributes to send. `None`: the neighbour is not told of the path,
+    /// because it is not for it, or there is no next hop of the prefix's
+    /// family; an IPv4-mapped or foreign address would attract traffic to
+    /// nowhere.
     pub fn attributes(&self, prefix: &IpNet, path: &Path) -> Option<Attributes> {
-        let next_hop = match Family::of(prefix) {
-            Family::Ipv4Unicast => {
-                let own = match self.local {
-                    IpAddr::V4(address) => Some(address),
-                    IpAddr::V6(address) => address.to_ipv4_mapped(),
-                };
-                IpAddr::V4(self.next_hops.ipv4.or(own)?)
-            }
-            Family::Ipv6Unicast => IpAddr::V6(self.next_hops.ipv6.or_else(|| self.own_ipv6())?),
-        };
-        // RFC 4271 §5.1.2: a route that we originate has an empty AS_PATH
-        // inside our AS, and our AS alone in it towards another.
-        let as_path = if self.ibgp { AsPath::default() } else { AsPath::sequence(&[self.asn]) };
-        let mut attributes = Attributes::new(path.origin, as_path, Some(next_hop));
-        attributes.med = path.med;
+        if !path.is_for(&self.name) {
+            return None;
+        }
+        let next_hop = self.next_hop(Family::of(prefix), path)?;
+        let own = &self.overrides;
+        let mut attributes = Attributes::new(path.origin, self.as_path(path), Some(next_hop));
+        attributes.med = own.med.or(path.med);
         // RFC 4271 §5.1.5: to every internal neighbour, never to an external.
-        attributes.local_pref = self.ibgp.then_some(path.local_pref);
-        attributes.communities = path.communities.clone();
+        attributes.local_pref = self.ibgp.then(|| self.local_pref(path));
+        attributes.communities = joined(&own.communities, &path.communities);
+        if path.graceful_shutdown {
+            // RFC 8326 §4: the neighbour's import policy acts on it.
+            let shutdown = [community::GRACEFUL_SHUTDOWN];
+            attributes.communities = joined(&attributes.communities, &shutdown);
+        }
+        attributes.large_communities = joined(&own.large_communities, &path.large_communities);
+        attributes.extended_communities =
+            joined(&own.extended_communities, &path.extended_communities);
         Some(attributes)
+    }
+
+    /// RFC 4271 §5.1.2: a route that we originate has an empty AS_PATH inside
+    /// our AS, and our AS alone in it towards another, as often as is wanted.
+    fn as_path(&self, path: &Path) -> AsPath {
+        let mut as_path = AsPath::default();
+        if !self.ibgp {
+            let more = usize::from(path.prepend).saturating_add(self.overrides.prepend.into());
+            as_path.prepend(self.asn, more.saturating_add(1));
+        }
+        as_path
+    }
+
+    /// RFC 8326 §4: inside our AS the value of a graceful shutdown is 0.
+    fn local_pref(&self, path: &Path) -> u32 {
+        match path.graceful_shutdown {
+            true => 0,
+            false => self.overrides.local_pref.unwrap_or(path.local_pref),
+        }
+    }
+
+    fn next_hop(&self, family: Family, path: &Path) -> Option<IpAddr> {
+        let is_ipv4 = family == Family::Ipv4Unicast;
+        let asked =
+            [self.overrides.next_hop, path.next_hop].into_iter().flatten().find(|next_hop| {
+                match next_hop {
+                    NextHop::Own => true,
+                    NextHop::Address(address) => address.is_ipv4() == is_ipv4,
+                }
+            });
+        let default = match family {
+            Family::Ipv4Unicast => self.next_hops.ipv4.map(IpAddr::V4),
+            Family::Ipv6Unicast => self.next_hops.ipv6.map(IpAddr::V6),
+        };
+        match asked {
+            Some(NextHop::Address(address)) => Some(address),
+            Some(NextHop::Own) => self.own(family),
+            None => default.or_else(|| self.own(family)),
+        }
+    }
+
+    /// Our own address of the session, if it is of this family.
+    fn own(&self, family: Family) -> Option<IpAddr> {
+        match (family, self.local) {
+            (Family::Ipv4Unicast, IpAddr::V4(address)) => Some(IpAddr::V4(address)),
+            (Family::Ipv4Unicast, IpAddr::V6(address)) => address.to_ipv4_mapped().map(IpAddr::V4),
+            (Family::Ipv6Unicast, _) => self.own_ipv6().map(IpAddr::V6),
+        }
     }
 
     fn own_ipv6(&self) -> Option<Ipv6Addr> {
@@ -70,6 +148,12 @@ impl Exporter {
     }
 }
 
+/// Both lists as one, in ascending order and without repeats.
+fn joined<T: Ord + Copy>(one: &[T], other: &[T]) -> Vec<T> {
+    let all: BTreeSet<T> = one.iter().chain(other).copied().collect();
+    all.into_iter().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +167,8 @@ mod tests {
             ibgp,
             next_hops: NextHops { ipv4: None, ipv6: None },
             local: local.parse().expect("an address"),
+            name: "tor1".into(),
+            overrides: Overrides::default(),
         }
     }
 
@@ -119,5 +205,109 @@ mod tests {
         assert_eq!(seen(&exporter(false, "fe80::1"), V6), None);
         assert_eq!(seen(&exporter(false, "::ffff:10.0.0.1"), V6), None);
         assert!(seen(&exporter(false, "2001:db8::5"), V6).is_some());
+    }
+
+    fn announced(exporter: &Exporter, prefix: &str, path: &Path) -> Attributes {
+        exporter.attributes(&prefix.parse().expect("a prefix"), path).expect("announced")
+    }
+
+    /// A path and a neighbour that both set everything.
+    fn both_set(ibgp: bool) -> (Exporter, Path) {
+        let path = Path {
+            med: Some(10),
+            local_pref: 200,
+            prepend: 1,
+            communities: vec![0xffff_ff01, 7, 3],
+            large_communities: vec![[2, 0, 0], [1, 9, 9]],
+            extended_communities: vec![[0, 2, 0, 9, 0, 0, 0, 1]],
+            next_hop: Some(NextHop::Address("198.51.100.1".parse().expect("an address"))),
+            ..Path::default()
+        };
+        let mut exporter = exporter(ibgp, "10.0.0.1");
+        exporter.overrides = Overrides {
+            med: Some(5),
+            local_pref: Some(300),
+            prepend: 2,
+            communities: vec![5, 7],
+            large_communities: vec![[1, 9, 9], [1, 2, 3]],
+            extended_communities: vec![[0, 2, 0, 1, 0, 0, 0, 1], [0, 2, 0, 9, 0, 0, 0, 1]],
+            next_hop: Some(NextHop::Own),
+        };
+        (exporter, path)
+    }
+
+    #[test]
+    fn a_path_is_announced_with_what_it_says() {
+        let (mut exporter, path) = both_set(false);
+        exporter.overrides = Overrides::default();
+        let seen = announced(&exporter, V4, &path);
+        assert_eq!((seen.med, seen.local_pref), (Some(10), None));
+        assert_eq!(seen.as_path.to_string(), "65001 65001");
+        assert_eq!(seen.communities, [3, 7, 0xffff_ff01]);
+        assert_eq!(seen.large_communities, [[1, 9, 9], [2, 0, 0]]);
+        assert_eq!(seen.next_hop, "198.51.100.1".parse().ok());
+        let default = announced(&exporter, V4, &Path::default());
+        assert_eq!((default.med, default.next_hop), (None, "10.0.0.1".parse().ok()));
+        assert!(default.communities.is_empty() && default.extended_communities.is_empty());
+    }
+
+    #[test]
+    fn the_neighbour_goes_before_the_path_and_lists_are_joined() {
+        let (exporter, path) = both_set(false);
+        let seen = announced(&exporter, V4, &path);
+        assert_eq!((seen.med, seen.local_pref), (Some(5), None));
+        assert_eq!(seen.as_path.to_string(), "65001 65001 65001 65001");
+        assert_eq!(seen.communities, [3, 5, 7, 0xffff_ff01]);
+        assert_eq!(seen.large_communities, [[1, 2, 3], [1, 9, 9], [2, 0, 0]]);
+        let extended = [[0, 2, 0, 1, 0, 0, 0, 1], [0, 2, 0, 9, 0, 0, 0, 1]];
+        assert_eq!(seen.extended_communities, extended);
+        assert_eq!(seen.next_hop, "10.0.0.1".parse().ok());
+    }
+
+    #[test]
+    fn inside_our_as_there_is_a_local_pref_and_nothing_to_prepend_to() {
+        let (mut exporter, path) = both_set(true);
+        let seen = announced(&exporter, V4, &path);
+        assert_eq!((seen.local_pref, seen.as_path.length()), (Some(300), 0));
+        exporter.overrides.local_pref = None;
+        assert_eq!(announced(&exporter, V4, &path).local_pref, Some(200));
+    }
+
+    #[test]
+    fn next_hops_of_the_other_family_are_passed_over() {
+        let (mut exporter, mut path) = both_set(false);
+        path.next_hop = Some(NextHop::Address("2001:db8::7".parse().expect("an address")));
+        exporter.overrides.next_hop = Some(NextHop::Address("10.9.9.9".parse().expect("v4")));
+        assert_eq!(announced(&exporter, V6, &path).next_hop, "2001:db8::7".parse().ok());
+        assert_eq!(announced(&exporter, V4, &path).next_hop, "10.9.9.9".parse().ok());
+        // Our own address is asked for, and the session has none of IPv6.
+        exporter.overrides.next_hop = Some(NextHop::Own);
+        assert_eq!(exporter.attributes(&V6.parse().expect("a prefix"), &path), None);
+    }
+
+    #[test]
+    fn only_the_audience_hears_of_a_path() {
+        let names = |names: &[&str]| Some(names.iter().map(|name| name.to_string()).collect());
+        let seen = |audience| {
+            let path = Path { audience, ..Path::default() };
+            exporter(false, "10.0.0.1").attributes(&V4.parse().expect("a prefix"), &path).is_some()
+        };
+        assert!(seen(None) && seen(names(&["tor0", "tor1"])));
+        assert!(!seen(names(&["tor2"])) && !seen(names(&[])));
+    }
+
+    #[test]
+    fn a_graceful_shutdown_is_the_least_preferred_on_both_sides() {
+        for ibgp in [false, true] {
+            let (exporter, mut path) = both_set(ibgp);
+            let before = announced(&exporter, V4, &path);
+            path.graceful_shutdown = true;
+            let seen = announced(&exporter, V4, &path);
+            assert_eq!(seen.communities, [3, 5, 7, 0xffff_0000, 0xffff_ff01]);
+            assert_eq!(seen.local_pref, ibgp.then_some(0));
+            let communities = before.communities.clone();
+            let rest = Attributes { local_pref: before.local_pref, communities, ..seen };
+            assert_eq!(rest, before, "nothing else changes");
+        }
     }
 }

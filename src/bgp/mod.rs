@@ -17,6 +17,7 @@ pub mod message;
 pub mod negotiation;
 pub mod outbox;
 pub mod peer;
+pub mod peer_settings;
 pub mod rib;
 pub mod session;
 pub mod speaker;

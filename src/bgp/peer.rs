@@ -2,20 +2,21 @@
 //! follows when one ends, and the writer of the one that is established.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use super::counts::MessageCounts;
 use super::down::{Down, DownReason};
-use super::export::{Exporter, NextHops};
+use super::export::Exporter;
 use super::message::attribute::Attributes;
 use super::message::header::MAX_LENGTH;
 use super::message::notification::{Notification, cease};
 use super::message::prefix::{Family, FamilySet};
 use super::message::update::{EncodeOptions, Update};
-use super::negotiation::{Negotiated, Terms};
+use super::negotiation::Negotiated;
+use super::peer_settings::{Import, PeerSettings};
 use super::rib::Key;
 use super::rib::originated::Originated;
 use super::session::{Event, Handler, Session, Start, State, Verdict};
@@ -48,28 +49,6 @@ impl Side {
             Side::Incoming => Side::Outgoing,
         }
     }
-}
-
-/// What becomes of received routes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Import {
-    /// Counted and rejected: a speaker that only announces.
-    Reject,
-    /// Reported as [`Action::Learned`], for a speaker that shows them.
-    Report,
-}
-
-/// How to speak with one neighbour.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PeerSettings {
-    /// The neighbour's address, which names it.
-    pub address: IpAddr,
-    /// What we bring to the session.
-    pub terms: Terms,
-    /// The next hops that we announce.
-    pub next_hops: NextHops,
-    /// What becomes of its routes.
-    pub import: Import,
 }
 
 /// What a neighbour asks of the door, or reports, in order.
@@ -529,6 +508,8 @@ impl Peer {
             ibgp: negotiated.ibgp,
             next_hops: self.settings.next_hops,
             local: local.ip(),
+            name: self.settings.name.clone(),
+            overrides: self.settings.overrides.clone(),
         };
         let options = EncodeOptions {
             four_octet_as: negotiated.four_octet_as,
@@ -601,7 +582,9 @@ impl Peer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bgp::export::{NextHops, Overrides};
     use crate::bgp::message::header::{self, MessageType};
+    use crate::bgp::negotiation::Terms;
 
     const US: &str = "10.0.0.1:179";
     const THEM: &str = "10.0.0.2:179";
@@ -630,6 +613,8 @@ mod tests {
     /// Started, with an attempt to connect under way.
     fn dialling() -> Peer {
         let settings = PeerSettings {
+            name: "them".to_owned(),
+            overrides: Overrides::default(),
             address: address(THEM).ip(),
             terms: terms(65001, 65000, [10, 0, 0, 1]),
             next_hops: NextHops { ipv4: None, ipv6: None },

@@ -6,7 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use super::message::notification::Notification;
-use super::peer::{Action, Peer, PeerSettings, Side};
+use super::peer::{Action, Peer, Side};
+use super::peer_settings::PeerSettings;
 use super::rib::Key;
 use super::rib::originated::{Originated, Owner, Path};
 use crate::reactor::Time;

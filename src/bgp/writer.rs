@@ -230,7 +230,7 @@ mod tests {
     use ipnet::IpNet;
 
     use super::*;
-    use crate::bgp::export::NextHops;
+    use crate::bgp::export::{NextHops, Overrides};
     use crate::bgp::message::header::{self, MAX_LENGTH};
     use crate::bgp::message::update::{Context, parse};
     use crate::bgp::rib::originated::{Owner, Path};
@@ -245,6 +245,8 @@ mod tests {
             ibgp: false,
             next_hops: NextHops { ipv4: None, ipv6: Some("2001:db8::1".parse().expect("v6")) },
             local: "10.0.0.1".parse().expect("v4"),
+            name: "tor1".into(),
+            overrides: Overrides::default(),
         };
         let options =
             EncodeOptions { four_octet_as: true, add_path: false, max_length: MAX_LENGTH };

@@ -7,14 +7,12 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use ipnet::IpNet;
-
 use super::load::ReadFile;
 use super::peers::{self, Timers};
 use super::reader::Reader;
 use super::report::quoted;
 use super::settings::Setting;
-use super::{AnnouncePolicy, BgpConfig, PeerConfig, bgp_rules, duration, values};
+use super::{AnnouncePolicy, BgpConfig, PeerConfig, anycast, bgp_rules, duration, values};
 
 /// The port of BGP (RFC 4271 §8.2.1).
 pub(super) const PORT: u16 = 179;
@@ -44,9 +42,10 @@ pub(super) fn read(reader: &mut Reader<'_>, read_file: ReadFile<'_>) -> BgpConfi
     let mut rules = FabioRules::default();
     let enabled = reader.boolean("bgp.enabled");
     let own_asn = reader.parse("bgp.asn", own_asn);
-    let anycast_addresses = anycast_addresses(reader, &mut rules);
+    let mut anycast_addresses = anycast::read(reader, &mut rules);
     let timers = timers(reader);
-    let peers = peers::read(reader, &timers, &mut rules, read_file);
+    let (peers, all_peers) = peers::read(reader, &timers, &mut rules, read_file);
+    anycast::resolve(&mut anycast_addresses, &peers);
     if enabled {
         required(reader, &mut rules);
     }
@@ -71,7 +70,7 @@ pub(super) fn read(reader: &mut Reader<'_>, read_file: ReadFile<'_>) -> BgpConfi
         connect_retry: reader.duration_from("bgp.connectretry", Duration::from_millis(100)),
         peers,
     };
-    bgp_rules::check(&bgp, reader);
+    bgp_rules::check(&bgp, all_peers, reader);
     bgp
 }
 
@@ -106,33 +105,6 @@ pub(super) fn check_asn(asn: u32) -> Result<u32, String> {
         }
         asn => Ok(asn),
     }
-}
-
-/// fabio's rule 1, and what it does not look at.
-fn anycast_addresses(reader: &mut Reader<'_>, rules: &mut FabioRules) -> Vec<IpNet> {
-    let key = "bgp.anycastaddresses";
-    let Some(setting) = reader.setting(key) else { return Vec::new() };
-    let mut prefixes: Vec<IpNet> = Vec::new();
-    for text in values::list(&setting.value) {
-        let Ok(prefix) = text.parse::<IpNet>() else {
-            let expected = match text.parse::<IpAddr>() {
-                Ok(address) => format!("write {}", IpNet::from(address)),
-                Err(_) => "expected a prefix such as 192.0.2.53/32".to_string(),
-            };
-            let what = format!("could not parse cidr for anycast address {text}: {expected}");
-            rules.broken(reader, setting, &what);
-            continue;
-        };
-        if prefix != prefix.trunc() {
-            let what = format!("{prefix} has bits set beyond its length; write {}", prefix.trunc());
-            reader.fail(setting, &what);
-        } else if prefixes.contains(&prefix) {
-            reader.warn(setting, &format!("{prefix} is there twice"));
-        } else {
-            prefixes.push(prefix);
-        }
-    }
-    prefixes
 }
 
 /// fabio's rule 8. Only 32 bits fit into an OPEN, so that an IPv6 address is
@@ -427,8 +399,8 @@ mod tests {
     #[test]
     fn prefixes() {
         let prefixes = bgp("bgp.anycastaddresses=192.0.2.0/24, 203.0.113.7/32").anycast_addresses;
-        let golden = ["192.0.2.0/24", "203.0.113.7/32"].map(|text| text.parse::<IpNet>().unwrap());
-        assert_eq!(prefixes, golden);
+        let prefixes: Vec<String> = prefixes.iter().map(|one| one.prefix.to_string()).collect();
+        assert_eq!(prefixes, ["192.0.2.0/24", "203.0.113.7/32"]);
         assert_eq!(
             errors_with("bgp.anycastaddresses=192.0.2.5/24"),
             ["f:6: bgp.anycastaddresses = \"192.0.2.5/24\": 192.0.2.5/24 has bits set beyond its \

@@ -4,12 +4,15 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::BgpConfig;
 use super::reader::Reader;
+use super::{
+    AnycastConfig, AttributeConfig, BgpConfig, NextHopConfig, announcement_rules, anycast,
+};
 
 /// Reports what cannot work. Values that could not be read are not in `bgp`,
-/// and were reported where they were read.
-pub(super) fn check(bgp: &BgpConfig, reader: &mut Reader<'_>) {
+/// and were reported where they were read; `all_peers` is false when a
+/// neighbour is missing for that.
+pub(super) fn check(bgp: &BgpConfig, all_peers: bool, reader: &mut Reader<'_>) {
     if !bgp.enabled {
         if !bgp.peers.is_empty()
             && let Some(setting) = reader.setting("bgp.peers")
@@ -18,44 +21,20 @@ pub(super) fn check(bgp: &BgpConfig, reader: &mut Reader<'_>) {
         }
         return;
     }
-    next_hops(bgp, reader);
+    announcement_rules::check(bgp, all_peers, reader);
     own_addresses(bgp, reader);
     connections(bgp, reader);
-}
-
-/// Every prefix has a next hop of its own family on every session.
-fn next_hops(bgp: &BgpConfig, reader: &mut Reader<'_>) {
-    let first =
-        |ipv4: bool| bgp.anycast_addresses.iter().find(|prefix| prefix.addr().is_ipv4() == ipv4);
-    let peer = |ipv4: bool| bgp.peers.iter().find(|peer| peer.address.is_ipv4() == ipv4);
-    if let (Some(prefix), Some(peer), None) = (first(false), peer(true), bgp.next_hop6)
-        && let Some(setting) = reader.setting("bgp.nexthop6")
-    {
-        let what = format!(
-            "{prefix} has no next hop towards peer {}, whose sessions have no IPv6 address; set \
-             bgp.nexthop6 to an IPv6 address of this host",
-            peer.address
-        );
-        reader.fail(setting, &what);
-    }
-    let own = bgp.next_hop.is_some_and(|address| address.is_unspecified());
-    if let (Some(prefix), Some(peer), true) = (first(true), peer(false), own)
-        && let Some(setting) = reader.setting("bgp.nexthop")
-    {
-        let what = format!(
-            "{prefix} has no next hop towards peer {}, whose sessions have no IPv4 address; set \
-             bgp.nexthop to an IPv4 address of this host",
-            peer.address
-        );
-        reader.fail(setting, &what);
-    }
 }
 
 /// An address of this host that lies in an anycast prefix is one that the
 /// routers send to any instance.
 fn own_addresses(bgp: &BgpConfig, reader: &mut Reader<'_>) {
     let inside = |address: IpAddr| -> Option<&IpNet> {
-        bgp.anycast_addresses.iter().find(|prefix| prefix.contains(&address))
+        let mut prefixes = bgp.anycast_addresses.iter().map(|anycast| &anycast.prefix);
+        prefixes.find(|prefix| prefix.contains(&address))
+    };
+    let what = |prefix: &IpNet| {
+        format!("it is in the anycast prefix {prefix}; expected an address that only this host has")
     };
     let keys = [
         ("bgp.routerid", Some(IpAddr::V4(bgp.router_id))),
@@ -67,24 +46,30 @@ fn own_addresses(bgp: &BgpConfig, reader: &mut Reader<'_>) {
         if let Some(prefix) = address.and_then(inside)
             && let Some(setting) = reader.setting(key)
         {
-            let what = format!(
-                "it is in the anycast prefix {prefix}; expected an address that only this host has"
-            );
-            reader.fail(setting, &what);
+            reader.fail(setting, &what(prefix));
         }
     }
-    for peer in &bgp.peers {
-        if let Some(source) = peer.source
-            && let Some(prefix) = inside(source)
-            && let Some(setting) = reader.setting("bgp.peers")
+    let mut option = |key: &str, name: &str, option: &str, address: Option<IpAddr>| {
+        if let Some(address) = address
+            && let Some(prefix) = inside(address)
         {
-            let what = format!(
-                "peer {}: source = \"{source}\": it is in the anycast prefix {prefix}; expected an \
-                 address that only this host has",
-                peer.address
-            );
-            reader.fail(setting, &what);
+            reader.fail_at(key, name, &format!("{option} = \"{address}\": {}", what(prefix)));
         }
+    };
+    for AnycastConfig { prefix, attributes, .. } in &bgp.anycast_addresses {
+        option(anycast::KEY, &format!("prefix {prefix}"), "nexthop", next_hop(attributes));
+    }
+    for peer in &bgp.peers {
+        let name = format!("peer {}", peer.address);
+        option("bgp.peers", &name, "source", peer.source);
+        option("bgp.peers", &name, "nexthop", next_hop(&peer.attributes));
+    }
+}
+
+fn next_hop(attributes: &AttributeConfig) -> Option<IpAddr> {
+    match attributes.next_hop? {
+        NextHopConfig::Own => None,
+        NextHopConfig::Address(address) => Some(address),
     }
 }
 
@@ -129,28 +114,6 @@ mod tests {
     }
 
     #[test]
-    fn next_hops_of_the_other_family() {
-        fine(V4, PEER4, "");
-        fine(V6, PEER6, "");
-        fine(V4, PEER6, "");
-        fine(V4, PEER4, "bgp.nexthop=0.0.0.0");
-        fine(V6, PEER4, "bgp.nexthop6=2001:db8::1");
-        let peer4 = "2001:db8:53::/48 has no next hop towards peer 198.51.100.2, whose sessions \
-                     have no IPv6 address; set bgp.nexthop6 to an IPv6 address of this host";
-        assert_eq!(broken(V6, PEER4, ""), [format!("bgp.nexthop6: {peer4}")]);
-        assert_eq!(
-            broken(V6, PEER4, "bgp.nexthop6=::"),
-            [format!("f:6: bgp.nexthop6 = \"::\": {peer4}")]
-        );
-        assert_eq!(
-            broken(V4, &format!("{PEER4},{PEER6}"), "bgp.nexthop=0.0.0.0"),
-            ["f:6: bgp.nexthop = \"0.0.0.0\": 192.0.2.53/32 has no next hop towards peer \
-              2001:db8::2, whose sessions have no IPv4 address; set bgp.nexthop to an IPv4 address \
-              of this host"]
-        );
-    }
-
-    #[test]
     fn own_addresses_are_not_anycast() {
         let inside = "expected an address that only this host has";
         assert_eq!(
@@ -180,6 +143,19 @@ mod tests {
                 "f:4: bgp.peers: peer 198.51.100.2: source = \"192.0.2.53\": it is in the anycast \
                  prefix 192.0.2.53/32; {inside}"
             )]
+        );
+        assert_eq!(
+            broken(&format!("{V4};nexthop=192.0.2.53"), &format!("{PEER4};nexthop=192.0.2.53"), ""),
+            [
+                format!(
+                    "f:3: bgp.anycastaddresses: prefix 192.0.2.53/32: nexthop = \"192.0.2.53\": it \
+                     is in the anycast prefix 192.0.2.53/32; {inside}"
+                ),
+                format!(
+                    "f:4: bgp.peers: peer 198.51.100.2: nexthop = \"192.0.2.53\": it is in the \
+                     anycast prefix 192.0.2.53/32; {inside}"
+                ),
+            ]
         );
         fine("0.0.0.0/32", PEER4, "bgp.nexthop=0.0.0.0");
     }

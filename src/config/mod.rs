@@ -8,9 +8,13 @@
 //! To read the room: `properties`, `expansion`, `kv_list`, `duration` and
 //! `values` are the grammars; `command_line` and `settings` merge the sources;
 //! `reader` takes values out of the settings, for `load`, `listeners`, `bgp`,
-//! `peers` and `bgp_rules`; `report` gathers what is wrong; `check` and `help`
+//! `anycast`, `peers` and `attributes`; `bgp_rules` and `announcement_rules`
+//! look at what does not go together; `report` gathers what is wrong; `check` and `help`
 //! print. None of them opens a file or looks into the environment.
 
+mod announcement_rules;
+mod anycast;
+mod attributes;
 mod bgp;
 mod bgp_rules;
 mod check;
@@ -155,8 +159,8 @@ pub struct BgpConfig {
     /// `bgp.nexthop6`: the next hop of IPv6 prefixes, `None` for the
     /// session's own global address.
     pub next_hop6: Option<Ipv6Addr>,
-    /// `bgp.anycastaddresses`: what to announce, without host bits.
-    pub anycast_addresses: Vec<IpNet>,
+    /// `bgp.anycastaddresses`: what to announce, no prefix twice.
+    pub anycast_addresses: Vec<AnycastConfig>,
     /// `bgp.announce`
     pub announce: AnnouncePolicy,
     /// `bgp.listenport`: `None` for -1, no listener.
@@ -178,9 +182,71 @@ pub enum AnnouncePolicy {
     Always,
 }
 
+/// One prefix of `bgp.anycastaddresses`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnycastConfig {
+    /// The prefix, without host bits.
+    pub prefix: IpNet,
+    /// What it is announced with, unless a neighbour's own go before it.
+    pub attributes: AttributeConfig,
+    /// `peers=`: the names of the neighbours that hear of it; empty: all.
+    pub peers: Vec<String>,
+}
+
+impl AnycastConfig {
+    /// Whether the neighbour of this name hears of the prefix.
+    pub fn is_for(&self, name: &str) -> bool {
+        self.peers.is_empty() || self.peers.iter().any(|peer| peer == name)
+    }
+}
+
+/// What a prefix or a neighbour sets of the attributes of routes. Where both
+/// do, the neighbour's counts; but prepends add up and communities are joined.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AttributeConfig {
+    /// `med=`: MULTI_EXIT_DISC; `None`: it is not sent.
+    pub med: Option<u32>,
+    /// `localpref=`: LOCAL_PREF towards our own AS; `None`: 100.
+    pub local_pref: Option<u32>,
+    /// `prepend=`: how many more times our AS is in AS_PATH towards other
+    /// ASes, at most 32.
+    pub prepend: u8,
+    /// `communities=` (RFC 1997), ascending: AS number and value, 16 bits each.
+    pub communities: Vec<u32>,
+    /// `largecommunities=` (RFC 8092), ascending.
+    pub large_communities: Vec<[u32; 3]>,
+    /// `extcommunities=` (RFC 4360), ascending.
+    pub extended_communities: Vec<[u8; 8]>,
+    /// `nexthop=`; `None`: `bgp.nexthop` or `bgp.nexthop6`.
+    pub next_hop: Option<NextHopConfig>,
+}
+
+impl AttributeConfig {
+    /// What `nexthop=` says of prefixes of one family; an address says nothing
+    /// of the other.
+    pub fn next_hop_of(&self, is_ipv4: bool) -> Option<NextHopConfig> {
+        self.next_hop.filter(|next_hop| match next_hop {
+            NextHopConfig::Own => true,
+            NextHopConfig::Address(address) => address.is_ipv4() == is_ipv4,
+        })
+    }
+}
+
+/// `nexthop=` of a prefix or a neighbour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextHopConfig {
+    /// `self`: the session's own address of the prefix's family.
+    Own,
+    /// An address of the prefix's family.
+    Address(IpAddr),
+}
+
 /// One neighbour of `bgp.peers`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerConfig {
+    /// `name=`, else the address as text: what it is called in the log and in
+    /// the `peers=` of prefixes. No two neighbours have the same.
+    pub name: String,
     /// `address=`
     pub address: IpAddr,
     /// `port=`: the neighbour's port, 179 unless set.
@@ -209,6 +275,8 @@ pub struct PeerConfig {
     /// `keepalive=`, else `bgp.keepalive`, else a third of the negotiated
     /// hold time (RFC 4271 §4.4): `None`.
     pub keepalive: Option<Duration>,
+    /// What is announced to it goes with these.
+    pub attributes: AttributeConfig,
 }
 
 /// A value that must never be printed.

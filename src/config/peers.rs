@@ -7,7 +7,7 @@ use super::bgp::{self, FabioRules, TimerCheck};
 use super::load::ReadFile;
 use super::reader::{Item, Reader, hint_of_blanks};
 use super::report::Report;
-use super::{PeerConfig, Secret, duration, values};
+use super::{AttributeConfig, PeerConfig, Secret, attributes, duration, values};
 
 /// The longest key of TCP MD5 in Linux (TCP_MD5SIG_MAXKEYLEN).
 const LONGEST_PASSWORD: usize = 80;
@@ -18,14 +18,18 @@ pub(super) struct Timers {
     pub(super) keepalive: Option<Duration>,
 }
 
-/// Reads all neighbours. Those with an error may be missing in the result.
+/// The longest name of a neighbour, which is on every log line about it.
+const LONGEST_NAME: usize = 64;
+
+/// Reads all neighbours. Those with an error may be missing in the result,
+/// which also says whether none is.
 pub(super) fn read(
     reader: &mut Reader<'_>,
     timers: &Timers,
     rules: &mut FabioRules,
     read_file: ReadFile<'_>,
-) -> Vec<PeerConfig> {
-    let Some((setting, maps)) = reader.maps("bgp.peers") else { return Vec::new() };
+) -> (Vec<PeerConfig>, bool) {
+    let Some((setting, maps)) = reader.maps("bgp.peers") else { return (Vec::new(), false) };
     let mut peers: Vec<PeerConfig> = Vec::new();
     for (number, map) in (1_usize..).zip(&maps) {
         let mut item = Item { setting, name: format!("peer {number}"), map };
@@ -35,14 +39,41 @@ pub(super) fn read(
         }
         let rest = peer(&item, reader.report, timers, read_file);
         let (Some(address), Some(mut peer)) = (address, rest) else { continue };
+        let Some(name) = name(&item, address, reader.report) else { continue };
         peer.address = address;
+        peer.name = name;
         check_source(&item, &peer, reader.report);
         if peers.iter().any(|other| other.address == address) {
             item.fail(reader.report, "two peers have this address");
+        } else if peers.iter().any(|other| other.name == peer.name) {
+            item.fail_value(reader.report, "name", &peer.name, "two peers have this name");
         }
         peers.push(peer);
     }
-    peers
+    let all = peers.len() == maps.len();
+    (peers, all)
+}
+
+/// What logs and the `peers` of prefixes call a neighbour: `name`, or else its
+/// address. `None` after an error.
+fn name(item: &Item<'_>, address: IpAddr, report: &mut Report) -> Option<String> {
+    if item.get("name").is_none() {
+        return Some(address.to_string());
+    }
+    item.parse(report, "name", |text| {
+        // A name that is another neighbour's address would name two of them.
+        let as_address = text.parse::<IpAddr>().map(|address| address.to_canonical());
+        if as_address.is_ok_and(|other| other != address) {
+            return Err("expected a name, or the address of this very peer".to_string());
+        }
+        let fine = |c: char| c.is_alphanumeric() || "._-:/@".contains(c);
+        match text.chars().all(fine) && text.chars().count() <= LONGEST_NAME {
+            true => Ok(text.to_string()),
+            false => {
+                Err(format!("expected at most {LONGEST_NAME} letters, digits and . _ - : / @"))
+            }
+        }
+    })
 }
 
 /// fabio's rule 3, and what it lets pass.
@@ -76,7 +107,7 @@ fn address(item: &Item<'_>, reader: &mut Reader<'_>, rules: &mut FabioRules) -> 
     Some(address)
 }
 
-/// Everything but the address, which the caller puts in.
+/// Everything but address and name, which the caller puts in.
 fn peer(
     item: &Item<'_>,
     report: &mut Report,
@@ -100,7 +131,9 @@ fn peer(
     let password = password(item, report, read_file);
     let passive = item.boolean(report, "passive");
     let (hold_time, keepalive) = peer_timers(item, report, timers);
+    let attributes: AttributeConfig = attributes::read(item, report);
     Some(PeerConfig {
+        name: String::new(),
         address: IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
         port: port.unwrap_or(bgp::PORT),
         port_given: port.is_some(),
@@ -112,6 +145,7 @@ fn peer(
         source: item.parse(report, "source", source),
         hold_time,
         keepalive,
+        attributes,
     })
 }
 
@@ -264,6 +298,7 @@ mod tests {
     #[test]
     fn defaults_and_every_option() {
         let plain = PeerConfig {
+            name: "192.0.2.1".into(),
             address: "192.0.2.1".parse().unwrap(),
             port: 179,
             port_given: false,
@@ -275,13 +310,16 @@ mod tests {
             source: None,
             hold_time: Duration::from_secs(90),
             keepalive: None,
+            attributes: AttributeConfig::default(),
         };
         assert_eq!(one(""), plain);
         let all = one("port=1179;multihop=true;multihoplength=5;password=\"a;b\";passive=true;\
-                       source=192.0.2.9;holdtime=30s;keepalive=7s");
+                       source=192.0.2.9;holdtime=30s;keepalive=7s;name=tor1;med=5");
         assert_eq!(
             all,
             PeerConfig {
+                name: "tor1".into(),
+                attributes: AttributeConfig { med: Some(5), ..AttributeConfig::default() },
                 port: 1179,
                 port_given: true,
                 multihop_ttl: Some(5),
@@ -409,6 +447,26 @@ mod tests {
         assert_eq!(
             errors("bgp.peers=address=192.0.2.1;asn=1,address=::ffff:192.0.2.1;asn=2"),
             ["f:1: bgp.peers: peer 192.0.2.1: two peers have this address"]
+        );
+    }
+
+    #[test]
+    fn names() {
+        assert_eq!(one("name=rack-1/tor.a:b_c@d").name, "rack-1/tor.a:b_c@d");
+        assert_eq!(one("name=192.0.2.1").name, "192.0.2.1");
+        assert_eq!(one("name=").name, "192.0.2.1");
+        let expected = "expected at most 64 letters, digits and . _ - : / @";
+        for bad in ["tor 1", "\"tor,1\"", "tor\"1", "tor=1", &"x".repeat(65)] {
+            let errors = errors_of(&format!("name={bad}"));
+            assert!(errors.len() == 1 && errors[0].contains(expected), "{bad}: {errors:?}");
+        }
+        assert_eq!(
+            errors_of("name=192.0.2.2"),
+            ["name = \"192.0.2.2\": expected a name, or the address of this very peer"]
+        );
+        assert_eq!(
+            errors("bgp.peers=address=192.0.2.1;asn=1;name=a,address=192.0.2.2;asn=1;name=a"),
+            ["f:1: bgp.peers: peer 192.0.2.2: name = \"a\": two peers have this name"]
         );
     }
 

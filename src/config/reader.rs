@@ -110,6 +110,21 @@ impl<'a> Reader<'a> {
         self.report.error(&setting.source, &(about(setting, what) + hint));
     }
 
+    /// An error about one map of a kv-list, which messages call `name`, once
+    /// all keys have been read.
+    pub(super) fn fail_at(&mut self, key: &str, name: &str, what: &str) {
+        if let Some(setting) = self.setting(key).filter(|setting| !setting.broken) {
+            self.report.error(&setting.source, &format!("{key}: {name}: {what}"));
+        }
+    }
+
+    /// A warning about one map of a kv-list.
+    pub(super) fn warn_at(&mut self, key: &str, name: &str, what: &str) {
+        if let Some(setting) = self.setting(key).filter(|setting| !setting.broken) {
+            self.report.warn(&setting.source, &format!("{key}: {name}: {what}"));
+        }
+    }
+
     /// A warning about the value of a setting.
     pub(super) fn warn(&mut self, setting: &Setting, what: &str) {
         if !setting.broken {

@@ -16,7 +16,7 @@ use self::switchboard::Switchboard;
 use crate::announce::drain::{self, Drain, Step};
 use crate::announce::{self, Announcer, Facts, ListenerFact, TargetFact};
 use crate::bgp::message::notification::{Notification, cease};
-use crate::bgp::rib::originated::{Owner, Path};
+use crate::bgp::rib::originated::Owner;
 use crate::bgp::speaker::Speaker;
 use crate::bgp::transport::Transport;
 use crate::config::Config;
@@ -71,7 +71,7 @@ impl Daemon {
             seed.rotate_left(17),
         );
         let bgp = start_bgp(reactor, &config, seed.rotate_left(31))?;
-        let prefixes = bgp.iter().flat_map(|_| config.bgp.anycast_addresses.iter().copied());
+        let prefixes = bgp.iter().flat_map(|_| settings::prefixes(&config.bgp));
         let mut daemon = Daemon {
             announcer: Announcer::new(now, prefixes),
             drain: Drain::new(config.proxy.deregister_grace_period, config.proxy.shutdown_wait),
@@ -186,11 +186,13 @@ impl Daemon {
             );
         }
         let Some(bgp) = &mut self.bgp else { return };
+        let config = &self.config.bgp;
         bgp.change(reactor, |speaker| {
             for change in &changes {
                 match change.state {
                     announce::State::Announced => {
-                        speaker.originate(change.prefix, Owner::Announcer, Path::default());
+                        let path = settings::path(config, change.prefix);
+                        speaker.originate(change.prefix, Owner::Announcer, path);
                     }
                     announce::State::Withdrawn => {
                         speaker.withdraw(change.prefix, Owner::Announcer);

@@ -3,14 +3,18 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use ipnet::IpNet;
+
 use crate::announce;
-use crate::bgp::export::NextHops;
+use crate::bgp::export::{NextHops, Overrides};
 use crate::bgp::message::prefix::{Family, FamilySet};
 use crate::bgp::negotiation::Terms;
-use crate::bgp::peer::{Import, PeerSettings};
+use crate::bgp::peer_settings::{Import, PeerSettings};
+use crate::bgp::rib::originated::{NextHop, Path};
 use crate::bgp::transport::{Kinds, PeerTransport, TransportSettings};
 use crate::config::{
-    AnnouncePolicy, BgpConfig, ListenerConfig, PeerConfig, Protocol, ProxyConfig, Strategy,
+    AnnouncePolicy, AnycastConfig, AttributeConfig, BgpConfig, ListenerConfig, NextHopConfig,
+    PeerConfig, Protocol, ProxyConfig, Strategy,
 };
 use crate::proxy::{ListenerSettings, ProxySettings};
 use crate::reactor::Kind;
@@ -29,7 +33,7 @@ const GTSM_TTL: u8 = 255;
 pub(super) fn peers(config: &BgpConfig) -> Vec<PeerSettings> {
     // Families are those of what is announced, whatever address the neighbour
     // is reached at.
-    let families: FamilySet = config.anycast_addresses.iter().map(Family::of).collect();
+    let families: FamilySet = prefixes(config).iter().map(Family::of).collect();
     config.peers.iter().map(|peer| peer_settings(config, peer, families)).collect()
 }
 
@@ -45,10 +49,55 @@ fn peer_settings(config: &BgpConfig, peer: &PeerConfig, families: FamilySet) -> 
         passive: peer.passive,
     };
     PeerSettings {
+        name: peer.name.clone(),
         address: peer.address,
         terms,
         next_hops: next_hops(config),
+        overrides: overrides(&peer.attributes),
         import: Import::Reject,
+    }
+}
+
+/// What is announced.
+pub(super) fn prefixes(config: &BgpConfig) -> Vec<IpNet> {
+    config.anycast_addresses.iter().map(|anycast| anycast.prefix).collect()
+}
+
+/// The path of one of the prefixes.
+pub(super) fn path(config: &BgpConfig, prefix: IpNet) -> Path {
+    let found = config.anycast_addresses.iter().find(|anycast| anycast.prefix == prefix);
+    let Some(AnycastConfig { attributes, peers, .. }) = found else { return Path::default() };
+    let default = Path::default();
+    Path {
+        med: attributes.med,
+        local_pref: attributes.local_pref.unwrap_or(default.local_pref),
+        prepend: attributes.prepend,
+        communities: attributes.communities.clone(),
+        large_communities: attributes.large_communities.clone(),
+        extended_communities: attributes.extended_communities.clone(),
+        next_hop: attributes.next_hop.map(next_hop),
+        audience: (!peers.is_empty()).then(|| peers.iter().cloned().collect()),
+        ..default
+    }
+}
+
+/// What one neighbour is announced otherwise than the others.
+fn overrides(attributes: &AttributeConfig) -> Overrides {
+    Overrides {
+        med: attributes.med,
+        local_pref: attributes.local_pref,
+        prepend: attributes.prepend,
+        communities: attributes.communities.clone(),
+        large_communities: attributes.large_communities.clone(),
+        extended_communities: attributes.extended_communities.clone(),
+        next_hop: attributes.next_hop.map(next_hop),
+    }
+}
+
+fn next_hop(next_hop: NextHopConfig) -> NextHop {
+    match next_hop {
+        NextHopConfig::Own => NextHop::Own,
+        NextHopConfig::Address(address) => NextHop::Address(address),
     }
 }
 
@@ -131,5 +180,71 @@ pub(super) fn strategy(strategy: Strategy) -> pick::Strategy {
     match strategy {
         Strategy::Random => pick::Strategy::Random,
         Strategy::RoundRobin => pick::Strategy::RoundRobin,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    fn bgp(prefixes: &str, peers: &str) -> BgpConfig {
+        let arguments = [
+            "-proxy.addr=:80;proto=tcp".to_owned(),
+            "-bgp.enabled=true".to_owned(),
+            "-bgp.routerid=198.51.100.1".to_owned(),
+            "-bgp.nexthop6=2001:db8::1".to_owned(),
+            format!("-bgp.anycastaddresses={prefixes}"),
+            format!("-bgp.peers={peers}"),
+        ];
+        let no_file = |_: &str| Err(std::io::Error::from(std::io::ErrorKind::NotFound));
+        config::load(&arguments, &[], &no_file).expect("a valid configuration").config.bgp
+    }
+
+    const ATTRIBUTES: &str = "med=10;localpref=200;prepend=3;communities=65000:1;\
+                              largecommunities=1:2:3;extcommunities=0x0102030405060708;\
+                              nexthop=198.51.100.9";
+
+    #[test]
+    fn what_a_prefix_says_is_in_its_path() {
+        let prefixes = format!("192.0.2.10/32;{ATTRIBUTES};peers=tor1, 2001:db8::10/128");
+        let config = bgp(&prefixes, "name=tor1;address=198.51.100.2;asn=1");
+        let path = |text: &str| super::path(&config, text.parse().expect("a prefix"));
+        let expected = Path {
+            med: Some(10),
+            local_pref: 200,
+            prepend: 3,
+            communities: vec![0xfde8_0001],
+            large_communities: vec![[1, 2, 3]],
+            extended_communities: vec![[1, 2, 3, 4, 5, 6, 7, 8]],
+            next_hop: Some(NextHop::Address("198.51.100.9".parse().expect("an address"))),
+            audience: Some(["tor1".to_owned()].into()),
+            ..Path::default()
+        };
+        assert_eq!(path("192.0.2.10/32"), expected);
+        assert_eq!(path("2001:db8::10/128"), Path::default());
+    }
+
+    #[test]
+    fn what_a_neighbour_says_goes_before_and_all_families_are_offered() {
+        let peers = format!(
+            "name=tor1;address=198.51.100.2;asn=1;{ATTRIBUTES},\
+             address=198.51.100.3;asn=1;nexthop=self"
+        );
+        let settings = super::peers(&bgp("192.0.2.10/32,2001:db8::10/128;peers=tor1", &peers));
+        let expected = Overrides {
+            med: Some(10),
+            local_pref: Some(200),
+            prepend: 3,
+            communities: vec![0xfde8_0001],
+            large_communities: vec![[1, 2, 3]],
+            extended_communities: vec![[1, 2, 3, 4, 5, 6, 7, 8]],
+            next_hop: Some(NextHop::Address("198.51.100.9".parse().expect("an address"))),
+        };
+        assert_eq!((settings[0].name.as_str(), &settings[0].overrides), ("tor1", &expected));
+        let own = Overrides { next_hop: Some(NextHop::Own), ..Overrides::default() };
+        assert_eq!((settings[1].name.as_str(), &settings[1].overrides), ("198.51.100.3", &own));
+        let all: FamilySet = Family::ALL.into_iter().collect();
+        assert!(settings.iter().all(|peer| peer.terms.families == all));
     }
 }

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::bgp::export::NextHops;
+use crate::bgp::export::{NextHops, Overrides};
 use crate::bgp::message::attribute::{Attributes, Origin};
 use crate::bgp::message::prefix::Family;
 use crate::bgp::negotiation::Terms;
-use crate::bgp::peer::{Action, Import, PeerSettings};
+use crate::bgp::peer::Action;
+use crate::bgp::peer_settings::{Import, PeerSettings};
 use crate::bgp::speaker::Speaker;
 use crate::bgp::transport::{Kinds, PeerTransport, Transport, TransportSettings};
 use crate::reactor::{Kind, Reactor};
@@ -38,6 +39,7 @@ impl Router {
         seed: u64,
     ) -> Result<Router, String> {
         let settings = PeerSettings {
+            name: address.to_string(),
             address,
             terms: Terms {
                 asn: ASN,
@@ -50,6 +52,7 @@ impl Router {
                 passive: true,
             },
             next_hops: NextHops { ipv4: None, ipv6: None },
+            overrides: Overrides::default(),
             import: Import::Report,
         };
         let transport = TransportSettings {

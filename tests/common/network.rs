@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use burgee::bgp::export::NextHops;
+use burgee::bgp::export::{NextHops, Overrides};
 use burgee::bgp::message::attribute::Attributes;
 use burgee::bgp::message::notification::{Notification, cease};
 use burgee::bgp::message::prefix::Family;
 use burgee::bgp::negotiation::Terms;
-use burgee::bgp::peer::{Action, Import, Peer, PeerSettings, Side, collision_cease};
+use burgee::bgp::peer::{Action, Peer, Side, collision_cease};
+use burgee::bgp::peer_settings::{Import, PeerSettings};
 use burgee::bgp::rib::originated::{Owner, Path};
 use burgee::bgp::session::State;
 use burgee::bgp::speaker::{PeerId, Speaker};
@@ -32,16 +33,28 @@ pub struct Node {
     asn: u32,
     pub identifier: Ipv4Addr,
     pub passive: bool,
+    /// What this node calls the other.
+    pub neighbour: String,
+    /// What this node sets for the other.
+    pub overrides: Overrides,
 }
 
 impl Node {
     pub fn new(address: &str, asn: u32) -> Node {
         let identifier: Ipv4Addr = address.parse().expect("nodes have IPv4 addresses");
-        Node { address: identifier.into(), asn, identifier, passive: false }
+        Node {
+            address: identifier.into(),
+            asn,
+            identifier,
+            passive: false,
+            neighbour: "other".to_owned(),
+            overrides: Overrides::default(),
+        }
     }
 
     fn settings(&self, other: &Node) -> PeerSettings {
         PeerSettings {
+            name: self.neighbour.clone(),
             address: other.address,
             terms: Terms {
                 asn: self.asn,
@@ -57,6 +70,7 @@ impl Node {
                 ipv4: None,
                 ipv6: Some("2001:db8:1::1".parse().expect("an address")),
             },
+            overrides: self.overrides.clone(),
             import: Import::Report,
         }
     }
@@ -165,7 +179,11 @@ impl Network {
     }
 
     pub fn announce(&mut self, node: usize, text: &str) {
-        self.speakers[node].originate(prefix(text), Owner::Announcer, Path::default());
+        self.announce_path(node, text, Path::default());
+    }
+
+    pub fn announce_path(&mut self, node: usize, text: &str, path: Path) {
+        self.speakers[node].originate(prefix(text), Owner::Announcer, path);
         self.serve(node);
     }
 

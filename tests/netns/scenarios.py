@@ -171,11 +171,11 @@ def burgee_passive(lab):
     check(local.endswith(":179"), f"burgee was not dialled, it is {local}")
 
 
-def check_attributes(lab, as_path, local_pref):
+def check_attributes(lab, as_path, local_pref, **others):
     """Both prefixes carry just the attributes they should, as the neighbour shows them."""
     for prefix, session, next_hop in ((ANYCAST4, "ipv4", lab.host.address4),
                                       (ANYCAST6, "ipv6", lab.host.address6)):
-        expected = Route(prefix, next_hop, as_path, "igp", None, local_pref, ())
+        expected = Route(prefix, next_hop, as_path, "igp", local_pref=local_pref, **others)
         seen = lab.wait_announced(prefix, session)
         check(seen == expected, f"expected {expected}, seen {seen}")
 
@@ -193,6 +193,65 @@ def attributes_ibgp(lab):
     """An empty AS_PATH and LOCAL_PREF 100."""
     start_ibgp(lab)
     check_attributes(lab, (), 100)
+
+
+OF_PREFIX = {"med": 20, "localpref": 200, "prepend": 1, "communities": "65001:7 no-export",
+             "largecommunities": "4200000000:1:2", "extcommunities": "rt:65001:1 rt:192.0.2.1:3"}
+"""Options of each prefix in the scenarios with attributes."""
+
+OF_PEER = {"med": 10, "prepend": 2, "communities": "65001:6 65001:7",
+           "largecommunities": "4200000000:1:1", "extcommunities": "soo:4200000000:2"}
+"""Options of each neighbour there."""
+
+JOINED = {"med": 10, "communities": ("65001:6", "65001:7", "65535:65281"),
+          "large_communities": ("4200000000:1:1", "4200000000:1:2"),
+          "extended_communities": ("rt:65001:1", "rt:192.0.2.1:3", "soo:4200000000:2")}
+"""What comes of both."""
+
+
+def prefixes_with(**options):
+    """bgp.anycastaddresses with the same options for both prefixes."""
+    text = "".join(f";{key}={value}" for key, value in options.items())
+    return f"{ANYCAST4}{text}, {ANYCAST6}{text}"
+
+
+@scenario("attributes-set")
+def attributes_set(lab):
+    """Prefix and neighbour both set attributes: the neighbour's MED counts,
+    prepends add up, and communities of all kinds are joined."""
+    lab.start_daemon()
+    lab.start_burgee(peer(ROUTER4, **OF_PEER), peer(ROUTER6, **OF_PEER),
+                     bgp_anycastaddresses=prefixes_with(**OF_PREFIX))
+    local_pref = 100 if lab.daemon.fills_local_pref else None
+    check_attributes(lab, (65001,) * 4, local_pref, **JOINED)
+
+
+@scenario("attributes-set-ibgp")
+def attributes_set_ibgp(lab):
+    """Inside one AS: LOCAL_PREF as it is set, and nothing prepended."""
+    lab.start_daemon(values={"65001": "65000"})
+    lab.start_burgee(peer(ROUTER4, **OF_PEER), peer(ROUTER6, **OF_PEER, localpref=300),
+                     bgp_asn="65000", bgp_anycastaddresses=prefixes_with(**OF_PREFIX))
+    for prefix, session, local_pref in ((ANYCAST4, "ipv4", 200), (ANYCAST6, "ipv6", 300)):
+        seen = lab.wait_announced(prefix, session)
+        next_hop = lab.host.address4 if session == "ipv4" else lab.host.address6
+        expected = Route(prefix, next_hop, (), "igp", local_pref=local_pref, **JOINED)
+        check(seen == expected, f"expected {expected}, seen {seen}")
+
+
+@scenario("attributes-peers")
+def attributes_peers(lab):
+    """A neighbour hears of its own prefixes only. Over the IPv4 session, which
+    carries both families, the IPv4 prefix would come before the other."""
+    lab.start_daemon("dualstack")
+    burgee = lab.start_burgee(peer(ROUTER4, name="tor4"), peer(ROUTER6, name="tor6"),
+                              bgp_anycastaddresses=f"{ANYCAST4};peers=tor6, {ANYCAST6};peers=tor4")
+    lab.wait_announced(ANYCAST6, "ipv4")
+    check(lab.route(ANYCAST4, "ipv4") is None, "tor4 heard of a prefix that is for tor6")
+    lab.wait_established("ipv6")
+    check(lab.route(ANYCAST6, "ipv6") is None, "tor6 heard of a prefix that is for tor4")
+    wait_for("burgee's log calls the neighbours by their names", lambda: all(
+        f"event=established peer={name} " in burgee.process.log_text() for name in ("tor4", "tor6")))
 
 
 @scenario("next-hop")

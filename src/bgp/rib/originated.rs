@@ -1,6 +1,7 @@
 //! The paths that we originate, each with its owner.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::ops::Bound;
 
 use ipnet::IpNet;
@@ -20,7 +21,17 @@ pub enum Owner {
     File,
 }
 
-/// What a path says before it is made ready for one neighbour.
+/// Which next hop a route is announced with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextHop {
+    /// Our own address of the session, of the prefix's family.
+    Own,
+    /// This one; it says nothing of prefixes of the other family.
+    Address(IpAddr),
+}
+
+/// What a path says before it is made ready for one neighbour, whose own
+/// settings go before it: see [`crate::bgp::export`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Path {
     /// ORIGIN (RFC 4271 §5.1.1).
@@ -29,14 +40,46 @@ pub struct Path {
     pub med: Option<u32>,
     /// LOCAL_PREF towards our own AS (RFC 4271 §5.1.5).
     pub local_pref: u32,
+    /// How many more times our AS is in AS_PATH towards other ASes.
+    pub prepend: u8,
     /// COMMUNITIES (RFC 1997).
     pub communities: Vec<u32>,
+    /// LARGE_COMMUNITIES (RFC 8092).
+    pub large_communities: Vec<[u32; 3]>,
+    /// EXTENDED_COMMUNITIES (RFC 4360).
+    pub extended_communities: Vec<[u8; 8]>,
+    /// The next hop; `None`: the one of the prefix's family that the neighbour
+    /// is sent by default.
+    pub next_hop: Option<NextHop>,
+    /// The route is about to be withdrawn, and the least preferred until then
+    /// (RFC 8326).
+    pub graceful_shutdown: bool,
+    /// The names of the neighbours that hear of it; `None`: all.
+    pub audience: Option<BTreeSet<String>>,
+}
+
+impl Path {
+    /// Whether the neighbour of this name hears of it.
+    pub fn is_for(&self, name: &str) -> bool {
+        self.audience.as_ref().is_none_or(|names| names.contains(name))
+    }
 }
 
 impl Default for Path {
-    /// IGP, LOCAL_PREF 100, nothing else.
+    /// IGP, LOCAL_PREF 100, for all neighbours, nothing else.
     fn default() -> Path {
-        Path { origin: Origin::Igp, med: None, local_pref: 100, communities: Vec::new() }
+        Path {
+            origin: Origin::Igp,
+            med: None,
+            local_pref: 100,
+            prepend: 0,
+            communities: Vec::new(),
+            large_communities: Vec::new(),
+            extended_communities: Vec::new(),
+            next_hop: None,
+            graceful_shutdown: false,
+            audience: None,
+        }
     }
 }
 

@@ -578,7 +578,7 @@ impl Transport {
 
     /// The neighbour's name in the log.
     pub(super) fn name(&self, id: PeerId) -> String {
-        self.speaker.peer(id).map(|peer| peer.settings().address.to_string()).unwrap_or_default()
+        self.speaker.peer(id).map(|peer| peer.settings().name.clone()).unwrap_or_default()
     }
 }
 
@@ -599,11 +599,12 @@ mod tests {
     use socket2::SockRef;
 
     use super::*;
-    use crate::bgp::export::NextHops;
+    use crate::bgp::export::{NextHops, Overrides};
     use crate::bgp::message::header::{self, MessageType};
     use crate::bgp::message::prefix::Family;
     use crate::bgp::negotiation::Terms;
-    use crate::bgp::peer::{Import, Peer, PeerSettings};
+    use crate::bgp::peer::Peer;
+    use crate::bgp::peer_settings::{Import, PeerSettings};
     use crate::bgp::rib::originated::{Owner, Path};
     use crate::bgp::session::State;
     use crate::reactor::poll::{Phases, turn};
@@ -665,6 +666,8 @@ mod tests {
         /// It listens for one neighbour with this address.
         fn listening(address: IpAddr) -> House {
             let peer = PeerSettings {
+                name: "them".to_owned(),
+                overrides: Overrides::default(),
                 address,
                 terms: terms(65001, 65000, [10, 0, 0, 1]),
                 next_hops: NextHops { ipv4: None, ipv6: None },

@@ -77,8 +77,103 @@ pub(super) static LISTENER: &[PairSpec] = &[
     ),
 ];
 
+const MED: PairSpec = pair(
+    "med",
+    Unsigned,
+    "",
+    Supported,
+    "MULTI_EXIT_DISC: among paths over the same AS, routers prefer the lowest. Empty: none is sent.",
+)
+.not_in_fabio();
+
+const LOCAL_PREF: PairSpec = pair(
+    "localpref",
+    Unsigned,
+    "100",
+    Supported,
+    "LOCAL_PREF, which only iBGP neighbours are sent: they prefer the highest.",
+)
+.not_in_fabio();
+
+const PREPEND: PairSpec = pair(
+    "prepend",
+    Unsigned,
+    "0",
+    Supported,
+    "How many more times our AS is in AS_PATH, 0 to 32. No effect on iBGP neighbours.",
+)
+.not_in_fabio();
+
+const COMMUNITIES: PairSpec = pair(
+    "communities",
+    Text,
+    "",
+    Supported,
+    "Communities (RFC 1997) with blanks between them, at most 64: `65000:1`, or a well-known one of \
+     `no-export`, `no-advertise`, `no-export-subconfed`, `no-peer`, `blackhole`, \
+     `graceful-shutdown`, `llgr-stale`, `no-llgr`.",
+)
+.not_in_fabio();
+
+const LARGE_COMMUNITIES: PairSpec = pair(
+    "largecommunities",
+    Text,
+    "",
+    Supported,
+    "Large communities (RFC 8092) with blanks between them, at most 64: `4200000000:1:2`.",
+)
+.not_in_fabio();
+
+const EXTENDED_COMMUNITIES: PairSpec = pair(
+    "extcommunities",
+    Text,
+    "",
+    Supported,
+    "Extended communities (RFC 4360, RFC 5668) with blanks between them, at most 64: \
+     `rt:65000:1`, `rt:4200000000:1`, `rt:192.0.2.1:1`, the same with `soo:`, or all 8 octets as \
+     `0x` and 16 hexadecimal digits.",
+)
+.not_in_fabio();
+
+/// The options of a prefix of `bgp.anycastaddresses`.
+pub(super) static PREFIX: &[PairSpec] = &[
+    pair("", Text, "", Supported, "The prefix, as the first value without a key."),
+    MED,
+    LOCAL_PREF,
+    PREPEND,
+    COMMUNITIES,
+    LARGE_COMMUNITIES,
+    EXTENDED_COMMUNITIES,
+    pair(
+        "nexthop",
+        Text,
+        "bgp.nexthop, bgp.nexthop6",
+        Supported,
+        "The next hop: an address of the family of the prefix, or `self` for our own address of \
+         each session.",
+    )
+    .not_in_fabio(),
+    pair(
+        "peers",
+        Text,
+        "all",
+        Supported,
+        "The neighbours that hear of the prefix, by `name` or address, with blanks between them.",
+    )
+    .not_in_fabio(),
+];
+
 /// The options of a neighbour of `bgp.peers`.
 pub(super) static PEER: &[PairSpec] = &[
+    pair(
+        "name",
+        Text,
+        "address",
+        Supported,
+        "What the neighbour is called in the log and in the `peers` of prefixes: at most 64 \
+         letters, digits and `. _ - : / @`. No two have the same.",
+    )
+    .not_in_fabio(),
     pair("address", Text, "", Supported, "The IP address of the neighbour. Required."),
     pair(
         "port",
@@ -154,6 +249,21 @@ pub(super) static PEER: &[PairSpec] = &[
         "bgp.keepalive",
         Supported,
         "Time between two KEEPALIVE messages to this neighbour.",
+    )
+    .not_in_fabio(),
+    MED,
+    LOCAL_PREF,
+    PREPEND,
+    COMMUNITIES,
+    LARGE_COMMUNITIES,
+    EXTENDED_COMMUNITIES,
+    pair(
+        "nexthop",
+        Text,
+        "nexthop of the prefix",
+        Supported,
+        "The next hop of what is announced to the neighbour: an address, which holds for prefixes \
+         of its family, or `self` for our own address of the session.",
     )
     .not_in_fabio(),
     pair(

@@ -281,11 +281,14 @@ pub static OPTIONS: &[Spec] = &[
     .not_in_fabio(),
     option(
         "bgp.anycastaddresses",
-        List,
+        KvList,
         "",
         Announce,
-        "The prefixes to announce: `192.0.2.53/32,2001:db8::53/128`. Required with BGP.",
-    ),
+        "The prefixes to announce: `192.0.2.53/32,2001:db8::53/128;med=10`. Required with BGP. \
+         What a neighbour sets in `bgp.peers` goes before what a prefix sets here, but prepends \
+         add up and communities are joined.",
+    )
+    .of(pairs::PREFIX),
     option(
         "bgp.announce",
         Text,

@@ -17,7 +17,8 @@ IPV4, IPV6 = "ipv4", "ipv6"
 
 @dataclasses.dataclass(frozen=True)
 class Route:
-    """A route as the neighbour shows it. None: the neighbour shows no such attribute."""
+    """A route as the neighbour shows it. None: the neighbour shows no such attribute.
+    Communities are texts: `65000:1`, `65000:1:2`, `rt:65000:1`."""
 
     prefix: str
     next_hop: str
@@ -26,6 +27,13 @@ class Route:
     med: int | None = None
     local_pref: int | None = None
     communities: tuple = ()
+    large_communities: tuple = ()
+    extended_communities: tuple = ()
+
+
+def community(value):
+    """A community of 32 bits as `65000:1`."""
+    return f"{value >> 16}:{value & 0xffff}"
 
 
 def uncomment(text, variant):

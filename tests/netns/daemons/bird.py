@@ -57,8 +57,16 @@ class Bird(Daemon):
             origin=shown["origin"].lower(),
             med=int(shown["med"]) if "med" in shown else None,
             local_pref=int(shown["local_pref"]) if "local_pref" in shown else None,
-            communities=tuple(shown.get("community", "").split()),
+            communities=Bird.communities(shown.get("community", "")),
+            large_communities=Bird.communities(shown.get("large_community", "")),
+            extended_communities=tuple(re.sub("^ro:", "soo:", text) for text in
+                                       Bird.communities(shown.get("ext_community", ""))),
         )
+
+    @staticmethod
+    def communities(shown):
+        """`(rt, 65000, 1) (…)` as texts."""
+        return tuple(re.sub(r",\s*", ":", inside) for inside in re.findall(r"\(([^)]*)\)", shown))
 
     def sent(self, neighbour, prefix):
         return prefix in self.birdc(f"show route export {self.protocol(neighbour)}")

@@ -5,6 +5,9 @@ import pathlib
 
 from daemons.base import Daemon, Route
 
+EXTENDED_KINDS = {"target": "rt", "origin": "soo"}
+"""Kinds of extended communities, as this release calls them."""
+
 
 class ExaBgp(Daemon):
     """exabgp in the foreground. It has no table and no FIB: what is known of
@@ -88,8 +91,22 @@ class ExaBgp(Daemon):
             origin=attributes["origin"],
             med=attributes.get("med"),
             local_pref=attributes.get("local-preference"),
-            communities=tuple(map(tuple, attributes.get("community", ()))),
+            communities=ExaBgp.joined(attributes.get("community", ())),
+            large_communities=ExaBgp.joined(attributes.get("large-community", ())),
+            extended_communities=tuple(map(ExaBgp.extended,
+                                           attributes.get("extended-community", ()))),
         )
+
+    @staticmethod
+    def joined(shown):
+        """Communities that come as lists of numbers, as texts."""
+        return tuple(":".join(map(str, numbers)) for numbers in shown)
+
+    @staticmethod
+    def extended(shown):
+        """One extended community; `L` marks an AS number of four octets."""
+        kind, administrator, number = shown["string"].split(":")
+        return f"{EXTENDED_KINDS[kind]}:{administrator.removesuffix('L')}:{number}"
 
     def sent(self, neighbour, prefix):
         return any(entry["nlri"] == prefix

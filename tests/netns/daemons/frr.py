@@ -9,6 +9,9 @@ from waiting import wait_for
 
 LIBEXEC = "/usr/lib/frr"
 
+WELL_KNOWN = {"noExport": "65535:65281"}
+"""Communities that bgpd shows by name."""
+
 
 class Frr(Daemon):
     """zebra, staticd and bgpd without their supervisor. The integrated file is
@@ -72,7 +75,11 @@ class Frr(Daemon):
             origin=path["origin"].lower(),
             med=path.get("metric"),
             local_pref=path.get("locPrf"),
-            communities=tuple(path.get("community", {}).get("list", ())),
+            communities=tuple(WELL_KNOWN.get(text, text)
+                              for text in path.get("community", {}).get("list", ())),
+            large_communities=tuple(path.get("largeCommunity", {}).get("list", ())),
+            extended_communities=tuple(
+                path.get("extendedCommunity", {}).get("string", "").lower().split()),
         )
 
     def sent(self, neighbour, prefix):

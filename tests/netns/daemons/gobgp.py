@@ -2,13 +2,18 @@
 
 import json
 
-from daemons.base import SHIPPED, Daemon, Route
+from daemons.base import SHIPPED, Daemon, Route, community
 from waiting import wait_for
 
 ORIGINS = ("igp", "egp", "incomplete")
 
-# Path attribute types (RFC 4271 5.1, RFC 1997, RFC 4760), as the client numbers them.
+# Path attribute types (RFC 4271 5.1, RFC 1997, RFC 4760, RFC 4360, RFC 8092), as the client
+# numbers them.
 ORIGIN, AS_PATH, NEXT_HOP, MED, LOCAL_PREF, COMMUNITIES, MP_REACH = 1, 2, 3, 4, 5, 8, 14
+EXTENDED_COMMUNITIES, LARGE_COMMUNITIES = 16, 32
+
+EXTENDED_KINDS = {2: "rt", 3: "soo"}
+"""Sub-types of extended communities (RFC 4360 4 and 5)."""
 
 
 class GoBgp(Daemon):
@@ -73,8 +78,23 @@ class GoBgp(Daemon):
             origin=ORIGINS[attributes[ORIGIN]["value"]],
             med=attributes.get(MED, {}).get("metric"),
             local_pref=attributes.get(LOCAL_PREF, {}).get("value"),
-            communities=tuple(attributes.get(COMMUNITIES, {}).get("communities", ())),
+            communities=tuple(map(community, attributes.get(COMMUNITIES, {}).get("communities", ()))),
+            large_communities=tuple(
+                f"{each['ASN']}:{each['LocalData1']}:{each['LocalData2']}"
+                for each in attributes.get(LARGE_COMMUNITIES, {}).get("value", ())),
+            extended_communities=tuple(
+                GoBgp.extended(each)
+                for each in attributes.get(EXTENDED_COMMUNITIES, {}).get("value", ())),
         )
+
+    @staticmethod
+    def extended(shown):
+        """One extended community; an AS number of four octets comes as `64086.59904`."""
+        administrator, number = shown["value"].rsplit(":", 1)
+        if administrator.count(".") == 1:
+            high, low = map(int, administrator.split("."))
+            administrator = (high << 16) + low
+        return f"{EXTENDED_KINDS[shown['subtype']]}:{administrator}:{number}"
 
     def sent(self, neighbour, prefix):
         return prefix in self.gobgp("neighbor", neighbour, "adj-out")

@@ -5,6 +5,9 @@ import json
 from daemons.base import SHIPPED, Daemon, Route
 from waiting import wait_for
 
+WELL_KNOWN = {"NO_EXPORT": "65535:65281"}
+"""Communities that bgpctl shows by name."""
+
 
 class OpenBgpd(Daemon):
     """bgpd in the foreground; its control socket and chroot lie under the
@@ -51,7 +54,10 @@ class OpenBgpd(Daemon):
             origin=entry["origin"].lower(),
             med=entry.get("metric") or None,
             local_pref=entry.get("localpref"),
-            communities=tuple(entry.get("communities", ())),
+            communities=tuple(WELL_KNOWN.get(text, text) for text in entry.get("communities", ())),
+            large_communities=tuple(entry.get("large_communities", ())),
+            extended_communities=tuple(text.replace(" ", ":")
+                                       for text in entry.get("extended_communities", ())),
         )
 
     def sent(self, neighbour, prefix):

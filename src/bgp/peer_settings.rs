@@ -1,0 +1,32 @@
+//! How to speak with one neighbour, as a value.
+
+use std::net::IpAddr;
+
+use super::export::{NextHops, Overrides};
+use super::negotiation::Terms;
+
+/// What becomes of received routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Import {
+    /// Counted and rejected: a speaker that only announces.
+    Reject,
+    /// Reported as [`super::peer::Action::Learned`], for a speaker that shows them.
+    Report,
+}
+
+/// How to speak with one neighbour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerSettings {
+    /// What it is called in the log and by paths that are not for all.
+    pub name: String,
+    /// The neighbour's address, by which it is recognized.
+    pub address: IpAddr,
+    /// What we bring to the session.
+    pub terms: Terms,
+    /// The next hops that we announce.
+    pub next_hops: NextHops,
+    /// What is announced to it otherwise than to others.
+    pub overrides: Overrides,
+    /// What becomes of its routes.
+    pub import: Import,
+}
