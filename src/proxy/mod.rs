@@ -310,6 +310,10 @@ impl Proxy {
     /// with a client in the queue resets it.
     pub fn close_listeners(&mut self, reactor: &mut Reactor, _targets: &mut dyn Targets) {
         for key in self.listeners.keys() {
+            if let Some(listener) = self.listeners.get_mut(key) {
+                // Whoever came since the poll has made no event yet.
+                listener.event(Readiness::READABLE);
+            }
             for _ in 0..ACCEPTS_AT_CLOSE {
                 // They are dialled in the data phases that follow, within
                 // their budgets.
