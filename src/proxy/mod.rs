@@ -485,10 +485,15 @@ impl Proxy {
         match dialled {
             Ok(stream) => connection.dialing(now, stream, address, self.dial_timeout),
             Err(error) if socket::is_exhaustion(&error) => {
-                // Not the target's fault. Whoever comes next waits in the
-                // backlog until something is given back.
+                // Not the target's fault.
                 count(&mut self.counters.dials_exhausted);
                 debug!("proxy event=dial_exhausted target={address} error=\"{error}\"");
+                if error.kind() == io::ErrorKind::AddrNotAvailable {
+                    // Ports run out for each target by itself.
+                    return connection.dial_failed(address);
+                }
+                // Whoever comes next waits in the backlog until something is
+                // given back.
                 self.close(reactor, key, Ending::Unserved);
                 for (key, listener) in self.listeners.iter_mut() {
                     listener.pause(now, &mut reactor.wheel, key.token(Kind::ProxyListener));
