@@ -102,6 +102,20 @@ struct Side {
     ready: Readiness,
 }
 
+impl Side {
+    /// Whether the connection was cut off, as far as an event said so. EPIPE
+    /// does not: the peer had ended its stream in order before, and what is
+    /// left of that can be read.
+    fn is_cut(&mut self) -> bool {
+        if !self.ready.contains(Readiness::ERROR) {
+            return false;
+        }
+        self.ready.remove(Readiness::ERROR);
+        let error = socket::take_error(&self.stream).ok().flatten();
+        error.is_some_and(|error| error.kind() != ErrorKind::BrokenPipe)
+    }
+}
+
 #[derive(Debug)]
 enum Stage {
     /// It has no target yet.
@@ -294,6 +308,11 @@ impl Connection {
         }
         if up == Pumped::Unfinished || down == Pumped::Unfinished {
             return Verdict::Again;
+        }
+        // Whoever waits for the target would not read what the client's kernel
+        // has said.
+        if relay.up.is_open() && client.is_cut() {
+            return Verdict::Close(Ending::Reset);
         }
         match relay.watch.deadline(&self.limits) {
             Some((deadline, silence)) if deadline <= tools.now => {
