@@ -45,6 +45,9 @@ const TURN_BUDGET: Budget = Budget { steps: 512, bytes: 4 * 1024 * 1024 };
 /// What a dial costs of it, in steps: it has as many system calls.
 const DIAL_STEPS: usize = 4;
 
+/// What a close costs of it: two sockets, each with what is queued in it.
+const CLOSE_STEPS: usize = 4;
+
 /// Most clients taken from one listener in a turn: about 1 ms with their dials.
 const ACCEPTS_PER_TURN: usize = 32;
 
@@ -441,7 +444,10 @@ impl Proxy {
                 Verdict::DialFailed(target, error) => {
                     self.dial_failed(now, targets, key, target, &error);
                 }
-                Verdict::Close(ending) => return self.close(reactor, key, ending),
+                Verdict::Close(ending) => {
+                    budget.spend(CLOSE_STEPS, 0);
+                    return self.close(reactor, key, ending);
+                }
             }
         }
     }
