@@ -117,7 +117,7 @@ impl proxy::Targets for Switchboard {
 
     fn dial_failed(&mut self, now: Time, target: SocketAddr, error: &str) {
         debug!("proxy event=dial_failed target={target} error=\"{error}\"");
-        for id in self.targets.at(target).to_vec() {
+        for id in self.targets.ids_at(target).to_vec() {
             let change = self.targets.dial_failed(id, now, error.to_owned());
             self.note(id, change);
         }
@@ -125,5 +125,50 @@ impl proxy::Targets for Switchboard {
 
     fn dial_succeeded(&mut self, _now: Time, target: SocketAddr) {
         self.targets.dial_succeeded(target);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::Targets as _;
+    use crate::registry::static_routes;
+    use crate::route::pick::Strategy;
+
+    fn switchboard(routes: &str, fall: u32) -> Switchboard {
+        let picker = Picker::new(Strategy::RoundRobin, 1);
+        let mut switchboard = Switchboard::new(picker, Targets::new(1, fall));
+        switchboard.load(Time::ZERO, static_routes::load(routes).table);
+        switchboard
+    }
+
+    #[test]
+    fn a_dial_that_succeeds_interrupts_a_row_of_failures() {
+        let mut switchboard = switchboard("route add web :80 tcp://192.0.2.1:80", 2);
+        let address = SocketAddr::from(([192, 0, 2, 1], 80));
+        switchboard.checked(Time::ZERO, 0, Ok(()));
+        for second in 1..5 {
+            let now = Time::from_millis(second * 1000);
+            switchboard.dial_failed(now, address, "refused");
+            switchboard.dial_succeeded(now, address);
+            assert_eq!(switchboard.targets().healthy_count(), 1, "one failure is no row");
+        }
+        switchboard.dial_failed(Time::from_millis(9000), address, "refused");
+        switchboard.dial_failed(Time::from_millis(9001), address, "refused");
+        assert_eq!(switchboard.targets().healthy_count(), 0);
+    }
+
+    #[test]
+    fn a_dial_counts_for_every_service_at_its_address() {
+        let routes = "route add a :80 tcp://192.0.2.1:80\nroute add b :81 tcp://192.0.2.1:80\n\
+                      route add a :82 tcp://192.0.2.1:80";
+        let mut switchboard = switchboard(routes, 2);
+        let address = SocketAddr::from(([192, 0, 2, 1], 80));
+        switchboard.checked(Time::ZERO, 0, Ok(()));
+        switchboard.checked(Time::ZERO, 1, Ok(()));
+        switchboard.dial_failed(Time::ZERO, address, "refused");
+        assert_eq!(switchboard.targets().healthy_count(), 2, "it counts once for each");
+        switchboard.dial_failed(Time::ZERO, address, "refused");
+        assert_eq!(switchboard.targets().unhealthy_count(), 2);
     }
 }

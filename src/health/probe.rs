@@ -155,7 +155,8 @@ impl Prober {
         for key in std::mem::take(&mut self.ready) {
             self.look_at(reactor, key);
         }
-        while self.in_flight < IN_FLIGHT {
+        // Counted, because a check that fails at once is never under way.
+        for _ in 0..IN_FLIGHT.saturating_sub(self.in_flight) {
             let Some(key) = self.due.pop_front() else { break };
             self.begin(reactor, key);
         }
@@ -432,6 +433,21 @@ mod tests {
         let mut ids: Vec<u32> = lab.results(count as usize).iter().map(|r| r.0).collect();
         ids.sort_unstable();
         assert_eq!(ids, (0..count).collect::<Vec<_>>(), "and each has its turn");
+    }
+
+    #[test]
+    fn checks_that_fail_at_once_are_spread_over_turns_as_well() {
+        // A connection to the broadcast address is refused by the call itself.
+        let nowhere = "255.255.255.255:80".parse().unwrap();
+        let mut lab = Lab::new(10_000, 1000);
+        let count = 3 * IN_FLIGHT;
+        (0..count).for_each(|id| lab.ensure(id.try_into().unwrap(), nowhere));
+        for turn in 1..=3 {
+            assert!(lab.house.prober.has_ready());
+            lab.turn();
+            assert_eq!(lab.house.results.len(), turn * IN_FLIGHT);
+        }
+        assert!(!lab.house.prober.has_ready());
     }
 
     /// A process of its own, because its descriptors run out.

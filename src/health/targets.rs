@@ -134,7 +134,7 @@ impl Targets {
         self.record(id, now, Err(error))
     }
 
-    /// A client's connection to this address was made; see
+    /// A client's connection to the targets at this address was made; see
     /// [`Machine::dial_succeeded`].
     pub fn dial_succeeded(&mut self, address: SocketAddr) {
         for id in self.by_address.get(&address).into_iter().flatten() {
@@ -142,11 +142,6 @@ impl Targets {
                 target.machine.dial_succeeded();
             }
         }
-    }
-
-    /// The ids of all targets at this address, whatever their service.
-    pub fn at(&self, address: SocketAddr) -> &[u32] {
-        self.by_address.get(&address).map_or(&[], Vec::as_slice)
     }
 
     /// The target with this id.
@@ -161,8 +156,13 @@ impl Targets {
 
     /// The id of a service's target at this address.
     pub fn by_address(&self, service: &str, address: SocketAddr) -> Option<u32> {
-        let ids = self.by_address.get(&address)?;
-        ids.iter().copied().find(|&id| self.get(id).is_some_and(|t| t.service == service))
+        let has_service = |id: &u32| self.get(*id).is_some_and(|t| t.service == service);
+        self.ids_at(address).iter().copied().find(has_service)
+    }
+
+    /// The ids of the targets at this address, one for each service.
+    pub fn ids_at(&self, address: SocketAddr) -> &[u32] {
+        self.by_address.get(&address).map_or(&[], Vec::as_slice)
     }
 
     /// How many there are.
@@ -320,9 +320,7 @@ mod tests {
         assert!(targets.record(0, at(2), Ok(())).is_some());
         assert!(targets.record(1, at(2), Ok(())).is_some());
         assert!(targets.dial_failed(1, at(3), "timed out".to_owned()).is_none());
-        let second = targets.get(1).map(Target::address).unwrap();
-        assert_eq!(targets.at(second), [1]);
-        targets.dial_succeeded(second);
+        targets.dial_succeeded(SocketAddr::from(([192, 0, 2, 1], 2)));
         assert!(targets.dial_failed(1, at(4), "timed out".to_owned()).is_none());
         assert_eq!(targets.last_error(), None, "nothing is unhealthy");
         assert!(targets.dial_failed(1, at(5), "reset".to_owned()).is_some());
@@ -335,10 +333,9 @@ mod tests {
     fn results_of_a_target_that_is_gone_mean_nothing() {
         let mut targets = Targets::new(1, 1);
         targets.sync(at(1), &wanted(&[("a", 1)]));
-        let gone = targets.get(0).map(Target::address).unwrap();
         targets.sync(at(2), &wanted(&[("a", 2)]));
         assert_eq!(targets.record(0, at(3), Ok(())), None);
-        targets.dial_succeeded(gone);
+        targets.dial_succeeded(SocketAddr::from(([192, 0, 2, 1], 1)));
         assert_eq!(targets.state(0), None);
         assert_eq!(targets.healthy_count(), 0);
     }

@@ -45,6 +45,9 @@ const TURN_BUDGET: Budget = Budget { steps: 512, bytes: 4 * 1024 * 1024 };
 /// What a dial costs of it, in steps: it has as many system calls.
 const DIAL_STEPS: usize = 4;
 
+/// What a close costs of it: two sockets, each with what is queued in it.
+const CLOSE_STEPS: usize = 4;
+
 /// Most clients taken from one listener in a turn: about 1 ms with their dials.
 const ACCEPTS_PER_TURN: usize = 32;
 
@@ -310,6 +313,10 @@ impl Proxy {
     /// with a client in the queue resets it.
     pub fn close_listeners(&mut self, reactor: &mut Reactor, _targets: &mut dyn Targets) {
         for key in self.listeners.keys() {
+            if let Some(listener) = self.listeners.get_mut(key) {
+                // Whoever came since the poll has made no event yet.
+                listener.event(Readiness::READABLE);
+            }
             for _ in 0..ACCEPTS_AT_CLOSE {
                 // They are dialled in the data phases that follow, within
                 // their budgets.
@@ -437,7 +444,10 @@ impl Proxy {
                 Verdict::DialFailed(target, error) => {
                     self.dial_failed(now, targets, key, target, &error);
                 }
-                Verdict::Close(ending) => return self.close(reactor, key, ending),
+                Verdict::Close(ending) => {
+                    budget.spend(CLOSE_STEPS, 0);
+                    return self.close(reactor, key, ending);
+                }
             }
         }
     }
@@ -481,10 +491,15 @@ impl Proxy {
         match dialled {
             Ok(stream) => connection.dialing(now, stream, address, self.dial_timeout),
             Err(error) if socket::is_exhaustion(&error) => {
-                // Not the target's fault. Whoever comes next waits in the
-                // backlog until something is given back.
+                // Not the target's fault.
                 count(&mut self.counters.dials_exhausted);
                 debug!("proxy event=dial_exhausted target={address} error=\"{error}\"");
+                if error.kind() == io::ErrorKind::AddrNotAvailable {
+                    // Ports run out for each target by itself.
+                    return connection.dial_failed(address);
+                }
+                // Whoever comes next waits in the backlog until something is
+                // given back.
                 self.close(reactor, key, Ending::Unserved);
                 for (key, listener) in self.listeners.iter_mut() {
                     listener.pause(now, &mut reactor.wheel, key.token(Kind::ProxyListener));

@@ -180,6 +180,11 @@ impl Direction {
         self.stream = Stream::Broken;
     }
 
+    /// Whether more may come from its source.
+    pub(super) fn is_open(&self) -> bool {
+        self.stream == Stream::Open
+    }
+
     /// Whether nothing more will be moved.
     pub(super) fn is_done(&self) -> bool {
         matches!(self.stream, Stream::Passed | Stream::Broken)

@@ -102,6 +102,20 @@ struct Side {
     ready: Readiness,
 }
 
+impl Side {
+    /// Whether the connection was cut off, as far as an event said so. EPIPE
+    /// does not: the peer had ended its stream in order before, and what is
+    /// left of that can be read.
+    fn is_cut(&mut self) -> bool {
+        if !self.ready.contains(Readiness::ERROR) {
+            return false;
+        }
+        self.ready.remove(Readiness::ERROR);
+        let error = socket::take_error(&self.stream).ok().flatten();
+        error.is_some_and(|error| error.kind() != ErrorKind::BrokenPipe)
+    }
+}
+
 #[derive(Debug)]
 enum Stage {
     /// It has no target yet.
@@ -295,6 +309,11 @@ impl Connection {
         if up == Pumped::Unfinished || down == Pumped::Unfinished {
             return Verdict::Again;
         }
+        // Whoever waits for the target would not read what the client's kernel
+        // has said.
+        if relay.up.is_open() && client.is_cut() {
+            return Verdict::Close(Ending::Reset);
+        }
         match relay.watch.deadline(&self.limits) {
             Some((deadline, silence)) if deadline <= tools.now => {
                 let lossy = relay.would_lose(client.ready, target.ready);
@@ -381,7 +400,6 @@ fn pump(
             budget.spend(1, 0);
             tools.budget.spend(1, 0);
         }
-        let before = direction.bytes;
         let outcome = match action {
             Action::Wait | Action::Done => return Pumped::Settled,
             Action::PassEnd => {
@@ -395,12 +413,11 @@ fn pump(
             Action::Flush => flush(direction, sink, tools),
             Action::Move(step) => advance(direction, source, sink, step, tools),
         };
-        let moved = direction.bytes.saturating_sub(before);
-        let moved = usize::try_from(moved).unwrap_or(usize::MAX);
-        budget.spend(0, moved);
-        tools.budget.spend(0, moved);
         match outcome {
-            Ok(()) => {}
+            Ok(handled) => {
+                budget.spend(0, handled);
+                tools.budget.spend(0, handled);
+            }
             Err(Failure::Source) => return Pumped::Lost,
             Err(Failure::Sink(kind)) => {
                 direction.break_off();
@@ -421,9 +438,13 @@ enum Failure {
     Sink(ErrorKind),
 }
 
-/// Writes what is held back.
-fn flush(direction: &mut Direction, sink: &mut Side, tools: &mut Tools<'_>) -> Result<(), Failure> {
-    let Some(held) = &mut direction.held else { return Ok(()) };
+/// Writes what is held back; returns how many bytes the sink took.
+fn flush(
+    direction: &mut Direction,
+    sink: &mut Side,
+    tools: &mut Tools<'_>,
+) -> Result<usize, Failure> {
+    let Some(held) = &mut direction.held else { return Ok(0) };
     let taken = write(sink, held.readable())?;
     held.consume(taken);
     let is_empty = held.is_empty();
@@ -431,19 +452,20 @@ fn flush(direction: &mut Direction, sink: &mut Side, tools: &mut Tools<'_>) -> R
     if is_empty {
         give_back(direction, tools.small, tools.large);
     }
-    Ok(())
+    Ok(taken)
 }
 
-/// Reads once, and writes that at once.
+/// Reads once, and writes that at once. Returns how many bytes there were:
+/// they cost what they cost, whether the sink takes them or not.
 fn advance(
     direction: &mut Direction,
     source: &mut Side,
     sink: &mut Side,
     step: Step,
     tools: &mut Tools<'_>,
-) -> Result<(), Failure> {
+) -> Result<usize, Failure> {
     let asked = step.bytes.min(tools.scratch.len());
-    let Some(scratch) = tools.scratch.get_mut(..asked) else { return Ok(()) };
+    let Some(scratch) = tools.scratch.get_mut(..asked) else { return Ok(0) };
     let read = match step.method {
         Method::Copy => source.stream.read(scratch),
         Method::Peek => source.stream.peek(scratch),
@@ -451,14 +473,14 @@ fn advance(
     let found = match read {
         Ok(0) => {
             direction.end();
-            return Ok(());
+            return Ok(0);
         }
         Ok(found) => found,
         Err(error) if error.kind() == ErrorKind::WouldBlock => {
             source.ready.remove(Readiness::READABLE | Readiness::PRIORITY);
-            return Ok(());
+            return Ok(0);
         }
-        Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(0),
         Err(_) => return Err(Failure::Source),
     };
     let bytes = scratch.get(..found).unwrap_or_default();
@@ -479,7 +501,7 @@ fn advance(
     if emptied && short_read_is_the_last(source.ready, asked, found) {
         source.ready.remove(Readiness::READABLE);
     }
-    Ok(())
+    Ok(found)
 }
 
 /// Keeps the bytes that the sink did not take. The step was chosen so that a
@@ -542,4 +564,44 @@ fn discard(source: &Side, scratch: &mut [u8], count: usize) -> Result<(), Failur
 #[allow(clippy::panic)]
 fn sabotage() {
     panic!("injected panic in a proxied connection");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener as StdListener, TcpStream as StdStream};
+
+    /// A side, and its other end.
+    fn side(ready: Readiness) -> (Side, StdStream) {
+        let listener = StdListener::bind("127.0.0.1:0").unwrap();
+        let other = StdStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        (Side { stream: TcpStream::from_std(stream), ready }, other)
+    }
+
+    #[test]
+    fn bytes_that_the_sink_does_not_take_are_paid_for_as_well() {
+        let (mut source, mut sender) = side(Readiness::READABLE);
+        let (mut sink, _receiver) = side(Readiness::WRITABLE);
+        while sink.stream.write(&[0; 65536]).is_ok() {}
+        sender.write_all(&[1; 500]).unwrap();
+        while source.stream.peek(&mut [0; 500]).ok() != Some(500) {}
+        let (mut small, mut large) = (Pool::new(1, 0, 0), Pool::new(1, 0, 0));
+        let mut shared = Budget { steps: 100, bytes: 10_000 };
+        let mut own = Budget { steps: 10, bytes: 1000 };
+        let mut tools = Tools {
+            now: Time::ZERO,
+            scratch: &mut [0; 1000],
+            small: &mut small,
+            large: &mut large,
+            counters: &mut Counters::default(),
+            budget: &mut shared,
+        };
+        let mut direction = Direction::new();
+        let pumped = pump(&mut direction, &mut source, &mut sink, false, &mut tools, &mut own);
+        assert_eq!((pumped, direction.bytes), (Pumped::Settled, 0));
+        assert_eq!(own, Budget { steps: 9, bytes: 500 });
+        assert_eq!(shared, Budget { steps: 99, bytes: 9500 });
+    }
 }

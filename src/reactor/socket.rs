@@ -100,6 +100,10 @@ impl Default for ListenOptions {
 
 /// Starts a connection. That it is under way is success; its end comes as an
 /// event, and [`connect_finished`] tells which end.
+///
+/// Errors: NetworkUnreachable where this machine has no address to reach
+/// `remote` from; AddrNotAvailable is left to mean that no port is free, or
+/// that `source` cannot be had.
 pub fn connect(remote: SocketAddr, options: &ConnectOptions) -> io::Result<TcpStream> {
     let family = Family::from(remote);
     let socket = new_socket(family)?;
@@ -117,11 +121,30 @@ pub fn connect(remote: SocketAddr, options: &ConnectOptions) -> io::Result<TcpSt
         bind_source(&socket, family, source, options.freebind)?;
     }
     match socket.connect(&SockAddr::from(remote)) {
-        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
-        _ => {}
+        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
+        Err(error) if is_no_address(&error) && !has_address_towards(remote) => {
+            let text = "this machine has no address to reach it from";
+            return Err(io::Error::new(io::ErrorKind::NetworkUnreachable, text));
+        }
+        Err(error) => return Err(error),
+        Ok(()) => {}
     }
     // SAFETY: into_raw_fd gives up the ownership that from_raw_fd takes.
     Ok(unsafe { TcpStream::from_raw_fd(socket.into_raw_fd()) })
+}
+
+fn is_no_address(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EADDRNOTAVAIL)
+}
+
+/// Whether this machine has an address to reach `remote` from. connect(2) of a
+/// stream has one error for that and for the lack of a free port; a datagram
+/// socket, whose connect sends nothing, has ports of its own.
+fn has_address_towards(remote: SocketAddr) -> bool {
+    let domain = Family::from(remote).domain();
+    let connected = Socket::new(domain, Type::DGRAM.nonblocking(), None)
+        .and_then(|socket| socket.connect(&SockAddr::from(remote)));
+    !connected.is_err_and(|error| is_no_address(&error))
 }
 
 /// Binds a socket and lets it listen.

@@ -94,10 +94,8 @@ fn who_waits_at_a_closing_listener_is_still_served() {
     let mut lab = Lab::new(&settings(), &[address]);
     let mut waiting: Vec<Peer> = (0..50).map(|_| lab.client()).collect();
     waiting.iter_mut().for_each(|client| client.send(b"in time"));
-    // The loop must learn of them before the listener closes.
-    let readable = Readiness::READABLE;
-    let key = lab.house.proxy.listeners.keys()[0];
-    lab.house.proxy.collect(key.token(Kind::ProxyListener), readable);
+    // The loop has not learned of them yet, as of those that come between the
+    // poll and the close.
     lab.house.proxy.close_listeners(&mut lab.reactor, &mut lab.house.choice);
     assert!(lab.house.proxy.listening_on().is_empty());
     assert!(StdStream::connect(lab.address).is_err());
@@ -112,4 +110,76 @@ fn who_waits_at_a_closing_listener_is_still_served() {
     lab.house.proxy.abort_all(&mut lab.reactor);
     lab.assert_empty();
     assert!(waiting.iter_mut().all(Peer::saw_reset));
+}
+
+/// Runs the named test once more, in a network of its own that has four ports
+/// for connections and no IPv6. True in that process.
+fn in_poor_network(name: &str) -> bool {
+    if std::env::var_os("BURGEE_TEST_POOR_NETWORK").is_some() {
+        return true;
+    }
+    let script = "ip link set lo up && cd /proc/sys/net \
+                  && echo 40000 40003 >ipv4/ip_local_port_range \
+                  && echo 1 >ipv6/conf/all/disable_ipv6 \
+                  && exec \"$0\" --exact \"$1\" --nocapture";
+    let output = std::process::Command::new("unshare")
+        .args(["-r", "-n", "sh", "-c", script])
+        .arg(std::env::current_exe().unwrap())
+        .arg(name)
+        .env("BURGEE_TEST_POOR_NETWORK", "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let erred = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}{erred}");
+    false
+}
+
+#[test]
+fn a_target_that_no_local_address_can_reach_is_followed_by_the_next() {
+    let name = "a_target_that_no_local_address_can_reach_is_followed_by_the_next";
+    if !in_poor_network(&format!("proxy::tests::dials::{name}")) {
+        return;
+    }
+    let (backend, address) = backend();
+    let unreachable = "[2001:db8::1]:80".parse().unwrap();
+    let mut lab = Lab::new(&settings(), &[unreachable, address]);
+    let (mut client, mut target) = lab.pair(&backend);
+    client.send(b"hello");
+    lab.until("the second target reads", |_| target.saw(b"hello"));
+    assert_eq!(lab.house.choice.failed.len(), 1, "its health is to suffer");
+    assert_eq!(lab.house.choice.failed[0].0, unreachable);
+    assert_eq!(lab.counters().dials_exhausted, 0);
+}
+
+#[test]
+fn a_target_that_no_port_is_left_for_is_followed_by_the_next() {
+    let name = "a_target_that_no_port_is_left_for_is_followed_by_the_next";
+    if !in_poor_network(&format!("proxy::tests::dials::{name}")) {
+        return;
+    }
+    // Ports for the two targets, the listener and, not to be used up, clients.
+    let backends = ["127.0.0.1:1001", "127.0.0.1:1002"].map(|a| StdListener::bind(a).unwrap());
+    let addresses = [1001, 1002].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    let mut settings = settings();
+    settings.listeners[0].address = SocketAddr::from(([127, 0, 0, 1], 1000));
+    let mut lab = Lab::new(&settings, &addresses);
+    let _taken: Vec<_> = (0..4).map(|_| StdStream::connect(addresses[0]).unwrap()).collect();
+    let mut client = lab.client();
+    client.send(b"hello");
+    backends[1].set_nonblocking(true).unwrap();
+    let mut accepted = None;
+    lab.until("the second target is dialled", |_| {
+        accepted = accepted.take().or_else(|| backends[1].accept().ok());
+        accepted.is_some()
+    });
+    let mut target = Peer::new(accepted.unwrap().0);
+    lab.until("and reads", |_| target.saw(b"hello"));
+    assert!(lab.house.choice.failed.is_empty(), "no target is to blame");
+    assert_eq!(lab.counters().dials_exhausted, 1);
+    // With no port for either, the client is closed and no other one waits.
+    let _rest: Vec<_> = (0..3).map(|_| StdStream::connect(addresses[1]).unwrap()).collect();
+    let mut client = lab.client();
+    lab.until("it is closed in order", |_| client.saw_end());
+    assert_eq!((lab.counters().dials_exhausted, lab.counters().no_target), (3, 1));
 }

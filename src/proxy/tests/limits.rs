@@ -182,3 +182,21 @@ fn without_descriptors_the_listener_rests_and_recovers() {
     client.send(b"hello");
     lab.until("served again", |_| target.saw(b"hello"));
 }
+
+#[test]
+fn connections_that_end_together_end_in_several_turns() {
+    let (backend, address) = backend();
+    let mut lab = Lab::new(&settings(), &[address]);
+    let open: Vec<_> = (0..400).map(|_| lab.pair(&backend)).collect();
+    open.into_iter().for_each(|(client, _)| client.reset());
+    let mut most = 0;
+    lab.until("all are gone", |lab| {
+        let before = lab.house.proxy.connections();
+        lab.turn();
+        most = most.max(before - lab.house.proxy.connections());
+        lab.house.proxy.connections() == 0
+    });
+    // Each costs a read and a close at least.
+    assert!(most <= TURN_BUDGET.steps.div_ceil(1 + CLOSE_STEPS), "{most} in one turn");
+    lab.assert_empty();
+}

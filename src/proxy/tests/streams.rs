@@ -262,3 +262,20 @@ fn a_busy_connection_has_a_budget_and_lets_others_pass() {
     assert!(most <= budget, "{most}");
     assert!(most > 1 << 19, "there was more to move in a turn: {most}");
 }
+
+#[test]
+fn a_client_s_reset_is_seen_although_its_target_takes_nothing() {
+    let (backend, address) = backend();
+    let mut lab = Lab::new(&settings(), &[address]);
+    let (mut client, mut target) = lab.pair(&backend);
+    let piece = pattern(1 << 20);
+    let mut still = 0;
+    lab.until("everything is full", |_| {
+        still = if client.write(&piece) == 0 { still + 1 } else { 0 };
+        still > 20
+    });
+    client.reset();
+    lab.until("the connection is gone", |lab| lab.house.proxy.connections() == 0);
+    lab.until("and the target is reset", |_| target.saw_reset());
+    lab.assert_empty();
+}
