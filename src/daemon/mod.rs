@@ -39,7 +39,7 @@ const TIMER: Token = Token::new(Kind::Daemon, 0, 0);
 #[derive(Debug)]
 pub struct Daemon {
     config: Config,
-    signals: Option<Signals>,
+    signals: Signals,
     proxy: Proxy,
     switchboard: Switchboard,
     prober: Prober,
@@ -55,11 +55,15 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Binds the listeners, loads the routes and starts to dial.
+    /// Takes signals through the loop, binds the listeners, loads the routes
+    /// and starts to dial.
     ///
     /// # Errors
     /// What could not be bound, as a sentence that says what to do.
     pub fn start(reactor: &mut Reactor, config: Config, seed: u64) -> Result<Daemon, String> {
+        // First of all, so that a stop that is asked for during the start is a
+        // planned one as well.
+        let signals = watch_signals(reactor).map_err(|e| format!("cannot take signals: {e}"))?;
         let now = reactor.now();
         let health = &config.health;
         let mut proxy = Proxy::new();
@@ -75,7 +79,7 @@ impl Daemon {
         let mut daemon = Daemon {
             announcer: Announcer::new(now, prefixes),
             drain: Drain::new(config.proxy.deregister_grace_period, config.proxy.shutdown_wait),
-            signals: None,
+            signals,
             proxy,
             switchboard,
             prober,
@@ -89,17 +93,6 @@ impl Daemon {
         };
         daemon.load_routes(reactor);
         Ok(daemon)
-    }
-
-    /// Takes signals through the loop from now on.
-    ///
-    /// # Errors
-    /// Those of signalfd(2).
-    pub fn watch_signals(&mut self, reactor: &mut Reactor) -> std::io::Result<()> {
-        let mut signals = Signals::new()?;
-        reactor.register(&mut signals, Token::new(Kind::Signal, 0, 0), Interest::READABLE)?;
-        self.signals = Some(signals);
-        Ok(())
     }
 
     /// Asks for a stop, as SIGTERM does; a second time the waits are skipped.
@@ -203,8 +196,7 @@ impl Daemon {
     }
 
     fn read_signals(&mut self) {
-        let Some(signals) = &mut self.signals else { return };
-        for signal in signals.by_ref() {
+        for signal in self.signals.by_ref() {
             match signal {
                 Signal::Terminate | Signal::Interrupt => {
                     info!("daemon event=signal name={signal:?}");
@@ -414,6 +406,12 @@ impl poll::Phases for Daemon {
     }
 }
 
+fn watch_signals(reactor: &mut Reactor) -> std::io::Result<Signals> {
+    let mut signals = Signals::new()?;
+    reactor.register(&mut signals, Token::new(Kind::Signal, 0, 0), Interest::READABLE)?;
+    Ok(signals)
+}
+
 fn start_bgp(
     reactor: &mut Reactor,
     config: &Config,
@@ -449,7 +447,6 @@ fn start(config: Config) -> Result<(Reactor, Daemon), String> {
     info!("daemon event=start version={} descriptors={soft}", env!("CARGO_PKG_VERSION"));
     let seed = seed(&reactor);
     let mut daemon = Daemon::start(&mut reactor, config, seed)?;
-    daemon.watch_signals(&mut reactor).map_err(|error| format!("cannot take signals: {error}"))?;
     if let Ok(place) = std::env::var("BURGEE_INJECT_PANIC") {
         daemon.inject_panic(&place);
     }

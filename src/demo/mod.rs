@@ -118,8 +118,7 @@ impl Demo {
         let settings = settings(proxy, &backends, router.port());
         let loaded = config::load(&settings, &[], &|_| Err(io::ErrorKind::NotFound.into()))
             .map_err(|error| format!("the built-in configuration is wrong: {error:?}"))?;
-        let mut daemon = Daemon::start(reactor, loaded.config, seed)?;
-        daemon.watch_signals(reactor).map_err(|error| error.to_string())?;
+        let daemon = Daemon::start(reactor, loaded.config, seed)?;
         Ok(Demo {
             shown: daemon.announcer().status().to_vec(),
             daemon,

@@ -145,16 +145,16 @@ impl Transport {
                 }
                 match socket::accept(&listener.socket) {
                     Ok((stream, remote)) => self.newcomer(reactor, stream, remote),
-                    Err(error) => match error.kind() {
-                        io::ErrorKind::WouldBlock => listener.ready = false,
-                        io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
-                        _ => {
-                            listener.paused = true;
-                            let until = reactor.now() + PAUSE;
-                            listener.alarm.set(&mut reactor.wheel, listener.token, Some(until));
-                            warn!("bgp event=accept_failed error=\"{error}\" next=\"tries again\"");
-                        }
-                    },
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        listener.ready = false;
+                    }
+                    Err(error) if socket::is_of_one_connection(&error) => {}
+                    Err(error) => {
+                        listener.paused = true;
+                        let until = reactor.now() + PAUSE;
+                        listener.alarm.set(&mut reactor.wheel, listener.token, Some(until));
+                        warn!("bgp event=accept_failed error=\"{error}\" next=\"tries again\"");
+                    }
                 }
             }
         }
