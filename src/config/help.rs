@@ -14,8 +14,9 @@ pub fn usage() -> String {
          is ready to serve them\n\
          \n\
          Usage: burgee [run] [flags]     serve\n\
-         \x20      burgee check [flags]     check the configuration and print it; exits with 1 if \
-         invalid\n\
+         \x20      burgee check [flags]     check the configuration and print it; exits with 2 if a \
+         flag is\n\
+         \x20                              invalid, with 1 if anything else is\n\
          \x20      burgee demo [--once]     show the whole in one process, without any privilege\n\
          \n",
     );
@@ -126,7 +127,8 @@ In the properties file `#` and `!` begin a comment, a backslash at the end of a 
 `\\n` is a newline, and `${name}` is replaced by the value of another key of the file or else of an
 environment variable.
 
-On a reload the cost of a change depends on the key; it is named with each.
+Reload is not supported yet: restart to apply a change. What a change will cost on a reload depends
+on the key, and is named with each.
 ";
 
 /// The text of `docs/settings.md`.

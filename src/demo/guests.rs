@@ -65,6 +65,14 @@ impl Guests {
         }
     }
 
+    /// Whether a backend accepts connections.
+    pub(super) fn has_backend(&self) -> bool {
+        self.sources
+            .keys()
+            .into_iter()
+            .any(|key| matches!(self.sources.get(key), Some(Guest::Listener(Host::Backend(_), _))))
+    }
+
     /// Sends one request to `address`; [`Guests::take_answer`] has its end.
     pub(super) fn request(&mut self, reactor: &mut Reactor, address: SocketAddr) {
         self.busy = true;

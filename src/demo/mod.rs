@@ -4,6 +4,7 @@
 
 mod guests;
 mod router;
+mod story;
 
 use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
@@ -14,6 +15,7 @@ use log::LevelFilter;
 
 use self::guests::{Guests, Host};
 use self::router::Router;
+use self::story::Story;
 use crate::announce::drain::Step;
 use crate::announce::{PrefixStatus, State};
 use crate::config;
@@ -29,8 +31,10 @@ const PREFIXES: &str = "192.0.2.10/32, 2001:db8::10/128";
 const NAMES: [&str; 2] = ["A", "B"];
 /// fabio's port; any free one if it is taken.
 const PREFERRED_PORT: u16 = 9999;
-/// A pause that lets a reader follow.
-const PAUSE: Duration = Duration::from_millis(600);
+/// A pause that lets a reader follow what is told.
+const PAUSE: Duration = Duration::from_millis(2500);
+/// The same with `--once`, which is read afterwards.
+const SHORT_PAUSE: Duration = Duration::from_millis(500);
 const TIMER: Token = Token::new(Kind::Daemon, 1, 1);
 
 /// The steps of a drain, in their order.
@@ -60,6 +64,7 @@ enum Scene {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
+    Ask,
     StopOne,
     StopAll,
     StartAll,
@@ -74,11 +79,13 @@ struct Demo {
     backends: [SocketAddr; 2],
     page: SocketAddr,
     proxy: SocketAddr,
+    story: Story,
     scene: Scene,
     once: bool,
     shown: Vec<PrefixStatus>,
     step: Step,
     asked_in_drain: bool,
+    asked: u32,
     lost: u32,
     alarm: Alarm,
 }
@@ -114,7 +121,8 @@ impl Demo {
         let page = open(Host::RouterPage)?;
         let router = Router::start(reactor, HOST, ASN, seed)?;
         let proxy = SocketAddr::new(HOST, free_port()?);
-        introduce(proxy, &backends, router.port());
+        let mut story = Story::default();
+        introduce(&mut story, proxy, &backends, router.port());
         let settings = settings(proxy, &backends, router.port());
         let loaded = config::load(&settings, &[], &|_| Err(io::ErrorKind::NotFound.into()))
             .map_err(|error| format!("the built-in configuration is wrong: {error:?}"))?;
@@ -127,34 +135,31 @@ impl Demo {
             backends,
             page,
             proxy,
+            story,
             scene: Scene::Meeting,
             once,
             step: Step::Serving,
             asked_in_drain: false,
+            asked: 0,
             lost: 0,
             alarm: Alarm::new(),
         })
     }
 
-    /// Tells what happened since the last turn.
+    /// Tells what happened since the last turn: causes before effects, burgee
+    /// before the router.
     fn narrate(&mut self, now: Time) {
         let (before, step) = (self.step, self.daemon.step());
+        self.step = step;
         for passed in STEPS.into_iter().filter(|passed| before < *passed && *passed <= step) {
             self.narrate_step(now, passed);
         }
-        self.step = step;
-        let status = self.daemon.announcer().status().to_vec();
-        for (old, new) in self.shown.iter().zip(&status) {
-            if old.state != new.state {
-                let verb = if new.state == State::Announced { "announces" } else { "withdraws" };
-                say(now, "burgee", &format!("{verb} {}: {}", new.prefix, new.reason));
-            }
-        }
-        self.shown = status;
+        self.narrate_announcements(now);
         for line in self.router.news() {
-            say(now, "router", &line);
+            self.story.say(now, "router", line);
         }
         if let Some(answer) = self.guests.take_answer() {
+            self.asked = self.asked.saturating_add(1);
             let text = match answer {
                 Ok(body) => format!("asks {} and is answered: {body}", self.proxy),
                 Err(error) => {
@@ -162,24 +167,43 @@ impl Demo {
                     format!("asks {} and fails: {error}", self.proxy)
                 }
             };
-            say(now, "client", &text);
+            self.story.say(now, "client", text);
+        }
+        if step == Step::Done && before < step {
+            let text = format!("is gone; requests lost: {} of {}", self.lost, self.asked);
+            self.story.say(now, "burgee", text);
         }
     }
 
+    fn narrate_announcements(&mut self, now: Time) {
+        let status = self.daemon.announcer().status().to_vec();
+        for (old, new) in self.shown.iter().zip(&status) {
+            if old.state != new.state {
+                let verb = match new.state {
+                    State::Announced if self.router.is_up() => "announces",
+                    State::Announced => "is ready and will announce",
+                    State::Withdrawn => "withdraws",
+                };
+                let text = format!("{verb} {}: {}", new.prefix, new.reason);
+                self.story.say(now, "burgee", text);
+            }
+        }
+        self.shown = status;
+    }
+
     fn narrate_step(&mut self, now: Time, step: Step) {
-        let lost = format!("is gone; requests lost: {}", self.lost);
         let text = match step {
-            Step::Serving => return,
             Step::Withdrawing => {
                 self.scene = Scene::Leaving;
                 "is asked to stop: withdraws first, the session stays up"
             }
-            Step::Converging => "still serves while the network learns that it is leaving",
-            Step::Finishing => "closes its listener and lets open connections finish",
-            Step::Closing => "ends the session with Cease/Administrative Shutdown",
-            Step::Done => &lost,
+            Step::Finishing => "closes its listener, and lets open connections finish",
+            Step::Closing => "ends the session with Cease/Administrative Shutdown: a planned stop",
+            // That it converges is told once the router has learned of it,
+            // and the end once the session has ended.
+            Step::Serving | Step::Converging | Step::Done => return,
         };
-        say(now, "burgee", text);
+        self.story.say(now, "burgee", text);
     }
 
     /// Moves the story on, if what it waits for has come.
@@ -189,13 +213,17 @@ impl Demo {
         let routes = self.router.routes();
         match self.scene {
             Scene::Meeting if routes == 2 => {
-                tell("    Traffic for these addresses now has a way to this process. On a real");
-                tell("    machine the addresses also sit on `lo`; here they do not, so the client");
-                tell("    uses the listener's own address.");
-                self.scene = Scene::Requests { left: 4, next: Next::StopOne };
+                self.story.remark(&[
+                    "A route says: the way to this address is the next hop. The AS path lists the",
+                    "networks (autonomous systems) on the way. When one side of the session is",
+                    "silent for the hold time, the other gives it up, and its routes. Now traffic",
+                    "finds this process. On a real machine the addresses also sit on `lo`; here",
+                    "they do not, so the client asks the listener's own address.",
+                ]);
+                self.scene = Scene::Pause { until: now + self.pause(), next: Next::Ask };
             }
             Scene::Requests { left: 0, next } if !self.guests.is_busy() => {
-                self.scene = Scene::Pause { until: now + PAUSE, next };
+                self.scene = Scene::Pause { until: now + self.pause(), next };
             }
             Scene::Requests { left, next } if !self.guests.is_busy() => {
                 self.guests.request(reactor, self.proxy);
@@ -203,23 +231,31 @@ impl Demo {
             }
             Scene::Pause { until, next } if now >= until => self.begin(reactor, next),
             Scene::OneDies if healthy == 1 => {
-                say(now, "burgee", &format!("{healthy} of {total} targets is healthy: goes on"));
+                let text =
+                    format!("finds it: {healthy} of {total} targets healthy, the routes stay");
+                self.story.say(now, "burgee", text);
                 self.scene = Scene::Requests { left: 2, next: Next::StopAll };
             }
             Scene::AllDie if routes == 0 => {
-                tell("    Nothing could serve the addresses here, so nothing leads here any more:");
-                tell("    another site that announces them gets the traffic. No black hole.");
-                self.scene = Scene::Pause { until: now + PAUSE * 2, next: Next::StartAll };
+                self.story.remark(&[
+                    "Nothing can serve the addresses here, so no route leads here any more. Other",
+                    "sites that announce the same addresses get the traffic: no black hole.",
+                ]);
+                self.scene = Scene::Pause { until: now + self.pause(), next: Next::StartAll };
             }
             Scene::Return if routes == 2 && healthy == 2 => {
+                let text = format!("finds both: {healthy} of {total} targets healthy");
+                self.story.say(now, "burgee", text);
                 let next = if self.once { Next::Leave } else { Next::Open };
                 self.scene = Scene::Requests { left: 2, next };
             }
-            Scene::Leaving
-                if self.step == Step::Converging && !self.asked_in_drain && routes == 0 =>
-            {
+            Scene::Leaving if self.is_converging() && !self.asked_in_drain && routes == 0 => {
                 self.asked_in_drain = true;
-                self.guests.request(reactor, self.proxy);
+                if self.guests.has_backend() {
+                    let text = "still serves, while the network learns that it is leaving";
+                    self.story.say(now, "burgee", text);
+                    self.guests.request(reactor, self.proxy);
+                }
             }
             _ => {}
         }
@@ -230,25 +266,35 @@ impl Demo {
         self.alarm.set(&mut reactor.wheel, TIMER, wake);
     }
 
+    fn is_converging(&self) -> bool {
+        self.step == Step::Converging
+    }
+
+    fn pause(&self) -> Duration {
+        if self.once { SHORT_PAUSE } else { PAUSE }
+    }
+
     fn begin(&mut self, reactor: &mut Reactor, next: Next) {
         let now = reactor.now();
         self.scene = match next {
+            Next::Ask => Scene::Requests { left: 4, next: Next::StopOne },
             Next::StopOne => {
-                say(now, "story", "backend A dies");
+                self.story.say(now, "story", "backend A dies");
                 self.guests.close(Host::Backend(0));
                 Scene::OneDies
             }
             Next::StopAll => {
-                say(now, "story", "backend B dies as well");
+                self.story.say(now, "story", "backend B dies as well");
                 self.guests.close(Host::Backend(1));
                 Scene::AllDie
             }
             Next::StartAll => {
-                say(now, "story", "both backends come back");
+                self.story.say(now, "story", "both backends come back");
                 for (number, address) in self.backends.into_iter().enumerate() {
                     if let Err(error) = self.guests.listen(reactor, Host::Backend(number), address)
                     {
-                        say(now, "story", &format!("backend at {address}: {error}"));
+                        let text = format!("backend at {address}: {error}");
+                        self.story.say(now, "story", text);
                     }
                 }
                 Scene::Return
@@ -264,13 +310,17 @@ impl Demo {
         };
     }
 
-    fn invite(&self) {
-        tell("");
-        tell("    Try it by hand:");
-        tell(&format!("      curl http://{}/      a request, balanced", self.proxy));
-        tell(&format!("      curl http://{}/      the router's table", self.page));
-        tell("    Ctrl-C asks burgee to stop, and shows the drain.");
-        tell("");
+    fn invite(&mut self) {
+        let (proxy, page) = (self.proxy, self.page);
+        self.story.line("");
+        self.story.line("    Try it by hand, from another terminal:");
+        self.story.line(format_args!("      curl http://{proxy}/      a request, balanced"));
+        self.story.line(format_args!("      curl http://{page}/      the router's table"));
+        self.story.line(
+            "    Ctrl-C asks burgee to stop, and shows the drain: it leaves the router's table",
+        );
+        self.story.line("    first, and serves on for a second. Ctrl-C again skips that wait.");
+        self.story.line("");
     }
 }
 
@@ -328,6 +378,10 @@ impl Phases for Demo {
         self.router.bgp.flush();
         self.narrate(reactor.now());
         self.direct(reactor);
+        // Nobody is there to press Ctrl-C.
+        if self.story.is_unheard() && self.step == Step::Serving {
+            self.daemon.request_stop();
+        }
     }
 
     fn has_ready(&self) -> bool {
@@ -373,26 +427,21 @@ fn free_port() -> Result<u16, String> {
         .map_err(|error| format!("no free port on {HOST}: {error}"))
 }
 
-fn introduce(proxy: SocketAddr, backends: &[SocketAddr; 2], router_port: u16) {
+fn introduce(story: &mut Story, proxy: SocketAddr, backends: &[SocketAddr; 2], router_port: u16) {
     let [a, b] = backends;
-    tell("burgee serves anycast addresses and tells the upstream router about them over BGP,");
-    tell("but only while it can serve them. This is all of it in one process:");
-    tell("");
-    tell(&format!("    client → burgee {proxy} → backend A {a}, backend B {b}"));
-    tell(&format!(
+    story.line(
+        "An anycast address is served at several sites; each tells the routers around it, over",
+    );
+    story.line(
+        "BGP, that it has a way there. burgee serves such addresses, and tells the router about",
+    );
+    story.line("them only while it can serve them. This is all of it in one process, on loopback:");
+    story.line("");
+    story.line(format_args!("    client → burgee {proxy} → backend A {a}, backend B {b}"));
+    story.line(format_args!(
         "             burgee (AS {ASN}) ─ BGP → router {HOST}:{router_port} (AS {})",
         router::ASN
     ));
-    tell(&format!("    anycast addresses: {PREFIXES}"));
-    tell("");
-}
-
-fn say(now: Time, who: &str, text: &str) {
-    let millis = now.as_millis();
-    tell(&format!("{:>4}.{:03} s  {who:<7} {text}", millis / 1000, millis % 1000));
-}
-
-fn tell(line: &str) {
-    // A reader that is gone ends the story, not the program.
-    let _ = writeln!(io::stdout(), "{line}");
+    story.line(format_args!("    anycast addresses: {PREFIXES}"));
+    story.line("");
 }

@@ -28,6 +28,7 @@ const IDENTIFIER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 pub(super) struct Router {
     pub(super) bgp: Transport,
     routes: BTreeMap<IpNet, Attributes>,
+    up: bool,
 }
 
 impl Router {
@@ -75,7 +76,7 @@ impl Router {
         let speaker = Speaker::new(vec![settings], seed);
         let mut bgp = Transport::new(reactor, speaker, transport)?;
         bgp.start(reactor);
-        Ok(Router { bgp, routes: BTreeMap::new() })
+        Ok(Router { bgp, routes: BTreeMap::new(), up: false })
     }
 
     /// The port that it listens on.
@@ -88,17 +89,26 @@ impl Router {
         self.routes.len()
     }
 
+    /// Whether the session was up when the news were last read.
+    pub(super) fn is_up(&self) -> bool {
+        self.up
+    }
+
     /// Takes in what the session brought; returns it as lines to show.
     pub(super) fn news(&mut self) -> Vec<String> {
         let mut lines = Vec::new();
         while let Some((_, action)) = self.bgp.poll_notice() {
             match action {
-                Action::Up { negotiated, .. } => lines.push(format!(
-                    "BGP session with burgee is up: AS {ASN} and AS {}, hold time {} s",
-                    negotiated.peer_asn,
-                    negotiated.hold_time.as_secs()
-                )),
+                Action::Up { negotiated, .. } => {
+                    self.up = true;
+                    lines.push(format!(
+                        "BGP session with burgee is up: AS {ASN} and AS {}, hold time {} s",
+                        negotiated.peer_asn,
+                        negotiated.hold_time.as_secs()
+                    ));
+                }
                 Action::Down { down, .. } => {
+                    self.up = false;
                     self.routes.clear();
                     lines.push(format!("BGP session with burgee ended: {}", down.reason));
                 }
