@@ -364,7 +364,8 @@ def neighbour_frozen(lab):
     """The neighbour hangs beyond the hold time: burgee drops the session,
     serves on, and has a new session when the neighbour goes on."""
     lab.start_daemon()
-    lab.start_burgee(bgp_holdtime="3s")
+    passive = not lab.daemon.survives_collision
+    lab.start_burgee(peer(ROUTER4, passive=passive), bgp_holdtime="3s")
     lab.wait_announced()
     client, _ = lab.start_drain_traffic()
     before = lab.wait_connection()

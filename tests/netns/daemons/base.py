@@ -73,6 +73,8 @@ class Daemon:
     hold_time = ""
     # LOCAL_PREF 100 is shown for eBGP routes even if none was sent.
     fills_local_pref = False
+    # Comes through a connection that is opened to it while it opens one itself.
+    survives_collision = True
     # What the log or the neighbour's state says after Cease/Administrative
     # Shutdown, as a regular expression.
     shutdown_pattern = ""
