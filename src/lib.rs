@@ -26,6 +26,11 @@
 //! Imports run one way, from `main` down to `reactor`; `tests/architecture.rs`
 //! reads the `use` lines and fails on one that runs back up.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::string_slice)
+)]
+
 pub mod announce;
 pub mod bgp;
 pub mod config;

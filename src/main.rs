@@ -42,6 +42,11 @@ fn run(flags: &[String]) -> ExitCode {
     match load_all(flags) {
         Ok(loaded) => {
             report_warnings(&loaded.warnings);
+            if loaded.config.proxy.listeners.is_empty() && !loaded.config.bgp.enabled {
+                complain("error", "nothing to do; `burgee demo` shows what could be");
+                hint();
+                return ExitCode::FAILURE;
+            }
             daemon::run(loaded.config)
         }
         Err(error) => report(&error),
@@ -70,21 +75,26 @@ fn check(flags: &[String]) -> ExitCode {
     let _ = SimpleLogger::new().with_level(LevelFilter::Warn).init();
     let loaded = match load_all(flags) {
         Ok(loaded) => loaded,
-        Err(error) => return report(&error),
+        Err(error) => {
+            let code = report(&error);
+            check_routes(&error.static_routes);
+            return code;
+        }
     };
     report_warnings(&loaded.warnings);
-    let route_errors = check_routes(&loaded.config.registry.static_routes);
-    for error in &route_errors {
-        complain("error", error);
-    }
+    let routes_are_valid = check_routes(&loaded.config.registry.static_routes);
     print(&loaded.effective.to_string());
-    if route_errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if routes_are_valid { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// What is wrong with the lines of `registry.static.routes`, one line each.
-fn check_routes(text: &str) -> Vec<String> {
+/// Reports what is wrong with the lines of `registry.static.routes`; says
+/// whether nothing is.
+fn check_routes(text: &str) -> bool {
     let errors = static_routes::load(text).errors;
-    errors.iter().map(|error| format!("registry.static.routes: {error}")).collect()
+    for error in &errors {
+        complain("error", &format!("registry.static.routes: {error}"));
+    }
+    errors.is_empty()
 }
 
 fn load_all(flags: &[String]) -> Result<Loaded, LoadError> {

@@ -8,8 +8,6 @@
 //! neighbour with its one or two sessions; [`speaker`] is all neighbours; and
 //! [`transport`] is the door, the only file that touches a socket.
 
-#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 pub mod counts;
 pub mod down;
 pub mod export;

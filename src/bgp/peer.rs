@@ -78,6 +78,8 @@ pub enum Action {
         side: Side,
         /// Why, and how far it had got.
         down: Down,
+        /// How long it was established.
+        uptime: Duration,
     },
     /// Routes came in (only with [`Import::Report`]).
     Learned {
@@ -550,20 +552,22 @@ impl Peer {
             let rest = session.transmit().to_vec();
             self.actions.push_back(Action::Close { side, rest });
         }
+        let mut uptime = Duration::ZERO;
         if let Some((established, since)) = self.established
             && established == side
         {
+            uptime = now.since(since);
             self.established = None;
             self.writer = None;
             self.counters.flaps = self.counters.flaps.saturating_add(1);
-            if now.since(since) >= STABLE_AFTER {
+            if uptime >= STABLE_AFTER {
                 self.failures = 0;
             }
         }
         let start = self.after(&down);
         if down.reason != DownReason::Stopped {
             self.last_down = Some((now, down.reason.clone()));
-            self.actions.push_back(Action::Down { side, down });
+            self.actions.push_back(Action::Down { side, down, uptime });
         }
         self.ensure_outgoing(now, start);
     }

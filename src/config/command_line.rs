@@ -139,13 +139,16 @@ fn unquote(path: &str) -> &str {
 }
 
 fn leftover(argument: &str, previous_boolean: Option<&str>, report: &mut Report) {
-    let argument = quoted(argument);
+    let shown = quoted(argument);
     report.command_line(&match previous_boolean {
         Some(key) => format!(
-            "unexpected argument {argument}: a boolean takes its value after \"=\", as in \
+            "unexpected argument {shown}: a boolean takes its value after \"=\", as in \
              -{key}=false"
         ),
-        None => format!("unexpected argument {argument}: only flags can follow"),
+        None if !argument.starts_with('-') && argument.contains(['.', '/']) => {
+            format!("unexpected argument {shown}: only flags can follow; a file is -cfg {argument}")
+        }
+        None => format!("unexpected argument {shown}: only flags can follow"),
     });
 }
 
@@ -222,7 +225,7 @@ mod tests {
 
     #[test]
     fn errors() {
-        let golden: [(&[&str], &[&str]); 9] = [
+        let golden: [(&[&str], &[&str]); 10] = [
             (&["-bgp.perrs=x"], &["unknown flag -bgp.perrs; did you mean -bgp.peers?"]),
             (
                 &["-Log.Level", "x", "-weather"],
@@ -231,6 +234,11 @@ mod tests {
             (&["--versoin"], &["unknown flag -versoin; did you mean -version?"]),
             (&["-log.level"], &["flag -log.level needs a value"]),
             (&["chek"], &["unexpected argument \"chek\": only flags can follow"]),
+            (
+                &["burgee.properties"],
+                &["unexpected argument \"burgee.properties\": only flags can follow; a file is \
+                   -cfg burgee.properties"],
+            ),
             (&["-"], &["unexpected argument \"-\": only flags can follow"]),
             (&["--", "-x"], &["unexpected argument \"-x\": only flags can follow"]),
             (

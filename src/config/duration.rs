@@ -107,7 +107,8 @@ fn parse_term(text: &str) -> Result<(u128, &str), Reason> {
     let whole = whole.checked_mul(scale).ok_or(Reason::TooLong)?;
     let kept = fraction.get(..FRACTION_DIGITS).unwrap_or(fraction);
     let tens = kept.bytes().fold(1_u128, |tens, _| tens.saturating_mul(10));
-    let part = kept.parse::<u128>().unwrap_or(0).saturating_mul(scale) / tens;
+    let part = kept.parse::<u128>().unwrap_or(0).saturating_mul(scale);
+    let part = part.checked_div(tens).unwrap_or(0);
     let nanoseconds = whole.checked_add(part).ok_or(Reason::TooLong)?;
     Ok((nanoseconds, rest))
 }
@@ -145,7 +146,8 @@ pub fn print(duration: Duration) -> String {
 
 /// `value` in units of `unit` (a power of ten) without trailing zeros.
 fn decimal(value: u128, unit: u128) -> String {
-    let (whole, rest) = (value / unit, value % unit);
+    let whole = value.checked_div(unit).unwrap_or(0);
+    let rest = value.checked_rem(unit).unwrap_or(0);
     if rest == 0 {
         return whole.to_string();
     }

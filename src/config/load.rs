@@ -33,6 +33,9 @@ pub struct LoadError {
     pub errors: Vec<String>,
     /// What is questionable besides, one line each.
     pub warnings: Vec<String>,
+    /// The text of `registry.static.routes`, as far as it could be read: its
+    /// lines can be judged all the same.
+    pub static_routes: String,
     /// The status to exit with: 2 when something on the command line is
     /// wrong, else 1.
     pub exit_code: u8,
@@ -56,23 +59,23 @@ pub fn load(
     let file = properties_file(&line, environment, read_file, &mut report);
     if report.has_errors() {
         // Without all flags and the file, what is said of the rest is noise.
-        return Err(load_error(report));
+        return Err(load_error(report, String::new()));
     }
     let file = file.as_ref().map(|(path, text)| File { path, text });
     let settings = settings::merge(&line, environment, file, &mut report);
     let config = build(&settings, &mut report, read_file);
     if report.has_errors() {
-        return Err(load_error(report));
+        return Err(load_error(report, config.registry.static_routes));
     }
     let effective = Effective::new(&settings, &config);
     let (_, warnings) = report.finish();
     Ok(Loaded { config, warnings, effective })
 }
 
-fn load_error(report: Report) -> LoadError {
+fn load_error(report: Report, static_routes: String) -> LoadError {
     let exit_code = if report.flag_error() { 2 } else { 1 };
     let (errors, warnings) = report.finish();
-    LoadError { errors, warnings, exit_code }
+    LoadError { errors, warnings, static_routes, exit_code }
 }
 
 /// The path and text of the properties file, where there is one.
@@ -199,7 +202,8 @@ fn warn_of_silence(config: &Config, reader: &mut Reader<'_>) {
         return;
     }
     if !config.bgp.enabled {
-        let text = "proxy.addr is empty and bgp.enabled is false: there is nothing to do";
+        let text = "proxy.addr is empty and bgp.enabled is false: there is nothing to do; give a file with \
+                    -cfg FILE";
         reader.report.warn(&Source::Default, text);
     } else if config.bgp.announce == super::AnnouncePolicy::Ready {
         let text = "proxy.addr is empty and bgp.announce is ready: nothing will ever be announced";
@@ -229,7 +233,10 @@ mod tests {
         let loaded = with_arguments(&[]).unwrap();
         assert_eq!(
             loaded.warnings,
-            ["proxy.addr is empty and bgp.enabled is false: there is nothing to do"]
+            [
+                "proxy.addr is empty and bgp.enabled is false: there is nothing to do; give a file with \
+                    -cfg FILE"
+            ]
         );
         let config = loaded.config;
         assert_eq!(

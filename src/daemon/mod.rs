@@ -9,12 +9,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use log::{error, info, warn};
+use log::{Level, error, info, log, warn};
 use mio::Interest;
 
 use self::switchboard::Switchboard;
 use crate::announce::drain::{self, Drain, Step};
-use crate::announce::{self, Announcer, Facts, ListenerFact, TargetFact};
+use crate::announce::{self, Announcer, Change, Facts, ListenerFact, Reason, TargetFact};
 use crate::bgp::message::notification::{Notification, cease};
 use crate::bgp::rib::originated::Owner;
 use crate::bgp::speaker::Speaker;
@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::health::probe::{Prober, ProberSettings};
 use crate::health::targets::Targets;
 use crate::proxy::Proxy;
+use crate::reactor::log_sink::quoted;
 use crate::reactor::signal::{Signal, Signals, raise_descriptor_limit};
 use crate::reactor::timer_wheel::Alarm;
 use crate::reactor::{Kind, Reactor, Readiness, Token, log_sink, poll};
@@ -91,6 +92,12 @@ impl Daemon {
             inject_panic: false,
             config,
         };
+        for address in daemon.proxy.listening_on() {
+            info!("proxy event=listening address={address}");
+        }
+        for address in daemon.bgp.iter().flat_map(Transport::listening_on) {
+            info!("bgp event=listening address={address}");
+        }
         daemon.load_routes(reactor);
         Ok(daemon)
     }
@@ -124,7 +131,7 @@ impl Daemon {
     fn load_routes(&mut self, reactor: &mut Reactor) {
         let delivery = static_routes::load(&self.config.registry.static_routes);
         for error in &delivery.errors {
-            warn!("route event=line_skipped source=registry.static.routes error=\"{error}\"");
+            warn!("route event=line_skipped source=registry.static.routes error={}", quoted(error));
         }
         let now = reactor.now();
         let (added, removed) = self.switchboard.load(now, delivery.table);
@@ -172,12 +179,7 @@ impl Daemon {
     fn announce(&mut self, reactor: &mut Reactor) {
         let facts = self.facts();
         let changes = self.announcer.update(reactor.now(), &facts);
-        for change in &changes {
-            info!(
-                "announce event={} prefix={} reason=\"{}\"",
-                change.state, change.prefix, change.reason
-            );
-        }
+        changes.iter().for_each(report);
         let Some(bgp) = &mut self.bgp else { return };
         let config = &self.config.bgp;
         bgp.change(reactor, |speaker| {
@@ -285,7 +287,7 @@ impl Daemon {
             ("bgp", Some(bgp)) => bgp.inject_panic(),
             ("proxy", _) => self.proxy.inject_panic(true),
             ("shared", _) => self.inject_panic = true,
-            _ => warn!("daemon event=ignored BURGEE_INJECT_PANIC=\"{place}\""),
+            _ => warn!("daemon event=ignored BURGEE_INJECT_PANIC={}", quoted(place)),
         }
     }
 
@@ -412,6 +414,28 @@ fn watch_signals(reactor: &mut Reactor) -> std::io::Result<Signals> {
     Ok(signals)
 }
 
+/// One line for each decision; a withdrawal that nobody asked for is what an
+/// operator looks for at night.
+fn report(change: &Change) {
+    use announce::State::{Announced, Withdrawn};
+    let event = match (change.from, change.state) {
+        (_, Announced) => "announced",
+        (Announced, Withdrawn) => "withdrawn",
+        (Withdrawn, Withdrawn) => "not_announced",
+    };
+    let expected = matches!(
+        change.reason,
+        Reason::Draining | Reason::AwaitingChecks { .. } | Reason::Starting
+    );
+    let level = if change.state == Announced || expected { Level::Info } else { Level::Warn };
+    log!(
+        level,
+        "announce event={event} prefix={} reason={}",
+        change.prefix,
+        quoted(&change.reason)
+    );
+}
+
 fn start_bgp(
     reactor: &mut Reactor,
     config: &Config,
@@ -431,7 +455,7 @@ pub fn run(config: Config) -> ExitCode {
     let code = match start(config) {
         Ok((mut reactor, mut daemon)) => turn_until_done(&mut reactor, &mut daemon),
         Err(problem) => {
-            error!("daemon event=start_failed error=\"{problem}\"");
+            error!("daemon event=start_failed error={}", quoted(problem));
             1
         }
     };
@@ -474,7 +498,7 @@ fn turn_until_done(reactor: &mut Reactor, daemon: &mut Daemon) -> i32 {
             code
         }
         Ok(Err(problem)) => {
-            error!("daemon event=poll_failed error=\"{problem}\"");
+            error!("daemon event=poll_failed error={}", quoted(problem));
             daemon.last_words();
             1
         }

@@ -143,7 +143,9 @@ fn peer_transport(config: &BgpConfig, peer: &PeerConfig) -> PeerTransport {
         md5_key: peer.password.as_ref().map(|p| p.expose().as_bytes().to_vec()),
         ttl,
         // RFC 5082 §3: what comes from `hops` away has lost hops − 1.
-        minimum_ttl: peer.ttl_security_hops.map(|hops| GTSM_TTL.saturating_sub(hops - 1)),
+        minimum_ttl: peer
+            .ttl_security_hops
+            .map(|hops| GTSM_TTL.saturating_sub(hops).saturating_add(1)),
         user_timeout: (!peer.hold_time.is_zero()).then_some(peer.hold_time),
     }
 }

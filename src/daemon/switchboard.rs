@@ -9,6 +9,7 @@ use log::{debug, info, warn};
 use crate::health::{self, Change, targets::Targets};
 use crate::proxy::{self, Pick};
 use crate::reactor::Time;
+use crate::reactor::log_sink::quoted;
 use crate::route::{Picker, Table};
 
 /// Routes and the health of their targets.
@@ -80,8 +81,9 @@ impl Switchboard {
         if change.to == health::State::Unhealthy {
             let error = target.machine().last_error().map_or("", |(_, text)| text);
             warn!(
-                "health event=unhealthy service={service} target={address} error=\"{error}\" \
-                 healthy={healthy}/{total}"
+                "health event=unhealthy service={service} target={address} error={} \
+                 healthy={healthy}/{total}",
+                quoted(error)
             );
         } else {
             info!(
@@ -116,7 +118,7 @@ impl proxy::Targets for Switchboard {
     }
 
     fn dial_failed(&mut self, now: Time, target: SocketAddr, error: &str) {
-        debug!("proxy event=dial_failed target={target} error=\"{error}\"");
+        debug!("proxy event=dial_failed target={target} error={}", quoted(error));
         for id in self.targets.ids_at(target).to_vec() {
             let change = self.targets.dial_failed(id, now, error.to_owned());
             self.note(id, change);

@@ -10,6 +10,7 @@ use mio::net::{TcpListener, TcpStream};
 
 use super::ListenerSettings;
 use super::relay::Limits;
+use crate::reactor::log_sink::quoted;
 use crate::reactor::socket::{self, ListenOptions};
 use crate::reactor::timer_wheel::{Alarm, TimerWheel};
 use crate::reactor::{Readiness, Time, Token};
@@ -63,7 +64,7 @@ impl Listener {
         settings: &ListenerSettings,
         idle_timeout: Duration,
     ) -> Result<Listener, String> {
-        let named = |error: io::Error| format!("cannot listen on {}: {error}", settings.address);
+        let named = |error: io::Error| bind_help(settings.address, &error);
         let socket = listen(settings).map_err(named)?;
         socket::set_nodelay(&socket).map_err(named)?;
         socket::set_keepalive(&socket, KEEPALIVE).map_err(named)?;
@@ -153,8 +154,10 @@ impl Listener {
             return;
         }
         warn!(
-            "proxy event=accept_failed listener={} failures={} error=\"{error}\"",
-            self.address, self.untold
+            "proxy event=accept_failed listener={} failures={} error={}",
+            self.address,
+            self.untold,
+            quoted(error)
         );
         self.untold = 0;
         self.tell_at = now + LOG_INTERVAL;
@@ -171,6 +174,21 @@ fn listen(settings: &ListenerSettings) -> io::Result<TcpListener> {
         }
         other => other,
     }
+}
+
+/// Why a listener cannot be opened, and what to do about it.
+fn bind_help(address: SocketAddr, error: &io::Error) -> String {
+    let advice = match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need root or CAP_NET_BIND_SERVICE; or listen on a higher one"
+        }
+        io::ErrorKind::AddrInUse => "another process holds it; `ss -ltnp` shows which",
+        io::ErrorKind::AddrNotAvailable => {
+            "it is not an address of this host; add it, or listen on the port alone, as in :80"
+        }
+        _ => "see proxy.addr",
+    };
+    format!("proxy.addr: cannot listen on {address}: {error}; {advice}")
 }
 
 #[cfg(test)]

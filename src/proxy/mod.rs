@@ -21,13 +21,14 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use log::{debug, error};
+use log::{debug, error, warn};
 use mio::Interest;
 use mio::net::TcpStream;
 
 use self::listener::{Accepted, Listener};
 use self::tcp::{Budget, Connection, Ending, Tools, Verdict};
 use crate::reactor::buffer::Pool;
+use crate::reactor::log_sink::quoted;
 use crate::reactor::signal::descriptor_limit;
 use crate::reactor::slab::{Key, Slab};
 use crate::reactor::socket::{self, ConnectOptions};
@@ -358,7 +359,11 @@ impl Proxy {
         if self.connections.len() >= self.limit {
             if !std::mem::replace(&mut self.at_limit, true) {
                 count(&mut self.counters.limit_reached);
-                debug!("proxy event=limit_reached connections={}", self.limit);
+                warn!(
+                    "proxy event=limit_reached connections={} effect=\"clients wait\" \
+                     key=proxy.connectionlimit",
+                    self.limit
+                );
             }
             return Taken::NoMore;
         }
@@ -394,7 +399,7 @@ impl Proxy {
         let Some(connection) = self.connections.get_mut(key) else { return Taken::Failed };
         let token = key.token(Kind::Client);
         if let Err(error) = register(reactor, connection.client_stream(), token) {
-            debug!("proxy event=register_failed error=\"{error}\"");
+            debug!("proxy event=register_failed error={}", quoted(error));
             count(&mut self.counters.accept_errors);
             self.close(reactor, key, Ending::Unserved);
             return Taken::Failed;
@@ -493,7 +498,7 @@ impl Proxy {
             Err(error) if socket::is_exhaustion(&error) => {
                 // Not the target's fault.
                 count(&mut self.counters.dials_exhausted);
-                debug!("proxy event=dial_exhausted target={address} error=\"{error}\"");
+                debug!("proxy event=dial_exhausted target={address} error={}", quoted(&error));
                 if error.kind() == io::ErrorKind::AddrNotAvailable {
                     // Ports run out for each target by itself.
                     return connection.dial_failed(address);

@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
@@ -35,6 +35,12 @@ const EXIT_WAIT_MS: i32 = 25;
 static SINK: Mutex<Option<Sink>> = Mutex::new(None);
 static LOGGER: Gate = Gate;
 
+/// A value for a log line, in double quotes, with those inside it escaped, so
+/// that `key=value` can be taken apart again.
+pub fn quoted(value: impl Display) -> String {
+    format!("{:?}", value.to_string())
+}
+
 /// Sends the records of the `log` crate up to `level` to standard error,
 /// through the sink, and the words of a panic as well: the standard hook would
 /// write them with a call that blocks. A later call only changes the level.
@@ -45,7 +51,7 @@ pub fn install(level: LevelFilter) {
         std::panic::set_hook(Box::new(|panic| {
             let place = panic.location().map(ToString::to_string).unwrap_or_default();
             let text = panic.payload_as_str().unwrap_or_default();
-            log::error!("event=panic place={place} message=\"{text}\"");
+            log::error!("event=panic place={place} message={}", quoted(text));
         }));
     }
     // An error says that a logger is set already: this one, or the one of a

@@ -1,6 +1,10 @@
 //! The ground floor: everything that talks to the kernel, and nothing that
 //! knows a protocol.
 
+// Sums here are of sizes and ticks that the program itself bounds; no octet of
+// a configuration or of the network gets into one unchecked.
+#![allow(clippy::arithmetic_side_effects)]
+
 pub mod buffer;
 pub mod clock;
 pub mod log_sink;

@@ -50,14 +50,14 @@ pub fn place(slots: &[u32]) -> Vec<usize> {
     let mut ring = vec![0; size];
     let mut empty = EmptySlots::new(size);
     for (target, count) in order {
-        let jump = size / count;
+        let jump = size.checked_div(count).unwrap_or(0);
         let mut from = 0;
         for _ in 0..count {
             let slot = empty.take(from);
             if let Some(place) = ring.get_mut(slot) {
                 *place = target;
             }
-            from = (slot + jump) % size;
+            from = slot.saturating_add(jump).checked_rem(size).unwrap_or(0);
         }
     }
     ring

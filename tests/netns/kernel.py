@@ -18,7 +18,8 @@ def _links(build):
         left, right = Namespace("probe"), Namespace("probe")
         build(left, right)
         return True
-    except Failure:
+    except Failure as failure:
+        print(f"probe failed: {failure}")
         return False
     finally:
         for namespace in filter(None, (left, right)):

@@ -13,11 +13,6 @@
 //!   [`fault`] holds the rules for what is malformed.
 //! - [`route_refresh`] asks for a family again; [`notification`] ends a session.
 
-#![cfg_attr(
-    not(test),
-    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::string_slice)
-)]
-
 pub mod as_path;
 pub mod attribute;
 pub mod attribute_list;

@@ -14,6 +14,7 @@ use crate::bgp::message::notification::{Notification, cease};
 use crate::bgp::peer::{Peer, Side, collision_cease};
 use crate::bgp::session::State;
 use crate::bgp::speaker::PeerId;
+use crate::reactor::log_sink::quoted;
 use crate::reactor::socket::{self, Family, ListenOptions};
 use crate::reactor::timer_wheel::Alarm;
 use crate::reactor::{Reactor, Token};
@@ -153,7 +154,10 @@ impl Transport {
                         listener.paused = true;
                         let until = reactor.now() + PAUSE;
                         listener.alarm.set(&mut reactor.wheel, listener.token, Some(until));
-                        warn!("bgp event=accept_failed error=\"{error}\" next=\"tries again\"");
+                        warn!(
+                            "bgp event=accept_failed error={} next=\"tries again\"",
+                            quoted(error)
+                        );
                     }
                 }
             }
@@ -202,7 +206,7 @@ impl Transport {
                 self.speaker.connected(now, (id, Side::Incoming), local, remote);
             }
             Err(error) => {
-                info!("bgp event=refused remote={remote} reason=\"{error}\"");
+                info!("bgp event=refused remote={remote} reason={}", quoted(&error));
                 self.speaker.closed(now, (id, Side::Incoming));
             }
         }

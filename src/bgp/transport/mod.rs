@@ -1,6 +1,7 @@
 //! The door of this room: sockets on one side, sessions on the other. It is
 //! the only file group of BGP that knows the loop.
 
+mod dial;
 mod linger;
 mod listener;
 mod reports;
@@ -11,7 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use log::{debug, error, warn};
+use log::error;
 use mio::Interest;
 use mio::net::TcpStream;
 
@@ -20,7 +21,7 @@ use super::message::notification::Notification;
 use super::peer::{Action, Side};
 use super::speaker::{PeerId, Speaker};
 use crate::reactor::slab::{Key, Slab};
-use crate::reactor::socket::{self, ConnectOptions};
+use crate::reactor::socket;
 use crate::reactor::timer_wheel::Alarm;
 use crate::reactor::{Kind, Reactor, Readiness, Time, Token};
 
@@ -365,11 +366,7 @@ impl Transport {
     fn act(&mut self, reactor: &mut Reactor, id: PeerId, action: Action) {
         match action {
             Action::Dial => self.dial(reactor, id),
-            Action::HangUp => {
-                if let Some(key) = self.take_place(id, Side::Outgoing) {
-                    self.drop_connection(reactor, key);
-                }
-            }
+            Action::HangUp => self.hang_up(reactor, id),
             Action::Close { side, rest } => {
                 if let Some(key) = self.take_place(id, side) {
                     self.linger(reactor, key, rest);
@@ -382,51 +379,12 @@ impl Transport {
                 self.log_up(id, &action);
                 self.notices.push_back((id, action));
             }
-            Action::Down { ref down, .. } => {
-                self.log_down(id, down);
+            Action::Down { ref down, uptime, .. } => {
+                self.log_down(id, down, uptime);
                 self.notices.push_back((id, action));
             }
             Action::Learned { .. } => self.notices.push_back((id, action)),
         }
-    }
-
-    fn dial(&mut self, reactor: &mut Reactor, id: PeerId) {
-        let Some(peer) = self.settings.peers.get(id.0 as usize) else { return };
-        let mut options = ConnectOptions {
-            source: peer.source.map(|address| SocketAddr::new(address, 0)),
-            ttl: peer.ttl,
-            minimum_ttl: peer.minimum_ttl,
-            md5_key: peer.md5_key.clone(),
-            user_timeout: peer.user_timeout,
-            traffic_class: Some(TRAFFIC_CLASS),
-            nodelay: true,
-            ..ConnectOptions::default()
-        };
-        let mut outcome = socket::connect(peer.remote, &options);
-        if let Err(error) = &outcome
-            && error.kind() == io::ErrorKind::AddrNotAvailable
-            && !peer.source_required
-            && options.source.take().is_some()
-        {
-            outcome = socket::connect(peer.remote, &options);
-        }
-        let connected = outcome.and_then(|stream| {
-            self.adopt(reactor, stream, Use::Connecting(id))
-                .map(|key| self.set_place(id, Side::Outgoing, Some(key)))
-        });
-        if let Err(error) = connected {
-            self.connect_failed(reactor.now(), id, &error);
-        }
-    }
-
-    fn connect_failed(&mut self, now: Time, id: PeerId, error: &io::Error) {
-        let name = self.name(id);
-        if self.complains(id) {
-            warn!("bgp event=connect_failed peer={name} error=\"{error}\" next=\"keeps trying\"");
-        } else {
-            debug!("bgp event=connect_failed peer={name} error=\"{error}\"");
-        }
-        self.speaker.connect_failed(now, id);
     }
 
     fn adopt(
@@ -447,28 +405,6 @@ impl Transport {
             return Err(error);
         }
         Ok(key)
-    }
-
-    fn finish_connect(&mut self, reactor: &mut Reactor, key: Key, id: PeerId) {
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        let outcome = match socket::connect_finished(&connection.stream) {
-            Ok(false) => return,
-            Ok(true) => endpoints(&connection.stream),
-            Err(error) => Err(error),
-        };
-        match outcome {
-            Ok((local, remote)) => {
-                connection.used_for = Use::Open(id, Side::Outgoing);
-                self.speaker.connected(reactor.now(), (id, Side::Outgoing), local, remote);
-                self.enqueue(key);
-            }
-            Err(error) => {
-                self.take_place(id, Side::Outgoing);
-                self.drop_connection(reactor, key);
-                self.connect_failed(reactor.now(), id, &error);
-            }
-        }
-        self.service(reactor, id);
     }
 
     fn run_session(&mut self, reactor: &mut Reactor, key: Key, id: PeerId, side: Side) {

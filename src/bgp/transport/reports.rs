@@ -1,5 +1,7 @@
 //! What the door writes to the log: one event, one line.
 
+use std::time::Duration;
+
 use log::{Level, debug, info, log, warn};
 
 use super::Transport;
@@ -7,6 +9,7 @@ use crate::bgp::down::{Down, DownReason};
 use crate::bgp::message::notification::{Notification, code};
 use crate::bgp::peer::{Action, Peer, Side};
 use crate::bgp::speaker::PeerId;
+use crate::reactor::log_sink::quoted;
 
 impl Transport {
     pub(super) fn log_up(&self, id: PeerId, action: &Action) {
@@ -27,7 +30,7 @@ impl Transport {
         }
     }
 
-    pub(super) fn log_down(&mut self, id: PeerId, down: &Down) {
+    pub(super) fn log_down(&mut self, id: PeerId, down: &Down, uptime: Duration) {
         let name = self.name(id);
         let reason = &down.reason;
         let cease = |n: &Notification| n.code == code::CEASE;
@@ -37,16 +40,19 @@ impl Transport {
             let level = if ours { Level::Info } else { Level::Warn };
             log!(
                 level,
-                "bgp event=down peer={name} reason=\"{reason}\" flaps={} prefixes_rejected={}",
+                "bgp event=down peer={name} reason={} uptime={}s flaps={} prefixes_rejected={}",
+                quoted(reason),
+                uptime.as_secs(),
                 counters.flaps,
                 counters.prefixes_received,
             );
         } else if !reason.is_collision() && self.complains(id) {
             warn!(
-                "bgp event=not_established peer={name} reason=\"{reason}\" next=\"keeps trying\""
+                "bgp event=not_established peer={name} reason={} next=\"keeps trying\"",
+                quoted(reason)
             );
         } else {
-            debug!("bgp event=not_established peer={name} reason=\"{reason}\"");
+            debug!("bgp event=not_established peer={name} reason={}", quoted(reason));
         }
     }
 

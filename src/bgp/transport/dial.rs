@@ -1,0 +1,100 @@
+//! The connecting side: from the neighbour's settings to a connection, or to a
+//! complaint that says why there is none.
+
+use std::io;
+use std::net::SocketAddr;
+
+use log::{debug, warn};
+
+use super::{TRAFFIC_CLASS, Transport, Use, endpoints};
+use crate::bgp::peer::Side;
+use crate::bgp::session::State;
+use crate::bgp::speaker::PeerId;
+use crate::reactor::log_sink::quoted;
+use crate::reactor::slab::Key;
+use crate::reactor::socket::{self, ConnectOptions};
+use crate::reactor::{Reactor, Time};
+
+impl Transport {
+    pub(super) fn dial(&mut self, reactor: &mut Reactor, id: PeerId) {
+        let Some(peer) = self.settings.peers.get(id.0 as usize) else { return };
+        let mut options = ConnectOptions {
+            source: peer.source.map(|address| SocketAddr::new(address, 0)),
+            ttl: peer.ttl,
+            minimum_ttl: peer.minimum_ttl,
+            md5_key: peer.md5_key.clone(),
+            user_timeout: peer.user_timeout,
+            traffic_class: Some(TRAFFIC_CLASS),
+            nodelay: true,
+            ..ConnectOptions::default()
+        };
+        let mut outcome = socket::connect(peer.remote, &options);
+        if let Err(error) = &outcome
+            && error.kind() == io::ErrorKind::AddrNotAvailable
+            && !peer.source_required
+            && options.source.take().is_some()
+        {
+            outcome = socket::connect(peer.remote, &options);
+        }
+        let connected = outcome.and_then(|stream| {
+            self.adopt(reactor, stream, Use::Connecting(id))
+                .map(|key| self.set_place(id, Side::Outgoing, Some(key)))
+        });
+        if let Err(error) = connected {
+            self.connect_failed(reactor.now(), id, &error);
+        }
+    }
+
+    /// Gives up an attempt. When it is because another follows, the neighbour
+    /// has not answered at all, which an operator should hear of.
+    pub(super) fn hang_up(&mut self, reactor: &mut Reactor, id: PeerId) {
+        let Some(key) = self.take_place(id, Side::Outgoing) else { return };
+        self.drop_connection(reactor, key);
+        if self.speaker.peer(id).is_some_and(|peer| peer.state() == State::Connect) {
+            self.report_failure(id, "no answer; is it the address, a firewall, or the password?");
+        }
+    }
+
+    fn connect_failed(&mut self, now: Time, id: PeerId, error: &io::Error) {
+        let source = self.settings.peers.get(id.0 as usize).and_then(|peer| peer.source);
+        let text = match (error.kind(), source) {
+            (io::ErrorKind::AddrNotAvailable, Some(source)) => {
+                format!("{error}: source={source} is not an address of this host")
+            }
+            _ => error.to_string(),
+        };
+        self.report_failure(id, &text);
+        self.speaker.connect_failed(now, id);
+    }
+
+    fn report_failure(&mut self, id: PeerId, text: &str) {
+        let (name, error) = (self.name(id), quoted(text));
+        if self.complains(id) {
+            warn!("bgp event=connect_failed peer={name} error={error} next=\"keeps trying\"");
+        } else {
+            debug!("bgp event=connect_failed peer={name} error={error}");
+        }
+    }
+
+    pub(super) fn finish_connect(&mut self, reactor: &mut Reactor, key: Key, id: PeerId) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let outcome = match socket::connect_finished(&connection.stream) {
+            Ok(false) => return,
+            Ok(true) => endpoints(&connection.stream),
+            Err(error) => Err(error),
+        };
+        match outcome {
+            Ok((local, remote)) => {
+                connection.used_for = Use::Open(id, Side::Outgoing);
+                self.speaker.connected(reactor.now(), (id, Side::Outgoing), local, remote);
+                self.enqueue(key);
+            }
+            Err(error) => {
+                self.take_place(id, Side::Outgoing);
+                self.drop_connection(reactor, key);
+                self.connect_failed(reactor.now(), id, &error);
+            }
+        }
+        self.service(reactor, id);
+    }
+}
