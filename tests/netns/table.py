@@ -1,6 +1,6 @@
 """The table of results, as text."""
 
-from cases import FAIL, SKIP
+from cases import FAIL, PASS, SKIP
 
 
 def render(scenarios, daemons, results):
@@ -25,6 +25,12 @@ def details(results):
         elif result.text:
             lines.append(f"{result.status} {daemon} {name}: {result.text}")
     return "\n".join(lines)
+
+
+def summary(results):
+    """How many cells passed, failed and were skipped; n/a is none of them."""
+    seen = [result.status for result in results.values()]
+    return f"{seen.count(PASS)} passed, {seen.count(FAIL)} failed, {seen.count(SKIP)} skipped"
 
 
 def acceptable(results, allow_missing):
