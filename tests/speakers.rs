@@ -270,6 +270,21 @@ fn a_neighbour_that_lost_its_connection_is_back_long_before_the_hold_time() {
 }
 
 #[test]
+fn a_lost_path_ends_the_session_at_once_and_another_follows() {
+    let mut network = pair();
+    network.announce(0, "192.0.2.10/32");
+    network.start();
+    network.run(seconds(5));
+    network.lose_path(1);
+    assert!(network.learned(1).is_empty(), "its routes are gone in the same moment");
+    network.run(seconds(5));
+    let reason = network.last_down(0).expect("the neighbour was told");
+    assert!(reason.contains("BFD Down"), "{reason}");
+    assert!(network.is_established());
+    assert_eq!(network.learned(1), [prefix("192.0.2.10/32")].into());
+}
+
+#[test]
 fn keepalives_hold_an_idle_session_for_hours() {
     let mut network = pair();
     network.start();

@@ -250,6 +250,16 @@ impl Peer {
         self.settle(now);
     }
 
+    /// Ends the established session with `cease`; another attempt follows.
+    pub fn reset(&mut self, now: Time, cease: Notification) {
+        if let Some((side, _)) = self.established
+            && let Some(session) = self.session_mut(side)
+        {
+            session.stop(now, cease);
+        }
+        self.settle(now);
+    }
+
     /// Whether a connection that the neighbour opened is welcome; if so, call
     /// [`Peer::connected`] with it. A newcomer replaces a connection that has
     /// not shown an OPEN yet, so silent ones never keep the neighbour out.

@@ -67,6 +67,13 @@ impl Speaker {
         self.peers.iter_mut().for_each(|peer| peer.stop(now, cease));
     }
 
+    /// See [`Peer::reset`].
+    pub fn reset(&mut self, now: Time, id: PeerId, cease: Notification) {
+        if let Some(peer) = self.peer_mut(id) {
+            peer.reset(now, cease);
+        }
+    }
+
     /// `owner` originates `prefix`; every neighbour hears of it as soon as
     /// [`Speaker::pump`] is called.
     pub fn originate(&mut self, prefix: IpNet, owner: Owner, path: Path) {

@@ -269,6 +269,8 @@ pub struct PeerConfig {
     pub passive: bool,
     /// `source=`: the local address of our connections.
     pub source: Option<IpAddr>,
+    /// `bfd=`, `bfdinterval=` and `bfdmultiplier=`
+    pub bfd: Option<BfdConfig>,
     /// `holdtime=`, else `bgp.holdtime`: whole seconds, 0 or at least 3
     /// (RFC 4271 §4.2).
     pub hold_time: Duration,
@@ -277,6 +279,15 @@ pub struct PeerConfig {
     pub keepalive: Option<Duration>,
     /// What is announced to it goes with these.
     pub attributes: AttributeConfig,
+}
+
+/// BFD (RFC 5880) with one neighbour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BfdConfig {
+    /// `bfdinterval=`: the interval that we offer and ask for.
+    pub interval: Duration,
+    /// `bfdmultiplier=`: packets in a row that may be lost, never 0.
+    pub multiplier: u8,
 }
 
 /// A value that must never be printed.

@@ -7,10 +7,14 @@ use super::bgp::{self, FabioRules, TimerCheck};
 use super::load::ReadFile;
 use super::reader::{Item, Reader, hint_of_blanks};
 use super::report::Report;
-use super::{AttributeConfig, PeerConfig, Secret, attributes, duration, values};
+use super::{AttributeConfig, BfdConfig, PeerConfig, Secret, attributes, duration, values};
 
 /// The longest key of TCP MD5 in Linux (TCP_MD5SIG_MAXKEYLEN).
 const LONGEST_PASSWORD: usize = 80;
+
+/// BFD's defaults, which are those of most routers.
+const BFD_INTERVAL: Duration = Duration::from_millis(300);
+const BFD_MULTIPLIER: u8 = 3;
 
 /// The timers of neighbours that do not set their own.
 pub(super) struct Timers {
@@ -143,10 +147,35 @@ fn peer(
         password,
         passive,
         source: item.parse(report, "source", source),
+        bfd: bfd(item, report),
         hold_time,
         keepalive,
         attributes,
     })
+}
+
+fn bfd(item: &Item<'_>, report: &mut Report) -> Option<BfdConfig> {
+    let on = item.boolean(report, "bfd");
+    let interval = item.parse(report, "bfdinterval", bfd_interval);
+    let multiplier = item.parse(report, "bfdmultiplier", |text| {
+        let count = values::decimal(text).and_then(|count| u8::try_from(count).ok());
+        count.filter(|count| *count > 0).ok_or("expected a number from 1 to 255".to_string())
+    });
+    if !on && (interval.is_some() || multiplier.is_some()) {
+        item.warn(report, "bfdinterval and bfdmultiplier have no effect without bfd=true");
+    }
+    on.then(|| BfdConfig {
+        interval: interval.unwrap_or(BFD_INTERVAL),
+        multiplier: multiplier.unwrap_or(BFD_MULTIPLIER),
+    })
+}
+
+fn bfd_interval(text: &str) -> Result<Duration, String> {
+    let interval = duration::parse(text)?;
+    match (Duration::from_millis(10)..=Duration::from_secs(60)).contains(&interval) {
+        true => Ok(interval),
+        false => Err("expected a duration from 10ms to 1m".to_string()),
+    }
 }
 
 fn asn(item: &Item<'_>, report: &mut Report) -> Option<u32> {
@@ -308,6 +337,7 @@ mod tests {
             password: None,
             passive: false,
             source: None,
+            bfd: None,
             hold_time: Duration::from_secs(90),
             keepalive: None,
             attributes: AttributeConfig::default(),
@@ -351,6 +381,23 @@ mod tests {
         assert!(one(&format!("password={}", "x".repeat(80))).password.is_some());
         assert_eq!(one("asn=4200000000").asn, 4_200_000_000);
         assert_eq!(peers("address=::ffff:192.0.2.1;asn=1")[0].address.to_string(), "192.0.2.1");
+    }
+
+    #[test]
+    fn bfd() {
+        let with = |millis, multiplier| {
+            Some(BfdConfig { interval: Duration::from_millis(millis), multiplier })
+        };
+        assert_eq!(one("bfd=true").bfd, with(300, 3));
+        assert_eq!(one("bfd=true;bfdinterval=50ms;bfdmultiplier=5").bfd, with(50, 5));
+        assert_eq!(one("bfd=false;bfdinterval=50ms").bfd, None);
+        assert_eq!(
+            errors_of("bfd=true;bfdinterval=1ms;bfdmultiplier=0"),
+            [
+                "bfdinterval = \"1ms\": expected a duration from 10ms to 1m",
+                "bfdmultiplier = \"0\": expected a number from 1 to 255"
+            ]
+        );
     }
 
     #[test]

@@ -223,6 +223,13 @@ impl Network {
         }
     }
 
+    /// Ends `node`'s session as a lost path does.
+    pub fn lose_path(&mut self, node: usize) {
+        let cease = Notification::cease(cease::BFD_DOWN, "");
+        self.speakers[node].reset(self.now, PEER, cease);
+        self.serve(node);
+    }
+
     /// A reset for every connection, to both ends.
     pub fn reset_all(&mut self) {
         let at = self.now;

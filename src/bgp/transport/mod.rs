@@ -164,6 +164,13 @@ impl Transport {
         self.service_all(reactor);
     }
 
+    /// Ends a neighbour's established session with `cease`; another attempt
+    /// follows.
+    pub fn reset(&mut self, reactor: &mut Reactor, id: PeerId, cease: Notification) {
+        self.speaker.reset(reactor.now(), id, cease);
+        self.guarded(reactor, id, |transport, reactor| transport.service(reactor, id));
+    }
+
     /// The speaker behind the door. After a change, call
     /// [`Transport::service_all`].
     pub fn speaker(&self) -> &Speaker {

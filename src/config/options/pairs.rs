@@ -267,6 +267,32 @@ pub(super) static PEER: &[PairSpec] = &[
     )
     .not_in_fabio(),
     pair(
+        "bfd",
+        Boolean,
+        "false",
+        Supported,
+        "Watch the path to the neighbour with BFD (RFC 5880), and end the BGP session as soon as it \
+         is lost. With `multihop=true` as RFC 5883 says, else as RFC 5881 does.",
+    )
+    .not_in_fabio(),
+    pair(
+        "bfdinterval",
+        Duration,
+        "300ms",
+        Supported,
+        "Time between two BFD packets, in both directions; 10ms to 1m. The neighbour may ask for a \
+         longer one.",
+    )
+    .not_in_fabio(),
+    pair(
+        "bfdmultiplier",
+        Unsigned,
+        "3",
+        Supported,
+        "How many BFD packets may be lost in a row, 1 to 255.",
+    )
+    .not_in_fabio(),
+    pair(
         "neighboraddress",
         Text,
         "",
