@@ -325,7 +325,9 @@ impl poll::Phases for Daemon {
             | Kind::Guest
             | Kind::GuestBgpListener
             | Kind::GuestBgpSession
-            | Kind::GuestBgpPeer => {}
+            | Kind::GuestBgpPeer
+            | Kind::BfdListener
+            | Kind::Bfd => {}
         }
     }
 
@@ -346,7 +348,9 @@ impl poll::Phases for Daemon {
             | Kind::Guest
             | Kind::GuestBgpListener
             | Kind::GuestBgpSession
-            | Kind::GuestBgpPeer => {}
+            | Kind::GuestBgpPeer
+            | Kind::BfdListener
+            | Kind::Bfd => {}
         }
     }
 
