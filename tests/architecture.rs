@@ -33,7 +33,7 @@ const NEIGHBOURS: [(&str, &str); 3] = [
 /// The doors: files that may use the whole of `reactor`. All others are pure
 /// and take only value types from it.
 const DOORS: [&str; 7] = [
-    "bfd/transport.rs",
+    "bfd/transport/",
     "bgp/transport/",
     "health/probe.rs",
     "proxy/",

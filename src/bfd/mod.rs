@@ -13,4 +13,4 @@
 
 pub mod machine;
 pub mod packet;
-// pub mod transport;
+pub mod transport;
