@@ -247,10 +247,20 @@ impl BfdTransport {
         }
     }
 
-    /// Phase 3: packets first and timers second. After a pause of the whole
-    /// machine the neighbour's packets wait in the socket, and the silence was
-    /// ours.
+    /// Phase 3: packets first and timers second. After a pause of the process
+    /// or the machine the neighbour's packets wait in the socket, and the
+    /// silence was ours; so nobody is called silent before that was looked at,
+    /// even if the poll did not tell of it.
     pub fn control(&mut self, reactor: &mut Reactor) {
+        for key in &self.due {
+            if let Some(entry) = self.sessions.get(*key)
+                && entry.session.is_silent(reactor.now())
+                && let Some(Some(listener)) =
+                    self.listeners.get_mut(entry.settings.channel() as usize)
+            {
+                listener.ready = true;
+            }
+        }
         for channel in Channel::ALL {
             self.read(reactor, channel);
         }
