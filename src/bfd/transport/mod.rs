@@ -563,3 +563,336 @@ fn bind_help(address: SocketAddr, error: &io::Error) -> String {
 fn injected_panic() {
     panic!("injected panic in a BFD session");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bfd::machine::{Path, Settings};
+    use crate::bfd::packet::{Diagnostic, LENGTH};
+    use crate::reactor::poll::{self, Phases};
+    use crate::reactor::{Kind, Time};
+    use std::net::IpAddr;
+
+    const KINDS: Kinds = Kinds { listener: Kind::BfdListener, session: Kind::Bfd };
+
+    /// A door, and the loop around it.
+    struct House {
+        bfd: BfdTransport,
+        /// Events of the poll do not reach the door.
+        deaf: bool,
+        notices: Vec<(u32, Notice)>,
+    }
+
+    impl Phases for House {
+        fn collect(&mut self, _: &mut Reactor, token: Token, readiness: Readiness) {
+            if !self.deaf {
+                self.bfd.collect(token, readiness);
+            }
+        }
+        fn expired(&mut self, _: &mut Reactor, token: Token) {
+            self.bfd.expired(token);
+        }
+        fn control(&mut self, reactor: &mut Reactor) {
+            self.bfd.control(reactor);
+            self.notices.extend(std::iter::from_fn(|| self.bfd.poll_notice()));
+        }
+        fn apply(&mut self, _: &mut Reactor) {}
+        fn data(&mut self, _: &mut Reactor) {}
+        fn accept(&mut self, _: &mut Reactor) {}
+        fn api(&mut self, _: &mut Reactor) {}
+        fn flush(&mut self, _: &mut Reactor) {
+            self.bfd.flush();
+        }
+        fn has_ready(&self) -> bool {
+            self.bfd.has_ready()
+        }
+        fn exit_code(&self) -> Option<i32> {
+            None
+        }
+    }
+
+    impl House {
+        fn until(&mut self, reactor: &mut Reactor, reached: impl Fn(&House) -> bool) {
+            while !reached(self) {
+                poll::turn(reactor, self).unwrap();
+            }
+        }
+
+        fn until_time(&mut self, reactor: &mut Reactor, end: Time) {
+            // Some timer of a session is always near.
+            while reactor.now() < end {
+                poll::turn(reactor, self).unwrap();
+            }
+        }
+
+        /// Waits for these notices, in any order, and for no others.
+        fn expect(&mut self, reactor: &mut Reactor, mut expected: Vec<(u32, Notice)>) {
+            self.until(reactor, |house| house.notices.len() >= expected.len());
+            let mut seen = std::mem::take(&mut self.notices);
+            seen.sort_by_key(|notice| notice.0);
+            expected.sort_by_key(|notice| notice.0);
+            assert_eq!(seen, expected);
+        }
+
+        fn count(&self, reason: Discard) -> u64 {
+            self.bfd.discarded[reason as usize]
+        }
+    }
+
+    /// Ports that nobody has.
+    fn free_ports() -> Ports {
+        let free = || {
+            let any = "0.0.0.0:0".parse().unwrap();
+            let socket = Datagrams::bind(any, &DatagramOptions::default()).unwrap();
+            (socket.local_address().unwrap().port(), socket)
+        };
+        let (one, two) = (free(), free());
+        Ports { single_hop: one.0, multihop: two.0 }
+    }
+
+    /// A house without sessions.
+    fn house() -> (Reactor, House) {
+        let bfd = BfdTransport::new(KINDS, free_ports(), 5880);
+        (Reactor::new().unwrap(), House { bfd, deaf: false, notices: Vec::new() })
+    }
+
+    fn session(id: u32, local: &str, remote: &str, path: Path) -> SessionSettings {
+        // A busy machine may well stop us for some of these.
+        let (interval, multiplier) = (Duration::from_millis(20), 20);
+        SessionSettings {
+            id,
+            remote: remote.parse().unwrap(),
+            local: Some(local.parse().unwrap()),
+            interface: None,
+            session: Settings { min_tx: interval, min_rx: interval, multiplier, path },
+        }
+    }
+
+    /// Two sessions of one door, with each other, Up and at their full pace.
+    fn pair(path: Path) -> (Reactor, House) {
+        let (mut reactor, mut house) = house();
+        house.bfd.ensure(&mut reactor, session(1, "127.0.0.1", "127.0.0.2", path)).unwrap();
+        house.bfd.ensure(&mut reactor, session(2, "127.0.0.2", "127.0.0.1", path)).unwrap();
+        house.expect(&mut reactor, vec![(1, Notice::Up), (2, Notice::Up)]);
+        for id in [1, 2] {
+            house.until(&mut reactor, |house| {
+                house.bfd.status(id).unwrap().detection_time == Some(Duration::from_millis(400))
+            });
+        }
+        (reactor, house)
+    }
+
+    /// A neighbour by hand: a socket at the port of a path.
+    fn neighbor(address: &str, port: u16, ttl: u8) -> Datagrams {
+        let address = SocketAddr::new(address.parse().unwrap(), port);
+        let options = DatagramOptions { ttl: Some(ttl), ..DatagramOptions::default() };
+        Datagrams::bind(address, &options).unwrap()
+    }
+
+    fn down(mine: u32, yours: u32) -> [u8; LENGTH] {
+        let mut octets = [0; LENGTH];
+        octets[..4].copy_from_slice(&[0x20, 0x40, 3, 24]);
+        octets[4..8].copy_from_slice(&mine.to_be_bytes());
+        octets[8..12].copy_from_slice(&yours.to_be_bytes());
+        octets
+    }
+
+    #[test]
+    fn the_door_speaks_with_itself() {
+        let (mut reactor, mut house) = pair(Path::SingleHop);
+        let both = |notice| vec![(1, notice), (2, notice)];
+        house.bfd.set_administratively_down(1, true);
+        house.expect(&mut reactor, both(Notice::AdminDown));
+        house.bfd.set_administratively_down(1, false);
+        house.expect(&mut reactor, both(Notice::Up));
+        assert!(house.bfd.discarded().all(|(_, count)| count == 0));
+    }
+
+    #[test]
+    fn a_session_runs_over_ipv6_and_over_several_hops() {
+        let (mut reactor, mut house) = house();
+        // A packet to ourselves finds the one session there is.
+        house.bfd.ensure(&mut reactor, session(7, "::1", "::1", Path::SingleHop)).unwrap();
+        house.expect(&mut reactor, vec![(7, Notice::Up)]);
+        let several = Path::Multihop { minimum_ttl: 255 };
+        house.bfd.ensure(&mut reactor, session(8, "::1", "::1", several)).unwrap();
+        house.expect(&mut reactor, vec![(8, Notice::Up)]);
+        pair(several);
+    }
+
+    #[test]
+    fn packets_leave_as_the_rfc_wants_them() {
+        let (mut reactor, mut house) = house();
+        let mut ports = Vec::new();
+        for (id, address) in [(1, "127.0.0.2"), (2, "127.0.0.3")] {
+            let settings = session(id, "127.0.0.1", address, Path::SingleHop);
+            house.bfd.ensure(&mut reactor, settings).unwrap();
+            // The door itself listens on every address.
+            house.bfd.ports = free_ports();
+            let neighbor = neighbor(address, house.bfd.ports.single_hop, 255);
+            let (mut buffer, mut found) = ([0; 64], Vec::new());
+            for _ in 0..2 {
+                while neighbor.receive(&mut buffer, 64, &mut found).is_err() {
+                    poll::turn(&mut reactor, &mut house).unwrap();
+                }
+                let received = found[0];
+                assert_eq!(received.ttl, Some(255));
+                assert_eq!(received.source.ip(), "127.0.0.1".parse::<IpAddr>().unwrap());
+                assert!(Packet::parse(received.payload(&buffer)).is_ok());
+                ports.push(received.source.port());
+            }
+        }
+        assert!(ports.iter().all(|port| *port >= FIRST_PORT), "{ports:?}");
+        assert_eq!((ports[0], ports[2]), (ports[1], ports[3]), "one port for a session");
+        assert_ne!(ports[0], ports[2], "and for no other");
+    }
+
+    #[test]
+    fn what_is_discarded_is_counted() {
+        let (mut reactor, mut house) = house();
+        let settings = session(1, "127.0.0.1", "127.0.0.2", Path::SingleHop);
+        house.bfd.ensure(&mut reactor, settings).unwrap();
+        let several = Path::Multihop { minimum_ttl: 0 };
+        let settings = session(2, "127.0.0.1", "127.0.0.9", several);
+        house.bfd.ensure(&mut reactor, settings).unwrap();
+        let port = house.bfd.ports.single_hop;
+        // What the sessions send goes elsewhere, and not back here.
+        house.bfd.ports = free_ports();
+        let name = house.bfd.sessions.iter().next().unwrap().1.session.discriminator().get();
+        let mut signed = [0; 26];
+        signed[..LENGTH].copy_from_slice(&down(9, name));
+        (signed[1], signed[3]) = (0x44, 26);
+        let mut late = down(9, name);
+        late[1] = 0xc1;
+        let cases: [(&str, u8, &[u8], Discard); 9] = [
+            ("127.0.0.2", 255, b"", Discard::Truncated),
+            ("127.0.0.2", 255, &[0; LENGTH], Discard::Version),
+            ("127.0.0.2", 255, &late, Discard::Multipoint),
+            ("127.0.0.2", 255, &down(9, name ^ 1), Discard::UnknownDiscriminator),
+            ("127.0.0.3", 255, &down(9, 0), Discard::UnknownNeighbor),
+            // A session over several hops has another port.
+            ("127.0.0.9", 255, &down(9, 0), Discard::UnknownNeighbor),
+            ("127.0.0.2", 254, &down(9, 0), Discard::Ttl),
+            ("127.0.0.3", 254, &down(9, name), Discard::Ttl),
+            ("127.0.0.2", 255, &signed, Discard::Authentication),
+        ];
+        for (address, ttl, payload, reason) in cases {
+            let before = house.count(reason);
+            let destination = SocketAddr::new("127.0.0.1".parse().unwrap(), port);
+            let outgoing = Outgoing { destination, source: None, interface: None, payload };
+            neighbor(address, 0, ttl).send(&[outgoing]).unwrap();
+            house.until(&mut reactor, |house| house.count(reason) > before);
+            assert_eq!(house.count(reason), before + 1);
+        }
+        assert_eq!(house.bfd.discarded().map(|(_, count)| count).sum::<u64>(), 9);
+        assert!(house.bfd.status(1).unwrap().remote.is_none(), "the session saw none of them");
+    }
+
+    #[test]
+    fn silence_is_noticed_and_a_deaf_poll_is_not_silence() {
+        let (mut reactor, mut house) = pair(Path::SingleHop);
+        house.deaf = true;
+        let end = reactor.now() + Duration::from_secs(2);
+        house.until_time(&mut reactor, end);
+        assert_eq!(house.notices, [], "the packets were there");
+        house.deaf = false;
+        // The neighbour's packets come from elsewhere now, and find nobody.
+        house.bfd.listeners = [const { None }; Channel::ALL.len()];
+        let expired = Notice::Down { diagnostic: Diagnostic::DETECTION_TIME_EXPIRED };
+        house.expect(&mut reactor, vec![(1, expired), (2, expired)]);
+    }
+
+    #[test]
+    fn a_session_is_changed_moved_and_retired() {
+        let (mut reactor, mut house) = pair(Path::SingleHop);
+        let mut settings = session(1, "127.0.0.1", "127.0.0.2", Path::SingleHop);
+        settings.session.min_rx = Duration::from_millis(50);
+        house.bfd.ensure(&mut reactor, settings.clone()).unwrap();
+        house.until(&mut reactor, |house| {
+            house.bfd.status(2).unwrap().transmit_interval == Duration::from_millis(50)
+        });
+        assert_eq!(house.notices, [], "it stays Up");
+        // Elsewhere: the old neighbour is told, the new one is asked. A leave is
+        // as long as the neighbour's patience.
+        settings.session.multiplier = 1;
+        house.bfd.ensure(&mut reactor, settings.clone()).unwrap();
+        settings.remote = "127.0.0.3".parse().unwrap();
+        house.bfd.ensure(&mut reactor, settings).unwrap();
+        house.expect(&mut reactor, vec![(2, Notice::AdminDown)]);
+        assert_eq!(house.bfd.sessions.len(), 3, "one is being taken leave of");
+        house.until(&mut reactor, |house| house.bfd.sessions.len() == 2);
+        let mut other = session(2, "127.0.0.2", "127.0.0.1", Path::SingleHop);
+        other.session.multiplier = 1;
+        house.bfd.ensure(&mut reactor, other).unwrap();
+        house.bfd.retire_all(&reactor);
+        assert!(house.bfd.status(1).is_none());
+        house.until(&mut reactor, |house| house.bfd.is_empty());
+        assert_eq!(house.notices, [], "nobody is told of what he asked for");
+        assert!(house.bfd.listeners.iter().all(Option::is_none));
+        assert!(house.bfd.by_id.is_empty() && house.bfd.by_discriminator.is_empty());
+        assert!(!house.bfd.has_ready());
+        assert!(reactor.wheel.is_empty());
+    }
+
+    #[test]
+    fn one_that_comes_back_while_it_is_leaving_is_up_again() {
+        let (mut reactor, mut house) = pair(Path::SingleHop);
+        house.bfd.retire(&reactor, 1);
+        house.expect(&mut reactor, vec![(2, Notice::AdminDown)]);
+        let settings = session(1, "127.0.0.1", "127.0.0.2", Path::SingleHop);
+        house.bfd.ensure(&mut reactor, settings).unwrap();
+        assert_eq!(house.bfd.sessions.len(), 2);
+        house.expect(&mut reactor, vec![(1, Notice::Up), (2, Notice::Up)]);
+    }
+
+    #[test]
+    fn a_taken_port_says_who_may_have_it() {
+        let (mut reactor, mut house) = house();
+        let any = SocketAddr::new(Channel::SingleHopV4.any(), house.bfd.ports.single_hop);
+        let holder = Datagrams::bind(any, &DatagramOptions::default()).unwrap();
+        let settings = session(1, "127.0.0.1", "127.0.0.2", Path::SingleHop);
+        let error = house.bfd.ensure(&mut reactor, settings.clone()).unwrap_err();
+        for word in ["bird", "bfdd", "burgee", &any.to_string()] {
+            assert!(error.contains(word), "{error}");
+        }
+        assert!(house.bfd.is_empty() && house.bfd.status(1).is_none());
+        drop(holder);
+        house.bfd.ensure(&mut reactor, settings).unwrap();
+        assert_eq!(house.bfd.listeners.iter().flatten().count(), 1, "only what is needed");
+    }
+
+    #[test]
+    fn a_local_address_that_is_not_there_is_tried_again() {
+        let (mut reactor, mut house) = house();
+        let settings = session(1, "192.0.2.1", "127.0.0.2", Path::SingleHop);
+        house.bfd.ensure(&mut reactor, settings).unwrap();
+        let entry = |house: &House| house.bfd.sessions.iter().next().unwrap().1.complained;
+        house.until(&mut reactor, entry);
+        let (_, entry) = house.bfd.sessions.iter_mut().next().unwrap();
+        entry.settings.local = Some("127.0.0.1".parse().unwrap());
+        house.until(&mut reactor, |house| {
+            house.bfd.sessions.iter().all(|(_, entry)| entry.sender.is_some() && !entry.complained)
+        });
+    }
+
+    #[test]
+    fn a_panic_costs_one_session_and_it_begins_again() {
+        let (mut reactor, mut house) = pair(Path::SingleHop);
+        house.bfd.inject_panic();
+        house.until(&mut reactor, |house| house.notices.len() >= 4);
+        assert_eq!(house.bfd.panics(), 1);
+        let ups = house.notices.iter().filter(|(_, notice)| *notice == Notice::Up);
+        let mut ids: Vec<u32> = ups.map(|(id, _)| *id).collect();
+        ids.sort_unstable();
+        assert_eq!(ids, [1, 2]);
+        assert!(house.notices.iter().any(|(_, notice)| *notice == Notice::AdminDown));
+    }
+
+    #[test]
+    fn without_a_session_there_is_nothing() {
+        let (mut reactor, house) = house();
+        assert!(house.bfd.is_empty() && !house.bfd.has_ready());
+        assert!(house.bfd.listeners.iter().all(Option::is_none));
+        assert!(reactor.wheel.next_deadline().is_none());
+    }
+}
