@@ -15,6 +15,8 @@
 //!   difference between what should be and what was announced in
 //!   `bgp::writer`, all neighbours in `bgp::speaker`, and the one door to the
 //!   sockets in `bgp::transport`.
+//! - [`bfd`] watches the path to each neighbour, and tells within a second when
+//!   it fails.
 //! - [`route`] is fabio's route language, the table made from it and the
 //!   pickers; [`registry`] says where the route commands come from.
 //! - [`health`] decides which targets are fit to serve; [`announce`] turns
@@ -32,6 +34,7 @@
 )]
 
 pub mod announce;
+pub mod bfd;
 pub mod bgp;
 pub mod config;
 pub mod daemon;

@@ -8,10 +8,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms by floor; imports run down, never up, and not inside a floor.
-const FLOORS: [(&str, u32); 11] = [
+const FLOORS: [(&str, u32); 12] = [
     ("reactor", 0),
     ("announce", 1),
     ("health", 1),
+    ("bfd", 1),
     ("bgp", 1),
     ("route", 1),
     ("config", 1),
@@ -31,8 +32,15 @@ const NEIGHBOURS: [(&str, &str); 3] = [
 
 /// The doors: files that may use the whole of `reactor`. All others are pure
 /// and take only value types from it.
-const DOORS: [&str; 6] =
-    ["bgp/transport/", "health/probe.rs", "proxy/", "daemon/", "demo/", "main.rs"];
+const DOORS: [&str; 7] = [
+    "bfd/transport/",
+    "bgp/transport/",
+    "health/probe.rs",
+    "proxy/",
+    "daemon/",
+    "demo/",
+    "main.rs",
+];
 
 /// The value types that pure files may take from `reactor`.
 const VALUES: [&str; 7] =

@@ -321,7 +321,9 @@ impl poll::Phases for Daemon {
             | Kind::Guest
             | Kind::GuestBgpListener
             | Kind::GuestBgpSession
-            | Kind::GuestBgpPeer => {}
+            | Kind::GuestBgpPeer
+            | Kind::BfdListener
+            | Kind::Bfd => {}
         }
     }
 
@@ -342,7 +344,9 @@ impl poll::Phases for Daemon {
             | Kind::Guest
             | Kind::GuestBgpListener
             | Kind::GuestBgpSession
-            | Kind::GuestBgpPeer => {}
+            | Kind::GuestBgpPeer
+            | Kind::BfdListener
+            | Kind::Bfd => {}
         }
     }
 

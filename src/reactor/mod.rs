@@ -7,6 +7,7 @@
 
 pub mod buffer;
 pub mod clock;
+pub mod datagram;
 pub mod log_sink;
 pub mod poll;
 pub mod random;

@@ -33,10 +33,14 @@ pub enum Kind {
     GuestBgpSession = 12,
     /// A neighbour of the second speaker.
     GuestBgpPeer = 13,
+    /// A listening BFD socket.
+    BfdListener = 14,
+    /// A BFD session: its timers.
+    Bfd = 15,
 }
 
 impl Kind {
-    const ALL: [Kind; 14] = [
+    const ALL: [Kind; 16] = [
         Kind::Signal,
         Kind::Log,
         Kind::BgpListener,
@@ -51,6 +55,8 @@ impl Kind {
         Kind::GuestBgpListener,
         Kind::GuestBgpSession,
         Kind::GuestBgpPeer,
+        Kind::BfdListener,
+        Kind::Bfd,
     ];
 }
 
