@@ -15,9 +15,10 @@ use mio::Interest;
 use self::switchboard::Switchboard;
 use crate::announce::drain::{self, Drain, Step};
 use crate::announce::{self, Announcer, Change, Facts, ListenerFact, Reason, TargetFact};
+use crate::bfd::transport::{BfdTransport, Notice, Ports};
 use crate::bgp::message::notification::{Notification, cease};
 use crate::bgp::rib::originated::Owner;
-use crate::bgp::speaker::Speaker;
+use crate::bgp::speaker::{PeerId, Speaker};
 use crate::bgp::transport::Transport;
 use crate::config::Config;
 use crate::health::probe::{Prober, ProberSettings};
@@ -46,6 +47,7 @@ pub struct Daemon {
     prober: Prober,
     announcer: Announcer,
     bgp: Option<Transport>,
+    bfd: BfdTransport,
     drain: Drain,
     alarm: Alarm,
     /// A fact that is no target's changed: listeners, drain.
@@ -76,6 +78,7 @@ impl Daemon {
             seed.rotate_left(17),
         );
         let bgp = start_bgp(reactor, &config, seed.rotate_left(31))?;
+        let bfd = start_bfd(reactor, &config, seed.rotate_left(47))?;
         let prefixes = bgp.iter().flat_map(|_| settings::prefixes(&config.bgp));
         let mut daemon = Daemon {
             announcer: Announcer::new(now, prefixes),
@@ -85,6 +88,7 @@ impl Daemon {
             switchboard,
             prober,
             bgp,
+            bfd,
             alarm: Alarm::new(),
             facts_changed: true,
             signalled: false,
@@ -197,6 +201,18 @@ impl Daemon {
         });
     }
 
+    /// What BFD finds out reaches BGP in the same turn (RFC 5882 §4.3).
+    fn watch_paths(&mut self, reactor: &mut Reactor) {
+        self.bfd.control(reactor);
+        while let Some((id, notice)) = self.bfd.poll_notice() {
+            // A session that is taken down on purpose says nothing of the path
+            // (RFC 5882 §3.2).
+            if let (Notice::Down { .. }, Some(bgp)) = (notice, &mut self.bgp) {
+                bgp.reset(reactor, PeerId(id), Notification::cease(cease::BFD_DOWN, ""));
+            }
+        }
+    }
+
     fn read_signals(&mut self) {
         for signal in self.signals.by_ref() {
             match signal {
@@ -268,6 +284,7 @@ impl Daemon {
                     );
                     bgp.stop(reactor, &cease);
                 }
+                self.bfd.retire_all(reactor);
             }
             Step::Serving | Step::Withdrawing | Step::Converging | Step::Done => {}
         }
@@ -276,7 +293,7 @@ impl Daemon {
     /// Panics that were caught at the edge of a connection or a session.
     pub fn panics(&self) -> u64 {
         let bgp = self.bgp.as_ref().map_or(0, Transport::panics);
-        bgp.saturating_add(self.proxy.counters().panics)
+        bgp.saturating_add(self.bfd.panics()).saturating_add(self.proxy.counters().panics)
     }
 
     /// Makes the next piece of work at `place` panic: `bgp`, `proxy` or
@@ -314,6 +331,7 @@ impl poll::Phases for Daemon {
                 self.proxy.collect(token, readiness);
             }
             Kind::Probe => self.prober.collect(token, readiness),
+            Kind::BfdListener | Kind::Bfd => self.bfd.collect(token, readiness),
             // The log sink's events stay in the reactor; guests have a house
             // of their own.
             Kind::Log
@@ -321,9 +339,7 @@ impl poll::Phases for Daemon {
             | Kind::Guest
             | Kind::GuestBgpListener
             | Kind::GuestBgpSession
-            | Kind::GuestBgpPeer
-            | Kind::BfdListener
-            | Kind::Bfd => {}
+            | Kind::GuestBgpPeer => {}
         }
     }
 
@@ -338,19 +354,19 @@ impl poll::Phases for Daemon {
                 self.proxy.expired(reactor, token);
             }
             Kind::Probe => self.prober.expired(token),
+            Kind::BfdListener | Kind::Bfd => self.bfd.expired(token),
             Kind::Daemon => self.alarm.fired(),
             Kind::Signal
             | Kind::Log
             | Kind::Guest
             | Kind::GuestBgpListener
             | Kind::GuestBgpSession
-            | Kind::GuestBgpPeer
-            | Kind::BfdListener
-            | Kind::Bfd => {}
+            | Kind::GuestBgpPeer => {}
         }
     }
 
     fn control(&mut self, reactor: &mut Reactor) {
+        self.watch_paths(reactor);
         if std::mem::take(&mut self.signalled) {
             self.read_signals();
         }
@@ -393,6 +409,7 @@ impl poll::Phases for Daemon {
     fn flush(&mut self, reactor: &mut Reactor) {
         self.proxy.flush(reactor);
         self.prober.flush(reactor);
+        self.bfd.flush();
         if let Some(bgp) = &mut self.bgp {
             bgp.flush();
         }
@@ -404,6 +421,7 @@ impl poll::Phases for Daemon {
             || self.stop_requests > 0
             || self.proxy.has_ready()
             || self.prober.has_ready()
+            || self.bfd.has_ready()
             || self.bgp.as_ref().is_some_and(Transport::has_ready)
     }
 
@@ -438,6 +456,15 @@ fn report(change: &Change) {
         change.prefix,
         quoted(&change.reason)
     );
+}
+
+fn start_bfd(reactor: &mut Reactor, config: &Config, seed: u64) -> Result<BfdTransport, String> {
+    let mut bfd = BfdTransport::new(settings::BFD_KINDS, Ports::default(), seed);
+    let peers = config.bgp.peers.iter().zip(0..).filter(|_| config.bgp.enabled);
+    for settings in peers.filter_map(|(peer, id)| settings::bfd(peer, id)) {
+        bfd.ensure(reactor, settings)?;
+    }
+    Ok(bfd)
 }
 
 fn start_bgp(

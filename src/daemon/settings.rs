@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use ipnet::IpNet;
 
 use crate::announce;
+use crate::bfd::machine::{self, MAXIMUM_TTL};
+use crate::bfd::transport::{Kinds as BfdKinds, SessionSettings};
 use crate::bgp::export::{NextHops, Overrides};
 use crate::bgp::message::prefix::{Family, FamilySet};
 use crate::bgp::negotiation::Terms;
@@ -23,6 +25,8 @@ use crate::route::pick;
 /// The token kinds of the daemon's own speaker.
 pub(super) const BGP_KINDS: Kinds =
     Kinds { listener: Kind::BgpListener, session: Kind::BgpSession, peer: Kind::BgpPeer };
+
+pub(super) const BFD_KINDS: BfdKinds = BfdKinds { listener: Kind::BfdListener, session: Kind::Bfd };
 
 /// TTL of a neighbour on the link (RFC 4271 leaves it open; one hop is what
 /// eBGP speakers use), and of GTSM (RFC 5082 §3).
@@ -148,6 +152,28 @@ fn peer_transport(config: &BgpConfig, peer: &PeerConfig) -> PeerTransport {
             .map(|hops| GTSM_TTL.saturating_sub(hops).saturating_add(1)),
         user_timeout: (!peer.hold_time.is_zero()).then_some(peer.hold_time),
     }
+}
+
+/// The BFD session with a neighbour, if one is wanted.
+pub(super) fn bfd(peer: &PeerConfig, id: u32) -> Option<SessionSettings> {
+    let bfd = peer.bfd?;
+    // As far as the neighbour may be, so many hops may be lost on the way
+    // (RFC 5883 §5 leaves the limit to the operator).
+    let path = peer.multihop_ttl.map_or(machine::Path::SingleHop, |hops| machine::Path::Multihop {
+        minimum_ttl: MAXIMUM_TTL.saturating_sub(hops),
+    });
+    Some(SessionSettings {
+        id,
+        remote: peer.address,
+        local: peer.source,
+        interface: None,
+        session: machine::Settings {
+            min_tx: bfd.interval,
+            min_rx: bfd.interval,
+            multiplier: bfd.multiplier,
+            path,
+        },
+    })
 }
 
 /// Listeners and limits, as the data plane wants them.
