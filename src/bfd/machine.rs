@@ -268,7 +268,6 @@ impl Session {
         // detection time in any state; what else was said has no more weight.
         self.remote = None;
         self.poll = Poll::Idle;
-        self.final_due = false;
         if matches!(self.state, State::Init | State::Up) {
             let diagnostic = Diagnostic::DETECTION_TIME_EXPIRED;
             self.fall(State::Down, diagnostic, Event::Down { diagnostic });
@@ -283,7 +282,6 @@ impl Session {
             return;
         }
         let interval = self.transmit_interval();
-        self.final_due = false;
         self.fall(State::AdminDown, Diagnostic::ADMINISTRATIVELY_DOWN, Event::AdminDown);
         self.reschedule(interval);
     }

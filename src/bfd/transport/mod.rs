@@ -116,7 +116,7 @@ impl BfdTransport {
 
     /// Makes sure that there is this session: a new one begins at once, one
     /// that is there takes the new intervals and stays Up, and one that led
-    /// elsewhere under the same name is retired first.
+    /// elsewhere under the same name is retired.
     ///
     /// # Errors
     /// A listener that cannot be opened, as a sentence that says what to do.
@@ -126,23 +126,25 @@ impl BfdTransport {
         settings: SessionSettings,
     ) -> Result<(), String> {
         let known = self.by_id.get(&settings.id).copied();
-        if let Some((key, entry)) = known.and_then(|key| Some((key, self.sessions.get_mut(key)?))) {
-            if entry.settings.is_same_path(&settings) {
-                entry.session.change(settings.session);
-                entry.settings = settings;
-                self.touch(key);
-                return Ok(());
-            }
-            self.retire(reactor, settings.id);
+        if let Some(key) = known
+            && let Some(entry) = self.sessions.get_mut(key)
+            && entry.settings.is_same_path(&settings)
+        {
+            entry.session.change(settings.session);
+            entry.settings = settings;
+            self.touch(key);
+            return Ok(());
         }
-        self.listen(reactor, settings.channel())?;
-        // One that is still being taken leave of must not get its packets.
+        // One that is still being taken leave of must not get its packets. With
+        // it goes its listener, unless others need that.
         let same = |entry: &Entry| entry.until.is_some() && entry.settings.is_same_path(&settings);
         let leaving: Vec<Key> =
             self.sessions.iter().filter(|(_, entry)| same(entry)).map(|(key, _)| key).collect();
         for key in leaving {
             self.forget(reactor, key);
         }
+        self.listen(reactor, settings.channel())?;
+        self.retire(reactor, settings.id);
         let discriminator = self.new_discriminator();
         let session = Session::new(settings.session, discriminator, self.random.next_u64());
         let id = settings.id;
@@ -843,6 +845,12 @@ mod tests {
         house.bfd.ensure(&mut reactor, settings).unwrap();
         assert_eq!(house.bfd.sessions.len(), 2);
         house.expect(&mut reactor, vec![(1, Notice::Up), (2, Notice::Up)]);
+        // The only one of its family takes its listener along, and back.
+        house.bfd.ensure(&mut reactor, session(3, "::1", "::1", Path::SingleHop)).unwrap();
+        house.expect(&mut reactor, vec![(3, Notice::Up)]);
+        house.bfd.retire(&reactor, 3);
+        house.bfd.ensure(&mut reactor, session(3, "::1", "::1", Path::SingleHop)).unwrap();
+        house.expect(&mut reactor, vec![(3, Notice::Up)]);
     }
 
     #[test]
