@@ -17,6 +17,7 @@ use crate::announce::drain::{self, Drain, Step};
 use crate::announce::{self, Announcer, Change, Facts, ListenerFact, Reason, TargetFact};
 use crate::bfd::transport::{BfdTransport, Notice, Ports};
 use crate::bgp::message::notification::{Notification, cease};
+use crate::bgp::peer::Action;
 use crate::bgp::rib::originated::Owner;
 use crate::bgp::speaker::{PeerId, Speaker};
 use crate::bgp::transport::Transport;
@@ -372,9 +373,18 @@ impl poll::Phases for Daemon {
         }
         if let Some(bgp) = &mut self.bgp {
             bgp.control(reactor);
-            // What the neighbours report is in the log; nothing depends on it
-            // yet.
-            while bgp.poll_notice().is_some() {}
+            while let Some((PeerId(id), notice)) = bgp.poll_notice() {
+                // The path is watched while there is a session on it: some
+                // neighbours begin with BFD anew when BGP comes up, and that
+                // must not look like a loss.
+                match notice {
+                    Action::Up { .. } => self.bfd.set_administratively_down(id, false),
+                    Action::Down { down, .. } if down.was_established => {
+                        self.bfd.set_administratively_down(id, true);
+                    }
+                    _ => {}
+                }
+            }
         }
     }
 
@@ -462,7 +472,9 @@ fn start_bfd(reactor: &mut Reactor, config: &Config, seed: u64) -> Result<BfdTra
     let mut bfd = BfdTransport::new(settings::BFD_KINDS, Ports::default(), seed);
     let peers = config.bgp.peers.iter().zip(0..).filter(|_| config.bgp.enabled);
     for settings in peers.filter_map(|(peer, id)| settings::bfd(peer, id)) {
+        let id = settings.id;
         bfd.ensure(reactor, settings)?;
+        bfd.set_administratively_down(id, true);
     }
     Ok(bfd)
 }

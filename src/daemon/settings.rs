@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use ipnet::IpNet;
 
 use crate::announce;
-use crate::bfd::machine::{self, MAXIMUM_TTL};
+use crate::bfd::machine;
 use crate::bfd::transport::{Kinds as BfdKinds, SessionSettings};
 use crate::bgp::export::{NextHops, Overrides};
 use crate::bgp::message::prefix::{Family, FamilySet};
@@ -157,11 +157,12 @@ fn peer_transport(config: &BgpConfig, peer: &PeerConfig) -> PeerTransport {
 /// The BFD session with a neighbour, if one is wanted.
 pub(super) fn bfd(peer: &PeerConfig, id: u32) -> Option<SessionSettings> {
     let bfd = peer.bfd?;
-    // As far as the neighbour may be, so many hops may be lost on the way
-    // (RFC 5883 §5 leaves the limit to the operator).
-    let path = peer.multihop_ttl.map_or(machine::Path::SingleHop, |hops| machine::Path::Multihop {
-        minimum_ttl: MAXIMUM_TTL.saturating_sub(hops),
-    });
+    // RFC 5883 §5 leaves the smallest TTL to the operator; some speakers send
+    // with 64 over several hops, so none is asked for.
+    let path = match peer.multihop_ttl {
+        Some(_) => machine::Path::Multihop { minimum_ttl: 0 },
+        None => machine::Path::SingleHop,
+    };
     Some(SessionSettings {
         id,
         remote: peer.address,

@@ -243,14 +243,7 @@ pub fn interface_index(name: &str) -> io::Result<u32> {
 }
 
 fn enable(socket: &Socket, level: libc::c_int, name: libc::c_int) -> io::Result<()> {
-    let on: libc::c_int = 1;
-    let length = libc::socklen_t::try_from(size_of::<libc::c_int>()).unwrap_or_default();
-    // SAFETY: setsockopt reads `length` bytes, the whole of `on`.
-    let result = unsafe {
-        let value = std::ptr::from_ref(&on).cast();
-        libc::setsockopt(socket.as_raw_fd(), level, name, value, length)
-    };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    socket::set_int(socket, level, name, 1)
 }
 
 /// What the header of one datagram points to. Control messages begin at an

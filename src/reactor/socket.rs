@@ -425,7 +425,7 @@ pub fn has_no_ipv6(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
 }
 
-fn set_int(
+pub(super) fn set_int(
     socket: &impl AsRawFd,
     level: libc::c_int,
     name: libc::c_int,

@@ -69,6 +69,10 @@ class Burgee:
         if self.process:
             self.process.end()
 
+    def log(self):
+        """What it has logged so far."""
+        return (self.directory / "burgee.log").read_text(errors="replace")
+
     def listening(self):
         """Whether the proxy's port is open."""
         return bool(self.namespace.run("ss", "-Htln", f"sport = :{PORT}").strip())

@@ -84,6 +84,7 @@ class Lab:
         self.directory = directory
         self.daemon = None
         self._closers = []
+        self._ports = {}
         directory.mkdir(parents=True)
         with _lock:
             _open.add(self)
@@ -126,6 +127,14 @@ class Lab:
         port = f"to-{device}-{len(self._closers)}"[:15]
         veth(self.router, port, other, device)
         plug(self.router, "lan", port)
+        self._ports[other.name] = port
+
+    def cut(self, host):
+        """Unplugs a host so that nobody's interface goes down: what is sent is
+        lost, and no kernel tells. Returns what plugs it in again."""
+        port = self._ports[host.namespace.name]
+        self.router.ip(f"link set {port} nomaster")
+        return lambda: plug(self.router, "lan", port)
 
     def _lan_host(self, number):
         host = Host(self, number, f"10.0.1.{number + 1}", f"fd00:1::{number + 1}")

@@ -346,6 +346,34 @@ def withdraw_on_kill(lab):
     check(not lab.established(), "the session outlived burgee")
 
 
+@scenario("bfd", hosts=2)
+def bfd(lab):
+    """The path is lost without a word: BFD withdraws long before the hold time
+    could, and after its return all is as before. The second host keeps the
+    switch alive, so that no interface goes down."""
+    statement = lab.daemon_class.bfd_statement
+    hold = lab.daemon_class.hold_time.format(240)
+    if statement:
+        lab.start_daemon(values={lab.daemon_class.hold_time.format(9): hold + statement})
+    else:
+        lab.start_daemon("bfd", hold=240)
+    burgee = lab.start_burgee(peer(ROUTER4, bfd=True, bfdinterval="100ms"),
+                              bgp_holdtime="240s")
+    lab.wait_announced()
+    wait_for("BFD is up", lambda: (log := burgee.log()).rfind("bfd event=up")
+             > max(log.rfind("bfd event=down"), log.rfind("event=established")))
+    connection = lab.wait_connection()
+    check(lab.wait_connection() == connection, "BFD ended a session that was well")
+    restore = lab.cut(lab.host)
+    started = time.monotonic()
+    lab.wait_withdrawn()
+    seconds = time.monotonic() - started
+    wait_for("burgee ends the session", lambda: "BFD Down" in burgee.log())
+    restore()
+    lab.wait_announced()
+    return f"withdrawn {seconds:.1f} s after the path was lost; hold time 240 s"
+
+
 @scenario("neighbour-restart")
 def neighbour_restart(lab):
     """The neighbour is stopped and started: announced again."""

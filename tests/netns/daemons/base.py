@@ -71,6 +71,9 @@ class Daemon:
     test_values = {}
     # How the file spells the hold time of 9 seconds, for other hold times.
     hold_time = ""
+    # What would switch BFD on for the neighbour, in a daemon whose shipped
+    # file has no such variant: it is tried all the same, for its own answer.
+    bfd_statement = ""
     # LOCAL_PREF 100 is shown for eBGP routes even if none was sent.
     fills_local_pref = False
     # Comes through a connection that is opened to it while it opens one itself.

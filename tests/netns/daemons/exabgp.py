@@ -18,6 +18,7 @@ class ExaBgp(Daemon):
     config_file = pathlib.Path(__file__).with_name("exabgp.conf")
     installed = "exabgp.conf"
     hold_time = "hold-time {}"
+    bfd_statement = "; bfd on"
     # Its state is then OpenConfirm still, and its new connection has no OPEN yet:
     # "'NoneType' object has no attribute 'router_id'", once a second for ever.
     survives_collision = False

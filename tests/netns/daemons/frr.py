@@ -18,7 +18,7 @@ class Frr(Daemon):
     loaded through vtysh, as the packaged start-up script does it."""
 
     name = "frr"
-    programs = (f"{LIBEXEC}/zebra", f"{LIBEXEC}/bgpd", f"{LIBEXEC}/staticd", "vtysh")
+    programs = tuple(f"{LIBEXEC}/{p}" for p in ("zebra", "staticd", "bfdd", "bgpd")) + ("vtysh",)
     config_file = SHIPPED / "frr" / "frr.conf"
     installed = "frr.conf"
     test_values = {"log syslog informational": "log stdout informational"}
@@ -32,7 +32,7 @@ class Frr(Daemon):
         for path in (sockets, self.run_directory):
             os.chown(path, user.pw_uid, user.pw_gid)
         (self.directory / "vtysh.conf").touch()
-        for program in ("zebra", "staticd", "bgpd"):
+        for program in ("zebra", "staticd", "bfdd", "bgpd"):
             (sockets / f"{program}.vty").unlink(missing_ok=True)
             self.spawn(f"{LIBEXEC}/{program}", "-f", "/dev/null", "-P", "0", "--log", "stdout",
                        log=f"{program}.log")

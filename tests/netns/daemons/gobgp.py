@@ -25,6 +25,7 @@ class GoBgp(Daemon):
     config_file = SHIPPED / "gobgp" / "gobgpd.toml"
     installed = "gobgpd.toml"
     hold_time = "hold-time = {}"
+    bfd_statement = "\n[peer-groups.bfd.config]\nenabled = true"
     shutdown_pattern = r"Administrative Shutdown|administrative shutdown|Subcode=2|subcode:2"
 
     def launch(self):

@@ -18,6 +18,7 @@ class OpenBgpd(Daemon):
     config_file = SHIPPED / "openbgpd" / "bgpd.conf"
     installed = "bgpd.conf"
     hold_time = "holdtime {}"
+    bfd_statement = "\nbfd yes"
     fills_local_pref = True
     shutdown_pattern = r"[Cc]ease, administratively down"
 
