@@ -270,6 +270,7 @@ fn a_planned_stop_withdraws_first_serves_on_and_says_goodbye() {
     let order = ["announce event=withdrawn", "step=finishing", "step=closing", "event=stopped"];
     let places: Vec<_> = order.iter().map(|text| log.find(text).expect(text)).collect();
     assert!(places.is_sorted(), "{log}");
+    assert!(log.contains("panics=0"), "{log}");
 }
 
 #[test]

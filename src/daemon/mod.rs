@@ -7,7 +7,6 @@ mod switchboard;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use log::{Level, error, info, log, warn};
 use mio::Interest;
@@ -537,7 +536,12 @@ fn turn_until_done(reactor: &mut Reactor, daemon: &mut Daemon) -> i32 {
     let outcome = catch_unwind(AssertUnwindSafe(|| poll::run(reactor, daemon)));
     match outcome {
         Ok(Ok(code)) => {
-            info!("daemon event=stopped code={code} longest_turn={}us", micros(reactor));
+            info!(
+                "daemon event=stopped code={code} turns={} longest_turn={}us panics={}",
+                reactor.turns(),
+                reactor.longest_turn().as_micros(),
+                daemon.panics()
+            );
             code
         }
         Ok(Err(problem)) => {
@@ -551,9 +555,4 @@ fn turn_until_done(reactor: &mut Reactor, daemon: &mut Daemon) -> i32 {
             EXIT_FAULT
         }
     }
-}
-
-fn micros(reactor: &Reactor) -> u128 {
-    let turn: Duration = reactor.longest_turn();
-    turn.as_micros()
 }

@@ -328,6 +328,7 @@ def withdraw_on_sigterm(lab):
     check(lab.established(), "the session did not stay while a connection finished")
     held.end()
     check(burgee.wait_exit() == 0, f"burgee's exit status is {burgee.process.popen.returncode}")
+    check("panics=0" in burgee.log(), "a panic was caught on the way")
     wait_for(f"{lab.daemon.name} saw Cease/Administrative Shutdown",
              lambda: lab.daemon.saw_shutdown(lab.neighbour()))
     return f"{len(client.attempts())} connections, {len(served)} of them after the withdrawal"
