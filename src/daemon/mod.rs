@@ -296,12 +296,13 @@ impl Daemon {
         bgp.saturating_add(self.bfd.panics()).saturating_add(self.proxy.counters().panics)
     }
 
-    /// Makes the next piece of work at `place` panic: `bgp`, `proxy` or
+    /// Makes the next piece of work at `place` panic: `bgp`, `bfd`, `proxy` or
     /// `shared`. It proves of the very binary that is deployed that a fault
     /// stays where it happened.
     fn inject_panic(&mut self, place: &str) {
         match (place, &mut self.bgp) {
             ("bgp", Some(bgp)) => bgp.inject_panic(),
+            ("bfd", _) => self.bfd.inject_panic(),
             ("proxy", _) => self.proxy.inject_panic(true),
             ("shared", _) => self.inject_panic = true,
             _ => warn!("daemon event=ignored BURGEE_INJECT_PANIC={}", quoted(place)),
