@@ -6,7 +6,11 @@
 //! originate and [`export`] turns it into what one neighbour should see;
 //! [`writer`] sends the difference between that and what it has; [`peer`] is a
 //! neighbour with its one or two sessions; [`speaker`] is all neighbours; and
-//! [`transport`] is the door, the only file that touches a socket.
+//! [`transport`] is the door, the only part that touches a socket.
+//!
+//! Small values beside them: [`timers`] and [`outbox`] belong to a session,
+//! [`counts`] is its messages by type and [`down`] its end; [`peer_settings`]
+//! says how to speak with a neighbour.
 
 pub mod counts;
 pub mod down;
@@ -19,6 +23,8 @@ pub mod peer_settings;
 pub mod rib;
 pub mod session;
 pub mod speaker;
+#[cfg(test)]
+mod testing;
 pub mod timers;
 pub mod transport;
 pub mod writer;

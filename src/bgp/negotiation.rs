@@ -122,18 +122,10 @@ pub fn negotiate(terms: &Terms, open: &Open) -> Result<Negotiated, Notification>
 mod tests {
     use super::*;
     use crate::bgp::message::prefix::Family;
+    use crate::bgp::testing;
 
     fn terms(asn: u32, peer_asn: u32) -> Terms {
-        Terms {
-            asn,
-            identifier: Ipv4Addr::new(10, 0, 0, 1),
-            peer_asn,
-            hold_time: 90,
-            keepalive: None,
-            families: Family::ALL.into_iter().collect(),
-            connect_retry: Duration::from_secs(3),
-            passive: false,
-        }
+        Terms { hold_time: 90, ..testing::terms(asn, peer_asn, [10, 0, 0, 1]) }
     }
 
     fn open_of(mut terms: Terms, identifier: [u8; 4]) -> Open {

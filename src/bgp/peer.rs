@@ -598,23 +598,10 @@ mod tests {
     use super::*;
     use crate::bgp::export::{NextHops, Overrides};
     use crate::bgp::message::header::{self, MessageType};
-    use crate::bgp::negotiation::Terms;
+    use crate::bgp::testing::terms;
 
     const US: &str = "10.0.0.1:179";
     const THEM: &str = "10.0.0.2:179";
-
-    fn terms(asn: u32, peer_asn: u32, identifier: [u8; 4]) -> Terms {
-        Terms {
-            asn,
-            identifier: identifier.into(),
-            peer_asn,
-            hold_time: 9,
-            keepalive: None,
-            families: Family::ALL.into_iter().collect(),
-            connect_retry: Duration::from_secs(3),
-            passive: false,
-        }
-    }
 
     fn at(millis: u64) -> Time {
         Time::from_millis(millis)

@@ -595,9 +595,8 @@ impl Handler for NoHandler {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use super::*;
+    use crate::bgp::testing;
 
     #[derive(Default)]
     struct Seen {
@@ -621,16 +620,7 @@ mod tests {
     }
 
     fn terms() -> Terms {
-        Terms {
-            asn: 65001,
-            identifier: Ipv4Addr::new(10, 0, 0, 1),
-            peer_asn: 65000,
-            hold_time: 9,
-            keepalive: None,
-            families: Family::ALL.into_iter().collect(),
-            connect_retry: Duration::from_secs(3),
-            passive: false,
-        }
+        testing::terms(65001, 65000, [10, 0, 0, 1])
     }
 
     fn at(millis: u64) -> Time {
@@ -646,12 +636,7 @@ mod tests {
     }
 
     fn their_open() -> Vec<u8> {
-        let theirs = Terms {
-            asn: 65000,
-            identifier: Ipv4Addr::new(10, 0, 0, 2),
-            peer_asn: 65001,
-            ..terms()
-        };
+        let theirs = testing::terms(65000, 65001, [10, 0, 0, 2]);
         let mut out = Vec::new();
         theirs.open().encode(&mut out);
         out

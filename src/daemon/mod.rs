@@ -27,7 +27,7 @@ use crate::proxy::Proxy;
 use crate::reactor::log_sink::quoted;
 use crate::reactor::signal::{Signal, Signals, raise_descriptor_limit};
 use crate::reactor::timer_wheel::Alarm;
-use crate::reactor::{Kind, Reactor, Readiness, Token, log_sink, poll};
+use crate::reactor::{Kind, Reactor, Readiness, Token, fault, log_sink, poll};
 use crate::registry::static_routes;
 use crate::route::Picker;
 
@@ -393,7 +393,7 @@ impl poll::Phases for Daemon {
             self.advance_drain(reactor);
         }
         if self.inject_panic && self.bgp.as_ref().is_some_and(|b| b.speaker().established() > 0) {
-            injected_panic();
+            fault::inject("shared state");
         }
         let changed = self.switchboard.take_changed();
         if changed || std::mem::take(&mut self.facts_changed) {
@@ -518,11 +518,6 @@ fn start(config: Config) -> Result<(Reactor, Daemon), String> {
         daemon.inject_panic(&place);
     }
     Ok((reactor, daemon))
-}
-
-#[allow(clippy::panic)]
-fn injected_panic() {
-    panic!("injected panic in shared state");
 }
 
 /// A seed for jitter and picking that differs between processes and starts.

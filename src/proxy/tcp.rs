@@ -13,6 +13,7 @@ use super::relay::{
     short_read_is_the_last,
 };
 use crate::reactor::buffer::Pool;
+use crate::reactor::fault;
 use crate::reactor::socket;
 use crate::reactor::timer_wheel::{Alarm, TimerWheel};
 use crate::reactor::{Readiness, Time, Token};
@@ -249,7 +250,7 @@ impl Connection {
     /// Does what can be done now, within the budget.
     pub(super) fn advance(&mut self, tools: &mut Tools<'_>) -> Verdict {
         if self.sabotaged {
-            sabotage();
+            fault::inject("a proxied connection");
         }
         match self.stage {
             Stage::Arrived => Verdict::Dial,
@@ -558,12 +559,6 @@ fn discard(source: &Side, scratch: &mut [u8], count: usize) -> Result<(), Failur
         }
     }
     Ok(())
-}
-
-/// The panic that tests ask for.
-#[allow(clippy::panic)]
-fn sabotage() {
-    panic!("injected panic in a proxied connection");
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use crate::reactor::datagram::{DatagramOptions, Datagrams, Outgoing, Received};
 use crate::reactor::random::Random;
 use crate::reactor::slab::{Key, Slab};
 use crate::reactor::timer_wheel::Alarm;
-use crate::reactor::{Reactor, Readiness, Time, Token};
+use crate::reactor::{Reactor, Readiness, Time, Token, fault};
 
 pub use self::settings::{Kinds, Ports, SessionSettings};
 /// What a session reports.
@@ -416,7 +416,7 @@ impl BfdTransport {
         let Some(entry) = self.sessions.get_mut(key) else { return };
         entry.queued = false;
         if std::mem::take(&mut self.inject_panic) {
-            injected_panic();
+            fault::inject("a BFD session");
         }
         if entry.until.is_some_and(|until| now >= until) {
             return self.forget(reactor, key);
@@ -559,11 +559,6 @@ fn bind_help(address: SocketAddr, error: &io::Error) -> String {
         _ => "or set bfd=false for the neighbours",
     };
     format!("bfd: cannot listen on {address}: {error}; {advice}")
-}
-
-#[allow(clippy::panic)]
-fn injected_panic() {
-    panic!("injected panic in a BFD session");
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use super::speaker::{PeerId, Speaker};
 use crate::reactor::slab::{Key, Slab};
 use crate::reactor::socket;
 use crate::reactor::timer_wheel::Alarm;
-use crate::reactor::{Kind, Reactor, Readiness, Time, Token};
+use crate::reactor::{Kind, Reactor, Readiness, Time, Token, fault};
 
 /// Octets read from one connection in one turn, so that a neighbour with a full
 /// table holds up neither the others nor the proxy: some 30 µs of work. Less
@@ -419,7 +419,7 @@ impl Transport {
     fn run_session(&mut self, reactor: &mut Reactor, key: Key, id: PeerId, side: Side) {
         let now = reactor.now();
         if std::mem::take(&mut self.inject_panic) {
-            injected_panic();
+            fault::inject("a BGP session");
         }
         let Some(connection) = self.connections.get_mut(key) else { return };
         let worth = Readiness::READABLE | Readiness::READ_CLOSED | Readiness::ERROR;
@@ -531,11 +531,6 @@ fn endpoints(stream: &TcpStream) -> io::Result<(SocketAddr, SocketAddr)> {
     Ok((stream.local_addr()?, stream.peer_addr()?))
 }
 
-#[allow(clippy::panic)]
-fn injected_panic() {
-    panic!("injected panic in a BGP session");
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, TcpStream as StdStream};
@@ -546,12 +541,12 @@ mod tests {
     use super::*;
     use crate::bgp::export::{NextHops, Overrides};
     use crate::bgp::message::header::{self, MessageType};
-    use crate::bgp::message::prefix::Family;
     use crate::bgp::negotiation::Terms;
     use crate::bgp::peer::Peer;
     use crate::bgp::peer_settings::{Import, PeerSettings};
     use crate::bgp::rib::originated::{Owner, Path};
     use crate::bgp::session::State;
+    use crate::bgp::testing;
     use crate::reactor::poll::{Phases, turn};
 
     const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -595,16 +590,7 @@ mod tests {
     }
 
     fn terms(asn: u32, peer_asn: u32, identifier: [u8; 4]) -> Terms {
-        Terms {
-            asn,
-            identifier: identifier.into(),
-            peer_asn,
-            hold_time: 90,
-            keepalive: None,
-            families: Family::ALL.into_iter().collect(),
-            connect_retry: Duration::from_secs(3),
-            passive: true,
-        }
+        Terms { hold_time: 90, passive: true, ..testing::terms(asn, peer_asn, identifier) }
     }
 
     impl House {
