@@ -41,6 +41,7 @@ pub(crate) fn pair(data: &[u8]) {
         operation(&mut network, &mut announced, &mut input);
     }
     network.cut = false;
+    network.run(Duration::ZERO);
     network.stalled = false;
     network.deaf = [false; 2];
     network.window = network.window.max(256);
@@ -57,7 +58,11 @@ fn operation(network: &mut Network, announced: &mut [BTreeSet<String>; 2], input
     let what = input.octet();
     let node = usize::from(what >> 7);
     match what & 15 {
-        0 => network.cut = !network.cut,
+        0 => {
+            network.cut = !network.cut;
+            // What the cut held up goes first.
+            network.run(Duration::ZERO);
+        }
         1 => network.reset_all(),
         2 => network.lose_end(node),
         3 => network.stalled = !network.stalled,

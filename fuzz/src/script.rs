@@ -223,12 +223,11 @@ fn heal(world: &mut World, ending: u8) {
     world.start();
     if ending & 1 == 1 {
         (0..320).for_each(|_| a_second(world, deaf));
-        for neighbour in &world.neighbours {
-            let lasting = |link: &super::session::Link| {
-                let agreed = link.stream.negotiated.as_ref();
-                link.served || agreed.is_some_and(|agreed| agreed.hold_time.is_zero())
-            };
-            let all_end = neighbour.links.iter().flatten().all(lasting);
+        for (place, neighbour) in world.neighbours.iter().enumerate() {
+            let no_hold_time = world.peer(place).settings().terms.hold_time == 0;
+            let mut links = neighbour.links.iter().flatten();
+            let all_end =
+                links.all(|link| link.served || no_hold_time || link.asks_for_no_hold_time());
             assert!(all_end, "a silent connection that never ends");
         }
     }

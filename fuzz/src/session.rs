@@ -8,6 +8,7 @@ use std::time::Duration;
 use burgee::bgp::export::{NextHops, Overrides};
 use burgee::bgp::message::header::{self, MAX_LENGTH, MessageType};
 use burgee::bgp::message::notification::{Notification, cease};
+use burgee::bgp::message::open::Open;
 use burgee::bgp::message::prefix::Family;
 use burgee::bgp::negotiation::Terms;
 use burgee::bgp::outbox::LIMIT;
@@ -100,7 +101,18 @@ pub(crate) struct Link {
     pub(crate) stream: Stream,
     /// Its other end is served by the well-behaved neighbour.
     pub(crate) served: bool,
-    pub(crate) confirmed: bool,
+    /// The first octets that came in: enough for an OPEN.
+    heard: Vec<u8>,
+}
+
+impl Link {
+    /// Whether the neighbour's OPEN asks for no hold time, so that only the
+    /// kernel ever finds out that the neighbour is gone (RFC 4271 section 4.4).
+    pub(crate) fn asks_for_no_hold_time(&self) -> bool {
+        let frame = header::next_frame(&self.heard, MAX_LENGTH);
+        let open = frame.ok().flatten().and_then(|frame| Open::parse(frame.body).ok());
+        open.is_some_and(|open| open.hold_time == 0)
+    }
 }
 
 /// One neighbour, and what the speaker has said of it.
@@ -253,9 +265,9 @@ impl World {
     /// Octets come in, in pieces, until they end or the connection does.
     pub(crate) fn receive(&mut self, place: usize, side: Side, bytes: &[u8], piece: usize) {
         for part in bytes.chunks(piece.max(1)) {
-            if self.neighbours[place].links[index(side)].is_none() {
-                return;
-            }
+            let Some(link) = &mut self.neighbours[place].links[index(side)] else { return };
+            let space = MAX_LENGTH.saturating_sub(link.heard.len());
+            link.heard.extend_from_slice(&part[..part.len().min(space)]);
             self.speaker.receive(self.now, (self.neighbours[place].id, side), part);
             self.settle();
         }
