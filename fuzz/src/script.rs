@@ -79,8 +79,8 @@ impl Script {
             13 => world.pass(Duration::from_millis(u64::from(input.octet()) * 10), true),
             14 => world.pass(Duration::from_millis(u64::from(input.word())), whom >> 7 == 0),
             15 => world.pass(Duration::from_secs(input.octet().into()), whom >> 7 == 0),
-            16 => world.transmit(place, side, input.octet().into()),
-            17 => world.transmit(place, side, usize::from(input.octet()) << 8),
+            16 => drop(world.transmit(place, side, input.octet().into())),
+            17 => drop(world.transmit(place, side, usize::from(input.octet()) << 8)),
             18 => world.pump(place),
             19 => world.originate(prefix(whom), OWNERS[input.below(3)], path(input.octet())),
             20 => world.withdraw(prefix(whom), OWNERS[input.below(3)]),
@@ -90,19 +90,29 @@ impl Script {
                 1 => world.replace(place),
                 _ => world.start(),
             },
-            _ => self.flood(),
+            _ => self.flood(whom == u8::MAX),
         }
     }
 
-    /// More routes than the outbox holds, each with attributes of its own.
-    fn flood(&mut self) {
+    /// Routes for more octets than the outbox holds: long ones, or so many that
+    /// the writer looks at them in several goes.
+    fn flood(&mut self, many: bool) {
         if std::mem::replace(&mut self.flooded, true) {
             return;
         }
-        for number in 0..1500_u32 {
-            let address = 0x0a80_0000_u32 + (number << 8);
-            let prefix = Ipv4Net::new(address.into(), 24).expect("a length");
-            let path = Path { med: Some(number), ..Path::default() };
+        if many {
+            for number in 0..1500_u16 {
+                let [high, low] = number.to_be_bytes();
+                let prefix = Ipv4Net::new([10, high, low, 0].into(), 24).expect("a length");
+                let path = Path { med: Some(number.into()), ..Path::default() };
+                self.world.originate(IpNet::V4(prefix), OWNERS[0], path);
+            }
+            return;
+        }
+        for number in 0..30_u8 {
+            let prefix = Ipv4Net::new([10, 128, number, 0].into(), 24).expect("a length");
+            let communities = (0..700).collect();
+            let path = Path { med: Some(number.into()), communities, ..Path::default() };
             self.world.originate(IpNet::V4(prefix), OWNERS[0], path);
         }
     }
@@ -268,13 +278,7 @@ fn converse(world: &mut World, place: usize, deaf: bool) {
     if calls && waits && world.connect(place, Side::Incoming) {
         begin(world, place, Side::Incoming);
     }
-    for side in SIDES {
-        // Twice, since what is read makes more to be sent, and once more for
-        // what did not fit into the outbox.
-        for _ in 0..3 {
-            talk(world, place, side);
-        }
-    }
+    SIDES.into_iter().for_each(|side| talk(world, place, side));
 }
 
 fn begin(world: &mut World, place: usize, side: Side) {
@@ -285,15 +289,17 @@ fn begin(world: &mut World, place: usize, side: Side) {
     }
 }
 
-/// Reads all there is on one connection and shows a sign of life.
+/// Shows a sign of life on one connection, and reads all there is.
 fn talk(world: &mut World, place: usize, side: Side) {
-    let served = |world: &World| {
-        let link = world.neighbours[place].links[usize::from(side == Side::Incoming)].as_ref();
-        link.is_some_and(|link| link.served)
-    };
-    if served(world) {
+    let link = world.neighbours[place].links[usize::from(side == Side::Incoming)].as_ref();
+    if !link.is_some_and(|link| link.served) {
+        return;
+    }
+    world.receive(place, side, &message(MessageType::Keepalive, &[]), usize::MAX);
+    loop {
         world.pump(place);
-        world.transmit(place, side, usize::MAX);
-        world.receive(place, side, &message(MessageType::Keepalive, &[]), usize::MAX);
+        if world.transmit(place, side, usize::MAX) == 0 {
+            return;
+        }
     }
 }

@@ -152,7 +152,7 @@ impl World {
             routes: BTreeMap::new(),
         };
         world.speaker.start(world.now);
-        world.settle();
+        world.settle_all();
         world
     }
 
@@ -160,25 +160,28 @@ impl World {
         self.speaker.peer(self.neighbours[place].id).expect("a neighbour")
     }
 
-    /// Does what the speaker asks for, and checks what holds after every step.
-    pub(crate) fn settle(&mut self) {
-        for place in 0..self.neighbours.len() {
-            let id = self.neighbours[place].id;
-            while let Some(action) = self.speaker.poll_action(id) {
-                self.act(place, action);
-            }
-            let neighbour = &self.neighbours[place];
-            let peer = self.speaker.peer(id).expect("a neighbour");
-            assert_eq!(peer.established().map(|(side, _)| side), neighbour.up);
-            for side in SIDES {
-                let waiting = self.speaker.transmit((id, side));
-                assert!(waiting.len() <= LIMIT + MAX_LENGTH, "{} octets wait", waiting.len());
-                match &neighbour.links[index(side)] {
-                    Some(link) => link.stream.check_waiting(waiting),
-                    None => assert!(waiting.is_empty(), "something to send, and no connection"),
-                }
+    /// Does what the speaker asks for of one neighbour, and checks what holds
+    /// after every step.
+    pub(crate) fn settle(&mut self, place: usize) {
+        let id = self.neighbours[place].id;
+        while let Some(action) = self.speaker.poll_action(id) {
+            self.act(place, action);
+        }
+        let neighbour = &self.neighbours[place];
+        let peer = self.speaker.peer(id).expect("a neighbour");
+        assert_eq!(peer.established().map(|(side, _)| side), neighbour.up);
+        for side in SIDES {
+            let waiting = self.speaker.transmit((id, side));
+            assert!(waiting.len() <= LIMIT + MAX_LENGTH, "{} octets wait", waiting.len());
+            match &neighbour.links[index(side)] {
+                Some(link) => link.stream.check_waiting(waiting),
+                None => assert!(waiting.is_empty(), "something to send, and no connection"),
             }
         }
+    }
+
+    fn settle_all(&mut self) {
+        (0..self.neighbours.len()).for_each(|place| self.settle(place));
         let up = self.neighbours.iter().filter(|neighbour| neighbour.up.is_some()).count();
         assert_eq!(self.speaker.established(), up);
     }
@@ -230,7 +233,7 @@ impl World {
             Side::Incoming => self.speaker.accept(self.now, id),
         };
         if !welcome {
-            self.settle();
+            self.settle(place);
             return false;
         }
         // A newcomer may have taken the place of another, which goes first.
@@ -242,7 +245,7 @@ impl World {
         let (local, remote) = ([10, 0, 0, 50], [10, 0, 0, 100]);
         let (local, remote) = (SocketAddr::from((local, PORT)), SocketAddr::from((remote, PORT)));
         self.speaker.connected(self.now, (id, side), local, remote);
-        self.settle();
+        self.settle(place);
         true
     }
 
@@ -250,14 +253,14 @@ impl World {
         if std::mem::take(&mut self.neighbours[place].dialing) {
             self.speaker.connect_failed(self.now, self.neighbours[place].id);
         }
-        self.settle();
+        self.settle(place);
     }
 
     /// The neighbour's kernel ends a connection.
     pub(crate) fn close(&mut self, place: usize, side: Side) {
         if self.neighbours[place].links[index(side)].is_some() {
             self.speaker.closed(self.now, (self.neighbours[place].id, side));
-            self.settle();
+            self.settle(place);
             assert!(self.neighbours[place].links[index(side)].is_none(), "kept a dead connection");
         }
     }
@@ -269,38 +272,39 @@ impl World {
             let space = MAX_LENGTH.saturating_sub(link.heard.len());
             link.heard.extend_from_slice(&part[..part.len().min(space)]);
             self.speaker.receive(self.now, (self.neighbours[place].id, side), part);
-            self.settle();
+            self.settle(place);
         }
     }
 
-    /// The kernel takes up to `most` octets.
-    pub(crate) fn transmit(&mut self, place: usize, side: Side, most: usize) {
+    /// The kernel takes up to `most` octets. Says how many.
+    pub(crate) fn transmit(&mut self, place: usize, side: Side, most: usize) -> usize {
         let id = self.neighbours[place].id;
-        let Some(link) = &mut self.neighbours[place].links[index(side)] else { return };
+        let Some(link) = &mut self.neighbours[place].links[index(side)] else { return 0 };
         let waiting = self.speaker.transmit((id, side));
         let taken = &waiting[..waiting.len().min(most)];
         link.stream.take(taken);
         let count = taken.len();
         self.speaker.transmitted(self.now, (id, side), count);
-        self.settle();
+        self.settle(place);
+        count
     }
 
     pub(crate) fn pump(&mut self, place: usize) {
         self.speaker.pump(self.now, self.neighbours[place].id);
-        self.settle();
+        self.settle(place);
     }
 
     pub(crate) fn reset(&mut self, place: usize) {
         let cease = Notification::cease(cease::BFD_DOWN, "");
         self.speaker.reset(self.now, self.neighbours[place].id, cease);
-        self.settle();
+        self.settle(place);
         assert_eq!(self.neighbours[place].up, None);
     }
 
     /// Stops all, and checks that all take their leave.
     pub(crate) fn stop(&mut self) {
         self.speaker.stop(self.now, &Notification::cease(cease::ADMINISTRATIVE_SHUTDOWN, "bye"));
-        self.settle();
+        self.settle_all();
         for (place, neighbour) in self.neighbours.iter().enumerate() {
             assert!(neighbour.links.iter().all(Option::is_none) && !neighbour.dialing);
             assert_eq!(self.peer(place).deadline(), None, "a timer of what is stopped");
@@ -309,7 +313,7 @@ impl World {
 
     pub(crate) fn start(&mut self) {
         self.speaker.start(self.now);
-        self.settle();
+        self.settle_all();
     }
 
     /// A fault in a neighbour's handling: the door forgets its connections.
@@ -317,13 +321,12 @@ impl World {
         let neighbour = &mut self.neighbours[place];
         (neighbour.links, neighbour.dialing, neighbour.up) = ([None, None], false, None);
         self.speaker.replace(self.now, neighbour.id);
-        self.settle();
+        self.settle(place);
     }
 
     pub(crate) fn originate(&mut self, prefix: IpNet, owner: Owner, path: Path) {
         self.routes.entry(prefix).or_default().insert(owner, path.clone());
         self.speaker.originate(prefix, owner, path);
-        self.settle();
     }
 
     pub(crate) fn withdraw(&mut self, prefix: IpNet, owner: Owner) {
@@ -331,7 +334,6 @@ impl World {
             owners.remove(&owner);
         }
         self.speaker.withdraw(prefix, owner);
-        self.settle();
     }
 
     pub(crate) fn withdraw_all(&mut self) {
@@ -364,7 +366,7 @@ impl World {
             let next = self.speaker.deadline(id);
             assert!(next.is_none_or(|next| next > self.now), "a timer that is past");
         }
-        self.settle();
+        self.settle_all();
     }
 
     /// What the neighbour should see: prefixes with the MED, and how often our
