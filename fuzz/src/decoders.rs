@@ -7,7 +7,7 @@ use burgee::bfd::packet::Packet;
 use burgee::bgp::message::attribute::Attributes;
 use burgee::bgp::message::header::{self, EXTENDED_MAX_LENGTH, MAX_LENGTH, MessageType};
 use burgee::bgp::message::notification::Notification;
-use burgee::bgp::message::open::Open;
+use burgee::bgp::message::open::{AS_TRANS, Open};
 use burgee::bgp::message::prefix::{Family, FamilySet};
 use burgee::bgp::message::route_refresh::RouteRefresh;
 use burgee::bgp::message::update::{
@@ -194,19 +194,45 @@ fn announce_again(
 ) {
     let mut rest = routes;
     while !rest.is_empty() {
-        let mut out = Vec::new();
-        let count = encode_announce(&mut out, family, attributes, rest, &options(family, context));
+        let count = announce_once(family, attributes, rest, context);
         if count == 0 {
             // MP_REACH_NLRI and AS4 attributes may need more room than what came.
-            assert!(out.is_empty());
             return;
         }
-        let again = update::parse(only(&out, MessageType::Update), context).expect("our own");
-        assert_eq!(again.faults().next().map(|fault| fault.to_string()), None);
-        assert!(again.announced().map(|(_, id, prefix)| (id, prefix)).eq(rest[..count].to_vec()));
-        assert_eq!(again.attributes_for(family), canonical(attributes.clone()));
         rest = &rest[count..];
     }
+    // A confederation has no place in AS4_PATH, nor AS_TRANS a meaning.
+    let mut segments = attributes.as_path.segments.iter();
+    let four_octets = !context.four_octet_as;
+    let trans = u32::from(AS_TRANS);
+    if !segments.any(|segment| segment.kind.is_confederation())
+        && !attributes.as_path.contains(trans)
+        && attributes.aggregator.is_none_or(|(asn, _)| asn != trans)
+    {
+        let other = Context { four_octet_as: four_octets, ..*context };
+        announce_once(family, attributes, routes, &other);
+    }
+}
+
+/// Announces as many routes as one message holds, reads that as the neighbour
+/// does, and says how many they were.
+fn announce_once(
+    family: Family,
+    attributes: &Attributes,
+    routes: &[(u32, IpNet)],
+    context: &Context,
+) -> usize {
+    let mut out = Vec::new();
+    let count = encode_announce(&mut out, family, attributes, routes, &options(family, context));
+    if count == 0 {
+        assert!(out.is_empty());
+        return 0;
+    }
+    let again = update::parse(only(&out, MessageType::Update), context).expect("our own");
+    assert_eq!(again.faults().next().map(|fault| fault.to_string()), None);
+    assert!(again.announced().map(|(_, id, prefix)| (id, prefix)).eq(routes[..count].to_vec()));
+    assert_eq!(again.attributes_for(family), canonical(attributes.clone()));
+    count
 }
 
 /// Attributes that are not understood are written in ascending order of their

@@ -18,8 +18,11 @@ mod session;
 mod stream;
 mod texts;
 
+/// What a target does with one input.
+type Target = fn(&[u8]);
+
 /// Every target by its name.
-pub const TARGETS: [(&str, fn(&[u8])); 10] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("header", decoders::header),
     ("open", decoders::open),
     ("update", decoders::update),

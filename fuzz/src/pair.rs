@@ -66,7 +66,7 @@ fn operation(network: &mut Network, announced: &mut [BTreeSet<String>; 2], input
         1 => network.reset_all(),
         2 => network.lose_end(node),
         3 => network.stalled = !network.stalled,
-        4 => network.window = 1 << (what >> 4 & 7) * 2,
+        4 => network.window = 1 << ((what >> 4 & 7) * 2),
         5 => network.deaf[node] = !network.deaf[node],
         6 => {
             network.crash(node);
