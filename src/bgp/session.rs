@@ -269,6 +269,8 @@ impl Session {
             ibgp: self.terms.is_ibgp(),
             families: agreed.map(|n| n.families).unwrap_or_default(),
             add_path: Default::default(),
+            // RFC 8950 §4: our OPEN does not offer it.
+            extended_next_hop: Default::default(),
         }
     }
 

@@ -260,6 +260,7 @@ mod tests {
             ibgp: false,
             families: Family::ALL.into_iter().collect(),
             add_path: FamilySet::default(),
+            extended_next_hop: FamilySet::default(),
         };
         let mut lines = Vec::new();
         loop {

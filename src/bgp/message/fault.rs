@@ -21,6 +21,9 @@ pub struct Context {
     pub families: FamilySet,
     /// The families whose prefixes come with path identifiers (RFC 7911 §3).
     pub add_path: FamilySet,
+    /// The families whose routes may come with an IPv6 next hop though that is
+    /// not their own kind (RFC 8950 §4), so in practice IPv4 unicast.
+    pub extended_next_hop: FamilySet,
 }
 
 /// What a fault costs, the milder first. A session reset is no fault but a
@@ -313,6 +316,7 @@ mod tests {
         ibgp: true,
         families: FamilySet::EMPTY,
         add_path: FamilySet::EMPTY,
+        extended_next_hop: FamilySet::EMPTY,
     };
     const EXTERNAL: Context = Context { ibgp: false, ..INTERNAL };
     const OLD: Context = Context { four_octet_as: false, ..EXTERNAL };

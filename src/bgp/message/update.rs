@@ -244,8 +244,7 @@ impl<'a> Update<'a> {
         Ok(beyond_unreach)
     }
 
-    /// MP_REACH_NLRI (RFC 4760 §3, RFC 2545 §3, RFC 8950 §3). That an IPv4 route
-    /// may have an IPv6 next hop is taken as negotiated.
+    /// MP_REACH_NLRI (RFC 4760 §3, RFC 2545 §3, RFC 8950 §3).
     fn read_mp_reach(&mut self, raw: &RawAttribute<'a>) -> Result<(), Notification> {
         let malformed = || malformed_mp(raw);
         let mut reader = Reader::new(raw.value);
@@ -260,7 +259,8 @@ impl<'a> Update<'a> {
         };
         // A next hop of another length makes it unsure where the routes begin
         // (RFC 7606 §7.11).
-        let next_hop = read_next_hop(family, next_hop).ok_or_else(malformed)?;
+        let extended = self.context.extended_next_hop.contains(family);
+        let next_hop = read_next_hop(family, extended, next_hop).ok_or_else(malformed)?;
         let add_path = self.context.add_path.contains(family);
         let prefixes = Prefixes::new(reader.rest(), family, add_path);
         let count = prefixes.clone().check().map_err(|_| malformed())?;
@@ -387,14 +387,16 @@ fn read_family(reader: &mut Reader<'_>) -> Option<Option<Family>> {
 }
 
 /// The next hop of an MP_REACH_NLRI, if it has a length that one of this family
-/// can have. The second of two addresses is link-local (RFC 2545 §3); a speaker
-/// that has no other sends `::` as the first.
-fn read_next_hop(family: Family, octets: &[u8]) -> Option<MpNextHop> {
+/// can have; `extended` allows IPv6 next hops for IPv4 (RFC 8950 §3). The
+/// second of two addresses is link-local (RFC 2545 §3); a speaker that has no
+/// other sends `::` as the first.
+fn read_next_hop(family: Family, extended: bool, octets: &[u8]) -> Option<MpNextHop> {
     let mut reader = Reader::new(octets);
+    let ipv6 = family == Family::Ipv6Unicast || extended;
     let (address, link_local) = match (family, octets.len()) {
         (Family::Ipv4Unicast, 4) => (IpAddr::V4(Ipv4Addr::from(reader.array::<4>()?)), None),
-        (_, 16) => (IpAddr::V6(Ipv6Addr::from(reader.array::<16>()?)), None),
-        (_, 32) => {
+        (_, 16) if ipv6 => (IpAddr::V6(Ipv6Addr::from(reader.array::<16>()?)), None),
+        (_, 32) if ipv6 => {
             let first = Ipv6Addr::from(reader.array::<16>()?);
             let second = Ipv6Addr::from(reader.array::<16>()?);
             match first.is_unspecified() {
@@ -431,7 +433,12 @@ mod tests {
     }
 
     fn external() -> Context {
-        Context { four_octet_as: true, families: both(), ..Context::default() }
+        Context {
+            four_octet_as: true,
+            families: both(),
+            extended_next_hop: FamilySet::from_iter([Family::Ipv4Unicast]),
+            ..Context::default()
+        }
     }
 
     fn internal() -> Context {
@@ -734,6 +741,22 @@ mod tests {
         }
         let four = of(1, &[192, 0, 2, 9]);
         assert_eq!(four, ((Some("192.0.2.9".parse().unwrap()), None), None));
+    }
+
+    /// RFC 8950 §4: not negotiated, it is a next hop of a wrong length, behind
+    /// which the routes cannot be found (RFC 7606 §7.11).
+    #[test]
+    fn an_ipv6_next_hop_of_an_ipv4_route_has_to_be_negotiated() {
+        let context = Context { extended_next_hop: FamilySet::EMPTY, ..external() };
+        for next_hop in [global(), [global(), link_local()].concat()] {
+            let attribute = reach(1, &next_hop);
+            let ipv4 = body(&[], &[ORIGIN, AS_PATH, &attribute], &[]);
+            assert_eq!(reset(&ipv4, &context), Notification::with_data(3, 9, attribute));
+            let ipv6 = body(&[], &[ORIGIN, AS_PATH, &reach(2, &next_hop)], &[]);
+            assert_eq!(parse(&ipv6, &context).unwrap().faults().count(), 0);
+        }
+        let classic = body(&[], &[ORIGIN, AS_PATH, &reach(1, &[192, 0, 2, 9])], &[]);
+        assert_eq!(parse(&classic, &context).unwrap().faults().count(), 0);
     }
 
     #[test]
