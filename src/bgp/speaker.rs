@@ -89,6 +89,12 @@ impl Speaker {
         }
     }
 
+    /// Whether all that is to be announced after the start is in the table; until
+    /// then no neighbour gets its End-of-RIB. See [`Originated::set_complete`].
+    pub fn set_complete(&mut self, complete: bool) {
+        self.table.set_complete(complete);
+    }
+
     fn mark(&mut self, key: Key) {
         self.peers.iter_mut().for_each(|peer| peer.mark(key));
     }
@@ -183,6 +189,6 @@ impl Speaker {
 
     /// Whether every neighbour has been handed all it should know.
     pub fn is_quiet(&self) -> bool {
-        self.peers.iter().all(Peer::is_quiet)
+        self.peers.iter().all(|peer| peer.is_quiet(&self.table))
     }
 }

@@ -10,6 +10,7 @@ use burgee::bgp::message::attribute::Attributes;
 use burgee::bgp::message::notification::{Notification, cease};
 use burgee::bgp::message::prefix::Family;
 use burgee::bgp::negotiation::Terms;
+use burgee::bgp::offer::Offer;
 use burgee::bgp::peer::{Action, Peer, Side, collision_cease};
 use burgee::bgp::peer_settings::{Import, PeerSettings};
 use burgee::bgp::rib::originated::{Owner, Path};
@@ -65,6 +66,7 @@ impl Node {
                 families: Family::ALL.into_iter().collect(),
                 connect_retry: Duration::from_secs(3),
                 passive: self.passive,
+                offer: Offer::default(),
             },
             next_hops: NextHops {
                 ipv4: None,
@@ -72,6 +74,7 @@ impl Node {
             },
             overrides: self.overrides.clone(),
             import: Import::Report,
+            limit: None,
         }
     }
 }
@@ -493,22 +496,22 @@ impl Network {
                 if down.was_established {
                     assert!(self.reported_up[node], "down without up");
                     self.reported_up[node] = false;
-                    self.learned[node].clear();
                     let left = matches!(self.state(node), State::OpenSent | State::OpenConfirm);
                     self.lost_to_collisions += u32::from(down.reason.is_collision() && !left);
                 }
             }
-            Action::Learned { announced, attributes, withdrawn } => {
-                assert!(self.reported_up[node], "routes without a session");
-                for gone in withdrawn {
-                    self.learned[node].remove(&gone);
+            Action::Learned(learned) => {
+                for gone in learned.withdrawn {
+                    self.learned[node].remove(&gone.prefix);
                 }
-                if let Some(attributes) = attributes {
-                    for prefix in announced {
-                        self.learned[node].insert(prefix, (*attributes).clone());
+                for (keys, attributes) in learned.announced {
+                    assert!(self.reported_up[node], "routes without a session");
+                    for key in keys {
+                        self.learned[node].insert(key.prefix, (*attributes).clone());
                     }
                 }
             }
+            Action::RefreshAsked(_) | Action::Malformed { .. } | Action::PrefixWarning { .. } => {}
         }
     }
 }
