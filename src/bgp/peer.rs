@@ -2,6 +2,8 @@
 //! follows when one ends, and the writer of the one that is established.
 
 mod actions;
+#[cfg(test)]
+mod played;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
