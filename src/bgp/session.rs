@@ -209,7 +209,8 @@ impl Session {
                 Ok(Input::Notification(Notification::parse(frame.body).unwrap_or_else(|bad| bad)))
             }
             MessageType::Keepalive => Ok(Input::Keepalive),
-            MessageType::RouteRefresh => RouteRefresh::parse(frame.body).map(Input::Refresh),
+            // RFC 7313 is not offered, so its subtypes mean nothing here.
+            MessageType::RouteRefresh => RouteRefresh::parse(frame.body, false).map(Input::Refresh),
         };
         self.step(now, input.unwrap_or_else(Input::Malformed), handler);
     }

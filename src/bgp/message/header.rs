@@ -46,8 +46,10 @@ impl MessageType {
 
     /// The shortest and the longest allowed length in octets, given the longest
     /// of the session (RFC 4271 §6.1). OPEN and KEEPALIVE are never extended
-    /// (RFC 8654 §4). A ROUTE-REFRESH of a wrong length has an error code of
-    /// its own (RFC 7313 §5), so its parser judges it.
+    /// (RFC 8654 §4). RFC 4271 §6.1 names the NOTIFICATION too, so that one which
+    /// is too short is answered, although §6.4 leaves all that is wrong inside of
+    /// one unanswered. A ROUTE-REFRESH of a wrong length may have an error code
+    /// of its own (RFC 7313 §5), so its parser judges it.
     fn length_range(self, max_length: usize) -> (usize, usize) {
         match self {
             MessageType::Open => (29, max_length.min(MAX_LENGTH)),
