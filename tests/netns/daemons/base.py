@@ -7,7 +7,7 @@ import shutil
 import signal
 
 from processes import Process, command_in, output_of
-from waiting import Failure
+from waiting import Failure, NotApplicable
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 SHIPPED = REPOSITORY / "vendor-config"
@@ -76,6 +76,12 @@ class Daemon:
     bfd_statement = ""
     # LOCAL_PREF 100 is shown for eBGP routes even if none was sent.
     fills_local_pref = False
+    # What takes the rule of GRACEFUL_SHUTDOWN (RFC 8326) out of the file, and
+    # the LOCAL_PREF that the rule sets.
+    without_shutdown_rule = {}
+    least_local_pref = 0
+    # Whether `preferred` has all equal paths, or the best of them alone.
+    shows_multipath = True
     # Comes through a connection that is opened to it while it opens one itself.
     survives_collision = True
     # What the log or the neighbour's state says after Cease/Administrative
@@ -155,6 +161,12 @@ class Daemon:
     def fib_refusal(self):
         """Why the daemon puts no routes into the kernel, in its own words, or ""."""
         return ""
+
+    def preferred(self, prefix):
+        """The next hops to which the daemon sends the prefix's traffic, as a set."""
+        if refusal := self.fib_refusal():
+            raise NotApplicable(refusal)
+        return self.namespace.gateways(prefix)
 
     def established(self, neighbour):
         """Whether the session with `neighbour` (an address) is Established."""

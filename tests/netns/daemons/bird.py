@@ -15,6 +15,7 @@ class Bird(Daemon):
     test_values = {"log syslog all": "log stderr all"}
     hold_time = "hold time {}"
     fills_local_pref = True
+    without_shutdown_rule = {"(65535, 0)": "(65535, 99)"}
     shutdown_pattern = r"Received: Administrative shutdown"
 
     # Protocols by the neighbour's place in the shipped file.

@@ -9,7 +9,7 @@ from waiting import wait_for
 
 LIBEXEC = "/usr/lib/frr"
 
-WELL_KNOWN = {"noExport": "65535:65281"}
+WELL_KNOWN = {"noExport": "65535:65281", "gracefulShutdown": "65535:0"}
 """Communities that bgpd shows by name."""
 
 
@@ -23,6 +23,7 @@ class Frr(Daemon):
     installed = "frr.conf"
     test_values = {"log syslog informational": "log stdout informational"}
     hold_time = "timers 3 {}"
+    without_shutdown_rule = {"permit graceful-shutdown": "permit 65535:99"}
 
     def launch(self):
         user = pwd.getpwnam("frr")

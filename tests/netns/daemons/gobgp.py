@@ -25,6 +25,10 @@ class GoBgp(Daemon):
     config_file = SHIPPED / "gobgp" / "gobgpd.toml"
     installed = "gobgpd.toml"
     hold_time = "hold-time = {}"
+    without_shutdown_rule = {'"65535:0"': '"65535:99"'}
+    # It takes a `set-local-pref` of 0 for none.
+    least_local_pref = 1
+    shows_multipath = False
     bfd_statement = "\n[peer-groups.bfd.config]\nenabled = true"
     shutdown_pattern = r"Administrative Shutdown|administrative shutdown|Subcode=2|subcode:2"
 
@@ -44,6 +48,11 @@ class GoBgp(Daemon):
 
     def fib_refusal(self):
         return "zebra.md: kernel routing table updates: GoBGP uses zebra of Quagga or FRRouting"
+
+    def preferred(self, prefix):
+        family = "ipv6" if ":" in prefix else "ipv4"
+        paths = self.gobgp("global", "rib", "-a", family).get(prefix, [])
+        return {self.route(prefix, path).next_hop for path in paths if path.get("best")}
 
     def gobgp(self, *command):
         """The decoded answer of `gobgp -j COMMAND`; empty while gobgpd starts."""

@@ -5,7 +5,7 @@ import json
 from daemons.base import SHIPPED, Daemon, Route
 from waiting import wait_for
 
-WELL_KNOWN = {"NO_EXPORT": "65535:65281"}
+WELL_KNOWN = {"NO_EXPORT": "65535:65281", "GRACEFUL_SHUTDOWN": "65535:0"}
 """Communities that bgpctl shows by name."""
 
 
@@ -20,6 +20,8 @@ class OpenBgpd(Daemon):
     hold_time = "holdtime {}"
     bfd_statement = "\nbfd yes"
     fills_local_pref = True
+    without_shutdown_rule = {"community GRACEFUL_SHUTDOWN": "community 65535:99"}
+    shows_multipath = False
     shutdown_pattern = r"[Cc]ease, administratively down"
 
     def launch(self):
@@ -60,6 +62,10 @@ class OpenBgpd(Daemon):
             extended_communities=tuple(text.replace(" ", ":")
                                        for text in entry.get("extended_communities", ())),
         )
+
+    def preferred(self, prefix):
+        entries = self.bgpctl("rib", "detail", prefix).get("rib", [])
+        return {entry["exit_nexthop"] for entry in entries if entry.get("best")}
 
     def sent(self, neighbour, prefix):
         entries = self.bgpctl("rib", "out", "neighbor", neighbour).get("rib", [])
