@@ -80,6 +80,14 @@ class Daemon:
     # the LOCAL_PREF that the rule sets.
     without_shutdown_rule = {}
     least_local_pref = 0
+    # What makes the daemon one that knows AS numbers of two octets only, how it
+    # then wants a neighbour of another kind configured, and whether it puts
+    # AS4_PATH into AS_PATH all the same (RFC 6793).
+    as4_off = {}
+    as_trans_neighbour = "{}"
+    merges_as4_path = False
+    # Why it is not to be had as one, in its own words.
+    as_trans_refusal = ""
     # Whether `preferred` has all equal paths, or the best of them alone.
     shows_multipath = True
     # Comes through a connection that is opened to it while it opens one itself.
@@ -157,6 +165,31 @@ class Daemon:
     def saw_shutdown(self, neighbour):
         """Whether the neighbour has taken leave with an Administrative Shutdown."""
         return re.search(self.shutdown_pattern, self.log_text()) is not None
+
+    def saw_text(self, neighbour, text):
+        """Whether the daemon shows a text that came with a shutdown (RFC 9003)."""
+        return text in self.log_text()
+
+    def stop_session(self, neighbour, text):
+        """Ends the session with an Administrative Shutdown that says `text`, or what
+        the daemon makes of it; that is returned."""
+        raise NotImplementedError
+
+    def resume_session(self, neighbour):
+        """Lets the session come up again."""
+        raise NotImplementedError
+
+    def request_refresh(self, neighbour):
+        """Asks the neighbour for all IPv4 routes again (RFC 2918)."""
+        raise NotImplementedError
+
+    def announcements(self, neighbour):
+        """How many announcements or UPDATEs have come over the present session."""
+        raise NotImplementedError
+
+    def agreed_hold_time(self, neighbour):
+        """The hold time in force, in seconds."""
+        raise NotImplementedError
 
     def fib_refusal(self):
         """Why the daemon puts no routes into the kernel, in its own words, or ""."""
