@@ -30,7 +30,8 @@ pub struct NextHops {
 pub struct Overrides {
     /// MULTI_EXIT_DISC.
     pub med: Option<u32>,
-    /// LOCAL_PREF towards our own AS.
+    /// LOCAL_PREF towards our own AS; `None` is 0 if `communities` hold
+    /// GRACEFUL_SHUTDOWN, else that of the path.
     pub local_pref: Option<u32>,
     /// How many more times our AS is in AS_PATH, beside those of the path.
     pub prepend: u8,
@@ -106,12 +107,16 @@ impl Exporter {
         as_path
     }
 
-    /// RFC 8326 §4: inside our AS the value of a graceful shutdown is 0.
+    /// RFC 8326 §4: inside our AS the value of a graceful shutdown is 0. What is
+    /// set for the neighbour goes before the 0 of its own community, but not
+    /// before that of a path that is about to be withdrawn.
     fn local_pref(&self, path: &Path) -> u32 {
-        match path.graceful_shutdown {
-            true => 0,
-            false => self.overrides.local_pref.unwrap_or(path.local_pref),
+        if path.graceful_shutdown {
+            return 0;
         }
+        let own = &self.overrides;
+        let leaving = own.communities.contains(&community::GRACEFUL_SHUTDOWN).then_some(0);
+        own.local_pref.or(leaving).unwrap_or(path.local_pref)
     }
 
     fn next_hop(&self, family: Family, path: &Path) -> Option<IpAddr> {
@@ -364,5 +369,18 @@ mod tests {
             let rest = Attributes { local_pref: before.local_pref, communities, ..seen };
             assert_eq!(rest, before, "nothing else changes");
         }
+    }
+
+    #[test]
+    fn a_neighbour_with_the_community_of_graceful_shutdown_is_sent_a_local_pref_of_0() {
+        let (mut exporter, path) = both_set(true);
+        exporter.overrides.communities.push(community::GRACEFUL_SHUTDOWN);
+        assert_eq!(announced(&exporter, V4, &path).local_pref, Some(300));
+        exporter.overrides.local_pref = None;
+        let seen = announced(&exporter, V4, &path);
+        assert_eq!(seen.local_pref, Some(0));
+        assert_eq!(seen.communities, [3, 5, 7, 0xffff_0000, 0xffff_ff01]);
+        exporter.ibgp = false;
+        assert_eq!(announced(&exporter, V4, &path).local_pref, None);
     }
 }

@@ -10,6 +10,7 @@ use crate::announce;
 use crate::bfd::machine;
 use crate::bfd::transport::{Kinds as BfdKinds, SessionSettings};
 use crate::bgp::export::{NextHops, Overrides};
+use crate::bgp::message::attribute::community;
 use crate::bgp::message::prefix::{Family, FamilySet};
 use crate::bgp::negotiation::Terms;
 use crate::bgp::offer::{AddPath, Offer, RestartOffer};
@@ -117,6 +118,9 @@ pub(super) fn path(config: &BgpConfig, prefix: IpNet) -> Path {
     let found = config.anycast_addresses.iter().find(|anycast| anycast.prefix == prefix);
     let Some(AnycastConfig { attributes, peers, .. }) = found else { return Path::default() };
     let default = Path::default();
+    // RFC 8326 §4: LOCAL_PREF 0 goes along with the community, unless another
+    // one is asked for.
+    let leaving = attributes.communities.contains(&community::GRACEFUL_SHUTDOWN);
     Path {
         med: attributes.med,
         local_pref: attributes.local_pref.unwrap_or(default.local_pref),
@@ -125,6 +129,7 @@ pub(super) fn path(config: &BgpConfig, prefix: IpNet) -> Path {
         large_communities: attributes.large_communities.clone(),
         extended_communities: attributes.extended_communities.clone(),
         next_hop: attributes.next_hop.map(next_hop),
+        graceful_shutdown: leaving && attributes.local_pref.is_none(),
         audience: (!peers.is_empty()).then(|| peers.iter().cloned().collect()),
         ..default
     }
@@ -297,6 +302,18 @@ mod tests {
         };
         assert_eq!(path("192.0.2.10/32"), expected);
         assert_eq!(path("2001:db8::10/128"), Path::default());
+    }
+
+    #[test]
+    fn a_prefix_with_graceful_shutdown_is_one_unless_its_localpref_is_set() {
+        let shutdown = |options: &str| {
+            let config = bgp(&format!("192.0.2.10/32;{options}"), "address=198.51.100.2;asn=1");
+            let path = super::path(&config, "192.0.2.10/32".parse().expect("a prefix"));
+            (path.graceful_shutdown, path.local_pref)
+        };
+        assert_eq!(shutdown("communities=65000:1 graceful-shutdown"), (true, 100));
+        assert_eq!(shutdown("communities=graceful-shutdown;localpref=50"), (false, 50));
+        assert_eq!(shutdown("communities=65000:1"), (false, 100));
     }
 
     #[test]

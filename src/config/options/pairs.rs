@@ -91,7 +91,8 @@ const LOCAL_PREF: PairSpec = pair(
     Unsigned,
     "100",
     Supported,
-    "LOCAL_PREF, which only iBGP neighbours are sent: they prefer the highest.",
+    "LOCAL_PREF, which only iBGP neighbours are sent: they prefer the highest. Unless it is set, \
+     `communities=graceful-shutdown` makes it 0.",
 )
 .not_in_fabio();
 
@@ -111,7 +112,8 @@ const COMMUNITIES: PairSpec = pair(
     Supported,
     "Communities (RFC 1997) with blanks between them, at most 64: `65000:1`, or a well-known one of \
      `no-export`, `no-advertise`, `no-export-subconfed`, `no-peer`, `blackhole`, \
-     `graceful-shutdown`, `llgr-stale`, `no-llgr`.",
+     `graceful-shutdown`, `llgr-stale`, `no-llgr`. With `graceful-shutdown` (RFC 8326) routers \
+     use the path last: iBGP neighbours by a LOCAL_PREF of 0, others by their own policy.",
 )
 .not_in_fabio();
 
