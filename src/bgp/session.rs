@@ -209,8 +209,10 @@ impl Session {
                 Ok(Input::Notification(Notification::parse(frame.body).unwrap_or_else(|bad| bad)))
             }
             MessageType::Keepalive => Ok(Input::Keepalive),
-            // RFC 7313 is not offered, so its subtypes mean nothing here.
-            MessageType::RouteRefresh => RouteRefresh::parse(frame.body, false).map(Input::Refresh),
+            MessageType::RouteRefresh => {
+                let enhanced = self.negotiated.as_ref().is_some_and(|n| n.enhanced_refresh);
+                RouteRefresh::parse(frame.body, enhanced).map(Input::Refresh)
+            }
         };
         self.step(now, input.unwrap_or_else(Input::Malformed), handler);
     }

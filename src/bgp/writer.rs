@@ -352,7 +352,7 @@ mod tests {
             if let Some(frame) = header::next_frame(&out, longest).expect("well-formed") {
                 assert_eq!(frame.length, out.len(), "one message a call");
                 if frame.kind == MessageType::RouteRefresh {
-                    let mark = RouteRefresh::parse(frame.body).expect("well-formed");
+                    let mark = RouteRefresh::parse(frame.body, true).expect("well-formed");
                     let family = mark.family().expect("known");
                     lines.push(format!("mark {} {family}", mark.subtype));
                     continue;
