@@ -279,6 +279,14 @@ impl Peer {
         }
     }
 
+    /// Asks the neighbour for `family` again in full; returns whether it is
+    /// established and can be asked (RFC 2918 §4).
+    pub fn request_refresh(&mut self, now: Time, family: Family) -> bool {
+        let side = self.established.map(|(side, _)| side);
+        side.and_then(|side| self.session_mut(side))
+            .is_some_and(|session| session.request_refresh(now, family))
+    }
+
     /// Moves differences from the table into the session's outbox, as far as
     /// there is room.
     pub fn pump(&mut self, now: Time, table: &Originated) {
@@ -705,6 +713,25 @@ mod tests {
         receive(&mut peer, at(3), Side::Outgoing, &message(MessageType::Keepalive, &[]));
         assert!(!peer.accept(at(4)));
         assert!(!peer.transmit(Side::Outgoing).is_empty(), "the established one is probed");
+    }
+
+    /// Its other end is gone, and nobody says so.
+    #[test]
+    fn a_silent_connection_beside_an_established_session_ends_with_the_hold_time() {
+        let mut peer = dialling();
+        connect(&mut peer, at(1), Side::Outgoing);
+        assert!(peer.accept(at(2)));
+        connect(&mut peer, at(2), Side::Incoming);
+        receive(&mut peer, at(3), Side::Incoming, &their_open());
+        receive(&mut peer, at(4), Side::Incoming, &message(MessageType::Keepalive, &[]));
+        assert_eq!(peer.session(Side::Outgoing).map(Session::state), Some(State::OpenSent));
+        // What keeps the established one alive.
+        receive(&mut peer, at(9003), Side::Incoming, &message(MessageType::Keepalive, &[]));
+        peer.timeout(at(9003));
+        assert!(peer.session(Side::Outgoing).is_some(), "it has as long as a silent session");
+        peer.timeout(at(9004));
+        assert!(peer.session(Side::Outgoing).is_none());
+        assert!(peer.established().is_some());
     }
 
     /// A neighbour that restarted in the middle of the handshake must not wait

@@ -445,6 +445,18 @@ impl Session {
         }
     }
 
+    /// Asks the neighbour for `family` again in full (RFC 2918 §4); returns
+    /// whether it is one that can be asked.
+    pub fn request_refresh(&mut self, now: Time, family: Family) -> bool {
+        let able = |n: &Negotiated| n.route_refresh && n.families.contains(family);
+        let able = self.state == State::Established && self.negotiated.as_ref().is_some_and(able);
+        if able {
+            let request = RouteRefresh::request(family);
+            self.queue(now, MessageType::RouteRefresh, |out| request.encode(out));
+        }
+        able
+    }
+
     /// Waits no longer than `wait` for the neighbour's OPEN, since another
     /// session with it is established: this one may be a connection whose other
     /// end is gone.

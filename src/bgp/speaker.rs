@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use super::message::notification::Notification;
+use super::message::prefix::Family;
 use super::peer::{Action, Peer, Side};
 use super::peer_settings::PeerSettings;
 use super::rib::Key;
@@ -153,6 +154,11 @@ impl Speaker {
     /// See [`Peer::deadline`].
     pub fn deadline(&self, id: PeerId) -> Option<Time> {
         self.peer(id)?.deadline()
+    }
+
+    /// See [`Peer::request_refresh`].
+    pub fn request_refresh(&mut self, now: Time, id: PeerId, family: Family) -> bool {
+        self.peer_mut(id).is_some_and(|peer| peer.request_refresh(now, family))
     }
 
     /// See [`Peer::pump`].
