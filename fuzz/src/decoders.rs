@@ -17,7 +17,7 @@ use burgee::bgp::negotiation::negotiate;
 use ipnet::IpNet;
 
 use super::input::Input;
-use super::session::terms;
+use super::session::{Choice, terms};
 
 /// The longest body of a message.
 const MAX_BODY: usize = MAX_LENGTH - header::HEADER_LENGTH;
@@ -82,10 +82,10 @@ fn part_of(
     }
 }
 
-/// The body of an OPEN after an octet that chooses our terms.
+/// The body of an OPEN after two octets that choose our terms.
 pub(crate) fn open(data: &[u8]) {
     let mut input = Input::new(data);
-    let ours = terms(0, input.octet());
+    let ours = terms(0, Choice { terms: input.octet(), offer: input.octet() });
     let open = match Open::parse(input.take(MAX_BODY)) {
         Ok(open) => open,
         Err(refused) => return answer(&refused),
@@ -120,6 +120,7 @@ fn context(choice: u8) -> Context {
         ibgp: choice & 2 == 2,
         families: families(choice >> 2),
         add_path: families(choice >> 4),
+        extended_next_hop: families(choice >> 6 & 1),
     }
 }
 
@@ -259,10 +260,12 @@ pub(crate) fn notification(data: &[u8]) {
     }
 }
 
-/// The body of a ROUTE-REFRESH.
+/// The body of a ROUTE-REFRESH after an octet that chooses what was agreed.
 pub(crate) fn route_refresh(data: &[u8]) {
-    let body = &data[..data.len().min(MAX_BODY)];
-    match RouteRefresh::parse(body) {
+    let mut input = Input::new(data);
+    let enhanced = input.chance();
+    let body = input.take(MAX_BODY);
+    match RouteRefresh::parse(body, enhanced) {
         Ok(refresh) => {
             let mut out = Vec::new();
             refresh.encode(&mut out);

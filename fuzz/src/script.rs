@@ -15,7 +15,7 @@ use burgee::bgp::session::State;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::input::Input;
-use super::session::{OWNERS, SIDES, World, message};
+use super::session::{Choice, OWNERS, SIDES, World, message};
 
 /// Most operations of a script: the fuzzer gains nothing by longer ones.
 const MAX_OPERATIONS: usize = 300;
@@ -25,7 +25,8 @@ const MAX_OPERATIONS: usize = 300;
 pub(crate) fn session(data: &[u8]) {
     let mut input = Input::new(data);
     let count = 1 + input.below(3);
-    let choices: Vec<u8> = (0..count).map(|_| input.octet()).collect();
+    let choice = |input: &mut Input<'_>| Choice { terms: input.octet(), offer: input.octet() };
+    let choices: Vec<Choice> = (0..count).map(|_| choice(&mut input)).collect();
     let ending = input.octet();
     let mut script = Script { world: World::new(&choices), flooded: false };
     for _ in 0..MAX_OPERATIONS {
@@ -45,7 +46,7 @@ struct Script {
 impl Script {
     /// One operation on one neighbour: an octet for what, one for whom.
     fn operation(&mut self, input: &mut Input<'_>) {
-        let what = input.octet() % 24;
+        let what = input.octet() % 26;
         let whom = input.octet();
         let place = usize::from(whom >> 1) % self.world.neighbours.len();
         let side = SIDES[usize::from(whom & 1)];
@@ -73,7 +74,7 @@ impl Script {
             12 => {
                 let family = Family::ALL[input.below(2)];
                 let mut bytes = Vec::new();
-                RouteRefresh::request(family).encode(&mut bytes);
+                RouteRefresh::marker(family, input.octet() % 4).encode(&mut bytes);
                 world.receive(place, side, &bytes, usize::MAX);
             }
             13 => world.pass(Duration::from_millis(u64::from(input.octet()) * 10), true),
@@ -90,6 +91,8 @@ impl Script {
                 1 => world.replace(place),
                 _ => world.start(),
             },
+            23 => world.speaker.set_complete(whom & 1 == 1),
+            24 => world.request_refresh(place, Family::ALL[usize::from(whom & 1)]),
             _ => self.flood(whom == u8::MAX),
         }
     }
@@ -230,6 +233,7 @@ fn path(choice: u8) -> Path {
 /// the neighbours refuse our attempts and dial themselves.
 fn heal(world: &mut World, ending: u8) {
     let deaf = ending & 2 == 2;
+    world.speaker.set_complete(true);
     world.start();
     if ending & 1 == 1 {
         (0..320).for_each(|_| a_second(world, deaf));

@@ -1,20 +1,23 @@
 //! A speaker with several neighbours, and around it what its door and the
 //! kernel would be. Whatever is done to it, each step checks what holds always.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use burgee::bgp::export::{NextHops, Overrides};
-use burgee::bgp::message::header::{self, MAX_LENGTH, MessageType};
+use burgee::bgp::message::attribute::Attributes;
+use burgee::bgp::message::header::{self, EXTENDED_MAX_LENGTH, MAX_LENGTH, MessageType};
 use burgee::bgp::message::notification::{Notification, cease};
 use burgee::bgp::message::open::Open;
 use burgee::bgp::message::prefix::Family;
-use burgee::bgp::negotiation::Terms;
+use burgee::bgp::negotiation::{Negotiated, Terms};
+use burgee::bgp::offer::{AddPath, Offer, RestartOffer};
 use burgee::bgp::outbox::LIMIT;
 use burgee::bgp::peer::{Action, Peer, Side};
-use burgee::bgp::peer_settings::{Import, PeerSettings};
+use burgee::bgp::peer_settings::{Import, PeerSettings, PrefixLimit};
 use burgee::bgp::rib::originated::{Owner, Path};
+use burgee::bgp::role::Role;
 use burgee::bgp::speaker::{PeerId, Speaker};
 use burgee::reactor::Time;
 use ipnet::IpNet;
@@ -27,17 +30,28 @@ pub(crate) const SIDES: [Side; 2] = [Side::Outgoing, Side::Incoming];
 /// The same port for both ends does no harm: nothing here listens.
 const PORT: u16 = 179;
 
-/// What we bring to the session with one neighbour, by its place and a choice:
-/// two bits for the hold time, two for the AS numbers, two for the families and
-/// one for who dials.
-pub(crate) fn terms(place: u8, choice: u8) -> Terms {
-    let (asn, peer_asn) = match choice >> 2 & 3 {
+/// What is chosen for one neighbour.
+#[derive(Clone, Copy)]
+pub(crate) struct Choice {
+    /// Two bits for the hold time, two for the AS numbers, two for the families,
+    /// one for who dials and one for what becomes of routes.
+    pub(crate) terms: u8,
+    /// Two bits for the directions of path identifiers, one each for IPv6 next
+    /// hops and graceful restart, two for the role, one for no capability at all
+    /// and one for a limit of prefixes.
+    pub(crate) offer: u8,
+}
+
+/// What we bring to the session with the neighbour at this place.
+pub(crate) fn terms(place: u8, choice: Choice) -> Terms {
+    let bits = choice.terms;
+    let (asn, peer_asn) = match bits >> 2 & 3 {
         0 => (65001, 65000),
         1 => (65001, 65001),
         2 => (65001, 4_200_000_000),
         _ => (4_200_000_001, 65000),
     };
-    let families: &[Family] = match choice >> 4 & 3 {
+    let families: &[Family] = match bits >> 4 & 3 {
         0 => &[Family::Ipv4Unicast],
         1 => &[Family::Ipv6Unicast],
         _ => &Family::ALL,
@@ -46,11 +60,26 @@ pub(crate) fn terms(place: u8, choice: u8) -> Terms {
         asn,
         identifier: [10, 0, 0, 50].into(),
         peer_asn,
-        hold_time: [9, 3, 90, 0][usize::from(choice & 3)],
+        hold_time: [9, 3, 90, 0][usize::from(bits & 3)],
         keepalive: (place == 1).then_some(Duration::from_secs(1)),
         families: families.iter().copied().collect(),
         connect_retry: Duration::from_secs(3),
-        passive: choice >> 6 & 1 == 1,
+        passive: bits >> 6 & 1 == 1,
+        offer: offer(choice.offer, families.contains(&Family::Ipv4Unicast)),
+    }
+}
+
+/// What else we offer. Without capabilities only IPv4 can be spoken.
+fn offer(bits: u8, ipv4: bool) -> Offer {
+    let roles = [None, Some(Role::Customer), Some(Role::Provider), Some(Role::Peer)];
+    Offer {
+        add_path: AddPath { send: bits & 1 == 1, receive: bits & 2 == 2 },
+        extended_next_hop: bits & 4 == 4,
+        graceful_restart: (bits & 8 == 8).then_some(RestartOffer { time: 10, restarted: false }),
+        role: roles[usize::from(bits >> 4 & 3)],
+        strict_role: bits >> 4 & 3 == 3,
+        plain: bits & 64 == 64 && ipv4,
+        ..Offer::default()
     }
 }
 
@@ -64,11 +93,18 @@ pub(crate) fn their_terms(place: u8, ours: &Terms) -> Terms {
         hold_time: 9,
         keepalive: None,
         passive: false,
+        offer: Offer {
+            add_path: AddPath { send: true, receive: true },
+            role: ours.offer.role.map(Role::counterpart),
+            plain: false,
+            ..ours.offer.clone()
+        },
         ..ours.clone()
     }
 }
 
-fn settings(place: u8, choice: u8) -> PeerSettings {
+fn settings(place: u8, choice: Choice) -> PeerSettings {
+    let limit = PrefixLimit { maximum: 3, warning: 2, restart: Duration::from_secs(5) };
     PeerSettings {
         name: format!("n{place}"),
         address: [10, 0, 0, 100 + place].into(),
@@ -79,7 +115,8 @@ fn settings(place: u8, choice: u8) -> PeerSettings {
             med: (place == 2).then_some(7),
             ..Overrides::default()
         },
-        import: if choice >> 7 == 0 { Import::Report } else { Import::Reject },
+        import: if choice.terms >> 7 == 0 { Import::Report } else { Import::Reject },
+        limit: (choice.offer >> 7 == 1).then_some(limit),
     }
 }
 
@@ -134,7 +171,7 @@ pub(crate) struct World {
 
 impl World {
     /// One neighbour for each choice of terms.
-    pub(crate) fn new(choices: &[u8]) -> World {
+    pub(crate) fn new(choices: &[Choice]) -> World {
         let places = || (0..).zip(choices.iter().copied());
         let all: Vec<_> = places().map(|(place, choice)| settings(place, choice)).collect();
         let neighbour = |(place, settings): (u8, &PeerSettings)| Neighbour {
@@ -172,7 +209,7 @@ impl World {
         assert_eq!(peer.established().map(|(side, _)| side), neighbour.up);
         for side in SIDES {
             let waiting = self.speaker.transmit((id, side));
-            assert!(waiting.len() <= LIMIT + MAX_LENGTH, "{} octets wait", waiting.len());
+            assert!(waiting.len() <= LIMIT + EXTENDED_MAX_LENGTH, "{} octets wait", waiting.len());
             match &neighbour.links[index(side)] {
                 Some(link) => link.stream.check_waiting(waiting),
                 None => assert!(waiting.is_empty(), "something to send, and no connection"),
@@ -214,12 +251,12 @@ impl World {
                     neighbour.up = None;
                 }
             }
-            Action::Learned { announced, attributes, withdrawn } => {
-                assert!(neighbour.up.is_some(), "routes without a session");
-                assert_eq!(attributes.is_some(), !announced.is_empty());
-                assert!(!announced.is_empty() || !withdrawn.is_empty());
+            // Stale routes may go while there is no session.
+            Action::Learned(learned) => {
+                assert!(neighbour.up.is_some() || learned.announced.is_empty(), "no session");
+                assert!(!learned.announced.is_empty() || !learned.withdrawn.is_empty());
             }
-            #[allow(unreachable_patterns)]
+            Action::Malformed { text, .. } => super::decoders::one_line(&text),
             _ => {}
         }
     }
@@ -301,13 +338,22 @@ impl World {
         assert_eq!(self.neighbours[place].up, None);
     }
 
+    /// We ask the neighbour for its routes again.
+    pub(crate) fn request_refresh(&mut self, place: usize, family: Family) {
+        self.speaker.request_refresh(self.now, self.neighbours[place].id, family);
+        self.settle(place);
+    }
+
     /// Stops all, and checks that all take their leave.
     pub(crate) fn stop(&mut self) {
         self.speaker.stop(self.now, &Notification::cease(cease::ADMINISTRATIVE_SHUTDOWN, "bye"));
         self.settle_all();
         for (place, neighbour) in self.neighbours.iter().enumerate() {
             assert!(neighbour.links.iter().all(Option::is_none) && !neighbour.dialing);
-            assert_eq!(self.peer(place).deadline(), None, "a timer of what is stopped");
+            // What a neighbour that restarts left behind still has its time.
+            let restarts = self.peer(place).settings().terms.offer.graceful_restart.is_some();
+            let deadline = self.peer(place).deadline();
+            assert!(restarts || deadline.is_none(), "a timer of what is stopped");
         }
     }
 
@@ -369,17 +415,18 @@ impl World {
         self.settle_all();
     }
 
-    /// What the neighbour should see: prefixes with the MED, and how often our
-    /// AS is in the path.
-    pub(crate) fn expected(&self, place: usize) -> BTreeMap<IpNet, (Option<u32>, usize)> {
+    /// What the neighbour should see on a session with these terms: prefixes
+    /// with the MED, and how often our AS is in the path.
+    fn expected(&self, place: usize, negotiated: &Negotiated) -> BTreeMap<IpNet, Summary> {
         let name = format!("n{place}");
         let ours = &self.peer(place).settings().terms;
+        let long = negotiated.longest_sent > MAX_LENGTH;
         let mut expected = BTreeMap::new();
         for (prefix, owners) in &self.routes {
             let Some((_, path)) = owners.first_key_value() else { continue };
             let heard = path.audience.as_ref().is_none_or(|names| names.contains(&name));
-            let fits = path.communities.len() < 900;
-            if heard && fits && ours.families.contains(Family::of(prefix)) {
+            let fits = long || path.communities.len() < 900;
+            if heard && fits && negotiated.families.contains(Family::of(prefix)) {
                 let med = if place == 2 { Some(7) } else { path.med };
                 let length = usize::from(path.prepend) + place + 1;
                 let length = if ours.asn == ours.peer_asn { 0 } else { length };
@@ -404,15 +451,23 @@ impl World {
             let seen = self.seen(place).unwrap_or_else(|| panic!("{place} is stuck: {why:?}"));
             let view = |(prefix, attributes): (&IpNet, &_)| (*prefix, summary(attributes));
             let routes: BTreeMap<_, _> = seen.routes.iter().map(view).collect();
-            assert_eq!(routes, self.expected(place), "what neighbour {place} sees");
-            let families: BTreeSet<Family> =
-                self.neighbours[place].theirs.families.iter().collect();
-            assert_eq!(seen.ends_of_rib, families);
-            assert!(self.peer(place).is_quiet());
+            let negotiated = seen.negotiated.as_ref().expect("it is up");
+            assert_eq!(routes, self.expected(place, negotiated), "what neighbour {place} sees");
+            // Without capabilities IPv4 is spoken (RFC 4760 section 8).
+            let families = match negotiated.offered.is_empty() {
+                true => [Family::Ipv4Unicast].into_iter().collect(),
+                false => self.neighbours[place].theirs.families,
+            };
+            assert_eq!(negotiated.families, families);
+            assert_eq!(seen.ends_of_rib, families.iter().collect());
         }
+        assert!(self.speaker.is_quiet());
     }
 }
 
-fn summary(attributes: &burgee::bgp::message::attribute::Attributes) -> (Option<u32>, usize) {
+/// MED and length of the path.
+type Summary = (Option<u32>, usize);
+
+fn summary(attributes: &Attributes) -> Summary {
     (attributes.med, attributes.as_path.length())
 }

@@ -6,8 +6,8 @@ use burgee::bgp::message::attribute::Attributes;
 use burgee::bgp::message::header::{self, Frame, MAX_LENGTH, MessageType};
 use burgee::bgp::message::notification::Notification;
 use burgee::bgp::message::open::Open;
-use burgee::bgp::message::prefix::{Family, FamilySet};
-use burgee::bgp::message::route_refresh::RouteRefresh;
+use burgee::bgp::message::prefix::Family;
+use burgee::bgp::message::route_refresh::{RouteRefresh, subtype};
 use burgee::bgp::message::update::{self, Context};
 use burgee::bgp::negotiation::Negotiated;
 use ipnet::IpNet;
@@ -25,6 +25,8 @@ pub(crate) struct Stream {
     pub(crate) negotiated: Option<Negotiated>,
     pub(crate) routes: BTreeMap<IpNet, Attributes>,
     pub(crate) ends_of_rib: BTreeSet<Family>,
+    /// The families of which a refresh has begun and not ended.
+    refreshing: BTreeSet<Family>,
 }
 
 impl Stream {
@@ -33,7 +35,7 @@ impl Stream {
         let mut bytes = std::mem::take(&mut self.partial);
         bytes.extend_from_slice(octets);
         let mut rest = &bytes[..];
-        while let Some(frame) = header::next_frame(rest, MAX_LENGTH).expect("framed by us") {
+        while let Some(frame) = header::next_frame(rest, self.longest()).expect("framed by us") {
             self.message(&frame);
             rest = &rest[frame.length..];
         }
@@ -45,7 +47,7 @@ impl Stream {
         let mut bytes = self.partial.clone();
         bytes.extend_from_slice(waiting);
         let mut rest = &bytes[..];
-        while let Some(frame) = header::next_frame(rest, MAX_LENGTH).expect("framed by us") {
+        while let Some(frame) = header::next_frame(rest, self.longest()).expect("framed by us") {
             rest = &rest[frame.length..];
         }
         assert!(rest.is_empty(), "half a message at the end of what waits");
@@ -55,6 +57,11 @@ impl Stream {
     pub(crate) fn end(&mut self, rest: &[u8]) {
         self.check_waiting(rest);
         self.take(rest);
+    }
+
+    /// The longest message that the neighbour takes.
+    fn longest(&self) -> usize {
+        self.negotiated.as_ref().map_or(MAX_LENGTH, |agreed| agreed.longest_sent)
     }
 
     fn message(&mut self, frame: &Frame<'_>) {
@@ -67,10 +74,25 @@ impl Stream {
             MessageType::Notification => {
                 self.last = Some(Notification::parse(frame.body).expect("our NOTIFICATION"));
             }
-            MessageType::RouteRefresh => {
-                RouteRefresh::parse(frame.body).expect("our ROUTE-REFRESH");
-            }
+            MessageType::RouteRefresh => self.refresh(frame.body),
             MessageType::Update => self.update(frame.body),
+        }
+    }
+
+    /// RFC 7313 section 4: the marks of a refresh come in pairs, and after the
+    /// End-of-RIB of the family.
+    fn refresh(&mut self, body: &[u8]) {
+        let negotiated = self.negotiated.as_ref().expect("before the session is up");
+        let refresh = RouteRefresh::parse(body, true).expect("our ROUTE-REFRESH");
+        let family = refresh.family().expect("a family that we know");
+        assert!(negotiated.families.contains(family) && negotiated.route_refresh);
+        if refresh.subtype == subtype::REQUEST {
+            return;
+        }
+        assert!(negotiated.enhanced_refresh && self.ends_of_rib.contains(&family));
+        match refresh.subtype {
+            subtype::BEGIN => assert!(self.refreshing.insert(family), "begins twice"),
+            _ => assert!(self.refreshing.remove(&family), "ends without a beginning"),
         }
     }
 
@@ -86,7 +108,8 @@ impl Stream {
         for (_, _, prefix) in update.withdrawn() {
             assert!(self.routes.remove(&prefix).is_some(), "{prefix} was not there");
         }
-        for (family, _, prefix) in update.announced() {
+        for (family, path_id, prefix) in update.announced() {
+            assert_eq!(path_id != 0, context.add_path.contains(family));
             self.routes.insert(prefix, update.attributes_for(family));
         }
     }
@@ -94,10 +117,12 @@ impl Stream {
 
 /// How an UPDATE is read on a session with these terms.
 pub(crate) fn context(negotiated: &Negotiated) -> Context {
+    let ipv4 = [Family::Ipv4Unicast].into_iter().filter(|_| negotiated.extended_next_hop);
     Context {
         four_octet_as: negotiated.four_octet_as,
         ibgp: negotiated.ibgp,
         families: negotiated.families,
-        add_path: FamilySet::EMPTY,
+        add_path: negotiated.add_path_sent,
+        extended_next_hop: ipv4.collect(),
     }
 }

@@ -11,9 +11,9 @@ use burgee::bgp::message::attribute::Attributes;
 use burgee::bgp::message::header::{self, MAX_LENGTH, MessageType};
 use burgee::bgp::message::open::Open;
 use burgee::bgp::message::prefix::Family;
-use burgee::bgp::message::prefix::FamilySet;
 use burgee::bgp::message::update::{self, Context};
 use burgee::bgp::negotiation::{Negotiated, Terms};
+use burgee::bgp::offer::Offer;
 use burgee::bgp::peer::{Action, Side};
 use burgee::bgp::peer_settings::{Import, PeerSettings};
 use burgee::bgp::rib::originated::{Owner, Path};
@@ -97,6 +97,7 @@ fn terms() -> Terms {
         families: Family::ALL.into_iter().collect(),
         connect_retry: Duration::from_secs(1),
         passive: false,
+        offer: Offer::default(),
     }
 }
 
@@ -108,6 +109,7 @@ fn speaker() -> Speaker {
         next_hops: NextHops { ipv4: None, ipv6: Some([0xfd00, 1, 0, 0, 0, 0, 0, 2].into()) },
         overrides: Overrides::default(),
         import: Import::Report,
+        limit: None,
     };
     let mut speaker = Speaker::new(vec![settings], 1);
     for prefix in ANNOUNCED {
@@ -204,11 +206,14 @@ impl Outcome {
                 ));
                 self.negotiated = Some(negotiated);
             }
-            Action::Learned { announced, attributes, withdrawn } => {
-                withdrawn.iter().for_each(|prefix| self.line(format!("withdrawn {prefix}")));
-                for prefix in announced {
-                    let attributes = attributes.as_ref().expect("attributes");
-                    self.line(format!("announced {prefix}{}", shown(attributes)));
+            Action::Learned(learned) => {
+                for key in learned.withdrawn {
+                    self.line(format!("withdrawn {}", key.prefix));
+                }
+                for (keys, attributes) in learned.announced {
+                    for key in keys {
+                        self.line(format!("announced {}{}", key.prefix, shown(&attributes)));
+                    }
                 }
             }
             Action::Close { rest, .. } => {
@@ -265,7 +270,7 @@ pub fn view(octets: &[u8], negotiated: &Negotiated) -> BTreeMap<IpNet, Attribute
                 four_octet_as: negotiated.four_octet_as,
                 ibgp: negotiated.ibgp,
                 families: negotiated.families,
-                add_path: FamilySet::EMPTY,
+                ..Context::default()
             };
             let update = update::parse(frame.body, &context).expect("an UPDATE");
             assert_eq!(update.faults().count(), 0);
