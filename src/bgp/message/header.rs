@@ -107,6 +107,11 @@ pub fn next_frame(bytes: &[u8], max_length: usize) -> Result<Option<Frame<'_>>, 
     Ok(bytes.get(HEADER_LENGTH..length).map(|body| Frame { kind, body, length }))
 }
 
+/// The type of the message that begins with these octets, if it is known.
+pub fn kind_of(message: &[u8]) -> Option<MessageType> {
+    message.get(HEADER_LENGTH - 1).copied().and_then(MessageType::from_code)
+}
+
 /// Appends a header whose length is not yet known and gives its place, for
 /// [`finish`].
 pub fn begin(out: &mut Vec<u8>, kind: MessageType) -> usize {

@@ -177,6 +177,32 @@ impl Notification {
         Notification::with_data(code::MESSAGE_HEADER, header_error::BAD_MESSAGE_LENGTH, field)
     }
 
+    /// Whether the session is to end for good as far as the neighbour is
+    /// concerned: its routes must go also where a graceful restart would keep
+    /// them (RFC 8538 §5).
+    pub(crate) fn is_final(&self) -> bool {
+        self.code == code::CEASE
+            && matches!(
+                self.subcode,
+                cease::MAXIMUM_PREFIXES_REACHED
+                    | cease::ADMINISTRATIVE_SHUTDOWN
+                    | cease::PEER_DECONFIGURED
+                    | cease::OUT_OF_RESOURCES
+            )
+    }
+
+    /// The same in a hard reset (RFC 8538 §3).
+    pub(crate) fn into_hard_reset(self) -> Notification {
+        let mut data = vec![self.code, self.subcode];
+        data.extend_from_slice(&self.data);
+        Notification::with_data(code::CEASE, cease::HARD_RESET, data)
+    }
+
+    /// Whether this is a hard reset (RFC 8538 §3).
+    pub fn is_hard_reset(&self) -> bool {
+        (self.code, self.subcode) == (code::CEASE, cease::HARD_RESET)
+    }
+
     /// Reads the body of a NOTIFICATION. An error is the NOTIFICATION that
     /// names it; the session may log it but must not send it, since nothing
     /// answers a NOTIFICATION (RFC 4271 §6.4).
@@ -213,7 +239,7 @@ impl Notification {
 
     /// Code, subcode and data inside a hard reset (RFC 8538 §3).
     fn cause(&self) -> Option<(u8, u8, &[u8])> {
-        if (self.code, self.subcode) != (code::CEASE, cease::HARD_RESET) {
+        if !self.is_hard_reset() {
             return None;
         }
         let mut reader = Reader::new(&self.data);

@@ -80,6 +80,9 @@ impl FamilySet {
     /// The set without members.
     pub const EMPTY: FamilySet = FamilySet(0);
 
+    /// Every known family.
+    pub const ALL: FamilySet = FamilySet(3);
+
     /// Adds a family.
     pub fn insert(&mut self, family: Family) {
         self.0 |= family.bit();

@@ -33,6 +33,11 @@ impl RouteRefresh {
         RouteRefresh { afi: family.afi(), safi: family.safi(), subtype: subtype::REQUEST }
     }
 
+    /// The mark of the beginning or the end of a refresh: see [`subtype`].
+    pub fn marker(family: Family, subtype: u8) -> RouteRefresh {
+        RouteRefresh { subtype, ..RouteRefresh::request(family) }
+    }
+
     /// The family that is meant, if it is known here.
     pub fn family(&self) -> Option<Family> {
         Family::from_codes(self.afi, self.safi)
