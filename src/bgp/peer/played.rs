@@ -56,6 +56,7 @@ impl Play {
             next_hops: NextHops { ipv4: None, ipv6: None },
             import: Import::Report,
             limit,
+            advertisement_interval: Duration::ZERO,
         };
         let mut peer = Peer::new(settings, 1);
         peer.start(at(0));
