@@ -29,6 +29,12 @@ class Route:
     communities: tuple = ()
     large_communities: tuple = ()
     extended_communities: tuple = ()
+    otc: int | None = None
+
+
+FEATURES = ("route-refresh", "enhanced-route-refresh", "extended-message", "extended-nexthop",
+            "add-path", "graceful-restart", "role", "fqdn", "software-version")
+"""What two speakers can agree on with capabilities, as `Daemon.agreed` calls it."""
 
 
 def community(value):
@@ -71,9 +77,15 @@ class Daemon:
     test_values = {}
     # How the file spells the hold time of 9 seconds, for other hold times.
     hold_time = ""
-    # What would switch BFD on for the neighbour, in a daemon whose shipped
-    # file has no such variant: it is tried all the same, for its own answer.
-    bfd_statement = ""
+    # Variants that the shipped file does not have because the daemon cannot do
+    # them, with what would switch them on: it is tried, for the daemon's answer.
+    refused = {}
+    # Variants that need no line in the file, because that is how it always is.
+    always = ()
+    # How the IPv6 neighbour is configured by a link-local address, and what it
+    # is called then.
+    link_local = {}
+    link_local_neighbour = "fe80::2%lan"
     # LOCAL_PREF 100 is shown for eBGP routes even if none was sent.
     fills_local_pref = False
     # What takes the rule of GRACEFUL_SHUTDOWN (RFC 8326) out of the file, and
@@ -102,10 +114,10 @@ class Daemon:
         self.run_directory = directory / f"run-{self.name}"
         self.processes = []
         self.values = dict(self.test_values)
-        if hold is not None:
-            self.values[self.hold_time.format(9)] = self.hold_time.format(hold)
+        statements = "".join(self.refused.get(variant, "") for variant in variants)
+        self.values[self.hold_time.format(9)] = self.hold_time.format(hold or 9) + statements
         self.values.update(values or {})
-        self.variants = variants
+        self.variants = [v for v in variants if v not in self.refused and v not in self.always]
 
     @classmethod
     def missing_programs(cls):
@@ -185,6 +197,10 @@ class Daemon:
 
     def announcements(self, neighbour):
         """How many announcements or UPDATEs have come over the present session."""
+        raise NotImplementedError
+
+    def agreed(self, neighbour):
+        """The features that both sides have offered, as a set of FEATURES."""
         raise NotImplementedError
 
     def agreed_hold_time(self, neighbour):

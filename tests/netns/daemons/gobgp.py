@@ -3,7 +3,7 @@
 import json
 import re
 
-from daemons.base import SHIPPED, Daemon, Route, community
+from daemons.base import FEATURES, SHIPPED, Daemon, Route, community
 from waiting import NotApplicable, wait_for
 
 ORIGINS = ("igp", "egp", "incomplete")
@@ -32,7 +32,14 @@ class GoBgp(Daemon):
     # It takes a `set-local-pref` of 0 for none.
     least_local_pref = 1
     shows_multipath = False
-    bfd_statement = "\n[peer-groups.bfd.config]\nenabled = true"
+    refused = {
+        "bfd": "\n[peer-groups.bfd.config]\nenabled = true",
+        "extmessage": "\n[peer-groups.extended-message.config]\nenabled = true",
+        "enhancedrefresh": "\n[peer-groups.enhanced-refresh.config]\nenabled = true",
+        "role": '\n[peer-groups.role.config]\nlocal-role = "provider"',
+    }
+    always = ("hostname",)
+    link_local = {"fd00:1::2": "fe80::2%lan"}
     shutdown_pattern = r"Administrative Shutdown|administrative shutdown|Subcode=2|subcode:2"
 
     def launch(self):
@@ -42,12 +49,13 @@ class GoBgp(Daemon):
             self.originate()
 
     def originate(self):
-        """Gives gobgpd a route of its own; its file cannot hold one."""
-        prefix = "198.51.100.0/24"
+        """Gives gobgpd routes of its own; its file cannot hold any."""
+        prefixes = {"198.51.100.0/24", "203.0.113.0/24"}
         def added():
-            self.ask("gobgp", "global", "rib", "add", prefix)
-            return prefix in self.gobgp("global", "rib")
-        wait_for("gobgpd takes a route", added, every=1.0)
+            for prefix in prefixes:
+                self.ask("gobgp", "global", "rib", "add", prefix)
+            return prefixes <= self.gobgp("global", "rib").keys()
+        wait_for("gobgpd takes routes", added, every=1.0)
 
     def fib_refusal(self):
         return "zebra.md: kernel routing table updates: GoBGP uses zebra of Quagga or FRRouting"
@@ -72,6 +80,11 @@ class GoBgp(Daemon):
     def established(self, neighbour):
         state = self.details(neighbour).get("state", {})
         return state.get("session_state") in ("ESTABLISHED", 6)
+
+    def agreed(self, neighbour):
+        shown = self.ask("gobgp", "neighbor", neighbour)
+        return set(re.findall(r"^    ([\w-]+):\s+advertised and received", shown, re.M)
+                   ).intersection(FEATURES)
 
     def agreed_hold_time(self, neighbour):
         return self.details(neighbour)["timers"]["state"]["negotiated_hold_time"]
