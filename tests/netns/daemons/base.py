@@ -7,7 +7,7 @@ import shutil
 import signal
 
 from processes import Process, command_in, output_of
-from waiting import Failure, NotApplicable
+from waiting import Failure, NotApplicable, wait_for
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 SHIPPED = REPOSITORY / "vendor-config"
@@ -78,7 +78,7 @@ class Daemon:
     # How the file spells the hold time of 9 seconds, for other hold times.
     hold_time = ""
     # Variants that the shipped file does not have because the daemon cannot do
-    # them, with what would switch them on: it is tried, for the daemon's answer.
+    # them, with what would switch them on and the daemon's answer to that.
     refused = {}
     # Variants that need no line in the file, because that is how it always is.
     always = ()
@@ -114,7 +114,8 @@ class Daemon:
         self.run_directory = directory / f"run-{self.name}"
         self.processes = []
         self.values = dict(self.test_values)
-        statements = "".join(self.refused.get(variant, "") for variant in variants)
+        self.refusals = [self.refused[variant] for variant in variants if variant in self.refused]
+        statements = "".join(statement for statement, _ in self.refusals)
         self.values[self.hold_time.format(9)] = self.hold_time.format(hold or 9) + statements
         self.values.update(values or {})
         self.variants = [v for v in variants if v not in self.refused and v not in self.always]
@@ -123,6 +124,11 @@ class Daemon:
     def missing_programs(cls):
         """The programs that are not installed."""
         return [p for p in cls.programs if shutil.which(p) is None]
+
+    @classmethod
+    def has_variant(cls, variant):
+        """Whether the daemon can do it, with a line in its file or without."""
+        return variant in cls.always or f"# {variant}: " in cls.config_file.read_text()
 
     def render(self):
         """The shipped file with variants and values, as text."""
@@ -138,6 +144,9 @@ class Daemon:
         self.run_directory.mkdir(exist_ok=True)
         (self.directory / self.installed).write_text(self.render())
         self.launch()
+        for _, answer in self.refusals:
+            wait_for(f"{self.name} says '{answer}'", lambda: answer in self.log_text())
+            raise NotApplicable(answer)
 
     def launch(self):
         """Starts the daemon's processes. To be written by the subclass."""

@@ -21,7 +21,8 @@ class ExaBgp(Daemon):
     as4_off = {"graceful-restart disable": "graceful-restart disable; asn4 disable"}
     as_trans_neighbour = "23456"
     merges_as4_path = True
-    refused = {"bfd": "; bfd on", "role": "; role provider"}
+    refused = {"bfd": ("; bfd on", 'invalid keyword "bfd"'),
+               "role": ("; role provider", 'invalid keyword "role"')}
     always = ("extmessage", "enhancedrefresh")
     # As the OPENs in the record call them.
     FEATURES = {

@@ -1,5 +1,6 @@
 """gobgpd, asked through the gobgp client."""
 
+import base64
 import json
 import re
 
@@ -8,10 +9,10 @@ from waiting import NotApplicable, wait_for
 
 ORIGINS = ("igp", "egp", "incomplete")
 
-# Path attribute types (RFC 4271 5.1, RFC 1997, RFC 4760, RFC 4360, RFC 8092), as the client
-# numbers them.
+# Path attribute types (RFC 4271 5.1, RFC 1997, RFC 4760, RFC 4360, RFC 8092, RFC 9234), as the
+# client numbers them.
 ORIGIN, AS_PATH, NEXT_HOP, MED, LOCAL_PREF, COMMUNITIES, MP_REACH = 1, 2, 3, 4, 5, 8, 14
-EXTENDED_COMMUNITIES, LARGE_COMMUNITIES = 16, 32
+EXTENDED_COMMUNITIES, LARGE_COMMUNITIES, OTC = 16, 32, 35
 
 EXTENDED_KINDS = {2: "rt", 3: "soo"}
 """Sub-types of extended communities (RFC 4360 4 and 5)."""
@@ -33,10 +34,12 @@ class GoBgp(Daemon):
     least_local_pref = 1
     shows_multipath = False
     refused = {
-        "bfd": "\n[peer-groups.bfd.config]\nenabled = true",
-        "extmessage": "\n[peer-groups.extended-message.config]\nenabled = true",
-        "enhancedrefresh": "\n[peer-groups.enhanced-refresh.config]\nenabled = true",
-        "role": '\n[peer-groups.role.config]\nlocal-role = "provider"',
+        "bfd": ("\n[peer-groups.bfd.config]", "has invalid keys: bfd"),
+        "extmessage": ("\n[peer-groups.extended-message.config]",
+                       "has invalid keys: extended-message"),
+        "enhancedrefresh": ("\n[peer-groups.enhanced-refresh.config]",
+                            "has invalid keys: enhanced-refresh"),
+        "role": ("\n[peer-groups.role.config]", "has invalid keys: role"),
     }
     always = ("hostname",)
     link_local = {"fd00:1::2": "fe80::2%lan"}
@@ -136,6 +139,9 @@ class GoBgp(Daemon):
             extended_communities=tuple(
                 GoBgp.extended(each)
                 for each in attributes.get(EXTENDED_COMMUNITIES, {}).get("value", ())),
+            # This release does not know it, and shows its octets.
+            otc=(int.from_bytes(base64.b64decode(attributes[OTC]["value"]))
+                 if OTC in attributes else None),
         )
 
     @staticmethod

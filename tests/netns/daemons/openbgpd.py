@@ -19,8 +19,12 @@ class OpenBgpd(Daemon):
     config_file = SHIPPED / "openbgpd" / "bgpd.conf"
     installed = "bgpd.conf"
     hold_time = "holdtime {}"
-    refused = {"bfd": "\nbfd yes", "extmessage": "\nannounce extended message yes",
-               "extnexthop": "\nannounce extended nexthop yes", "hostname": "\nannounce fqdn yes"}
+    refused = {
+        "bfd": ("\nbfd yes", "syntax error"),
+        "extmessage": ("\nannounce extended message yes", "syntax error"),
+        "extnexthop": ("\nannounce extended nexthop yes", "syntax error"),
+        "hostname": ("\nannounce fqdn yes", "syntax error"),
+    }
     link_local = {"fd00:1::1": "fe80::1%lan", "fd00:1::2": "fe80::2%lan"}
     # As bgpctl calls them.
     FEATURES = {
