@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use super::message::notification::Notification;
+use super::message::prefix::Family;
 use super::peer::{Action, Peer, Side};
 use super::peer_settings::PeerSettings;
 use super::rib::Key;
@@ -89,6 +90,12 @@ impl Speaker {
         }
     }
 
+    /// Whether all that is to be announced after the start is in the table; until
+    /// then no neighbour gets its End-of-RIB. See [`Originated::set_complete`].
+    pub fn set_complete(&mut self, complete: bool) {
+        self.table.set_complete(complete);
+    }
+
     fn mark(&mut self, key: Key) {
         self.peers.iter_mut().for_each(|peer| peer.mark(key));
     }
@@ -149,6 +156,11 @@ impl Speaker {
         self.peer(id)?.deadline()
     }
 
+    /// See [`Peer::request_refresh`].
+    pub fn request_refresh(&mut self, now: Time, id: PeerId, family: Family) -> bool {
+        self.peer_mut(id).is_some_and(|peer| peer.request_refresh(now, family))
+    }
+
     /// See [`Peer::pump`].
     pub fn pump(&mut self, now: Time, id: PeerId) {
         if let Some(peer) = self.peers.get_mut(id.0 as usize) {
@@ -183,6 +195,6 @@ impl Speaker {
 
     /// Whether every neighbour has been handed all it should know.
     pub fn is_quiet(&self) -> bool {
-        self.peers.iter().all(Peer::is_quiet)
+        self.peers.iter().all(|peer| peer.is_quiet(&self.table))
     }
 }

@@ -7,7 +7,9 @@ use super::bgp::{self, FabioRules, TimerCheck};
 use super::load::ReadFile;
 use super::reader::{Item, Reader, hint_of_blanks};
 use super::report::Report;
-use super::{AttributeConfig, BfdConfig, PeerConfig, Secret, attributes, duration, values};
+use super::{
+    AttributeConfig, BfdConfig, PeerConfig, Secret, attributes, capabilities, duration, values,
+};
 
 /// The longest key of TCP MD5 in Linux (TCP_MD5SIG_MAXKEYLEN).
 const LONGEST_PASSWORD: usize = 80;
@@ -30,6 +32,7 @@ const LONGEST_NAME: usize = 64;
 pub(super) fn read(
     reader: &mut Reader<'_>,
     timers: &Timers,
+    own_asn: u32,
     rules: &mut FabioRules,
     read_file: ReadFile<'_>,
 ) -> (Vec<PeerConfig>, bool) {
@@ -47,6 +50,7 @@ pub(super) fn read(
         peer.address = address;
         peer.name = name;
         check_source(&item, &peer, reader.report);
+        capabilities::check_role(&item, reader.report, own_asn, peer.asn);
         if peers.iter().any(|other| other.address == address) {
             item.fail(reader.report, "two peers have this address");
         } else if peers.iter().any(|other| other.name == peer.name) {
@@ -151,6 +155,8 @@ fn peer(
         hold_time,
         keepalive,
         attributes,
+        capabilities: capabilities::read(item, report),
+        prefix_limit: capabilities::limit(item, report),
     })
 }
 
@@ -341,6 +347,8 @@ mod tests {
             hold_time: Duration::from_secs(90),
             keepalive: None,
             attributes: AttributeConfig::default(),
+            capabilities: super::super::CapabilityConfig::default(),
+            prefix_limit: None,
         };
         assert_eq!(one(""), plain);
         let all = one("port=1179;multihop=true;multihoplength=5;password=\"a;b\";passive=true;\

@@ -2,6 +2,7 @@
 //! configuration themselves, so that facts travel in one direction.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -12,12 +13,14 @@ use crate::bgp::export::{NextHops, Overrides};
 use crate::bgp::message::attribute::community;
 use crate::bgp::message::prefix::{Family, FamilySet};
 use crate::bgp::negotiation::Terms;
-use crate::bgp::peer_settings::{Import, PeerSettings};
+use crate::bgp::offer::{AddPath, Offer, RestartOffer};
+use crate::bgp::peer_settings::{Import, PeerSettings, PrefixLimit};
 use crate::bgp::rib::originated::{NextHop, Path};
+use crate::bgp::role::Role;
 use crate::bgp::transport::{Kinds, PeerTransport, TransportSettings};
 use crate::config::{
-    AnnouncePolicy, AnycastConfig, AttributeConfig, BgpConfig, ListenerConfig, NextHopConfig,
-    PeerConfig, Protocol, ProxyConfig, Strategy,
+    AnnouncePolicy, AnycastConfig, AttributeConfig, BgpConfig, CapabilityConfig, ListenerConfig,
+    NextHopConfig, PeerConfig, Protocol, ProxyConfig, RoleConfig, Strategy,
 };
 use crate::proxy::{ListenerSettings, ProxySettings};
 use crate::reactor::Kind;
@@ -52,6 +55,7 @@ fn peer_settings(config: &BgpConfig, peer: &PeerConfig, families: FamilySet) -> 
         families,
         connect_retry: config.connect_retry,
         passive: peer.passive,
+        offer: offer(&peer.capabilities),
     };
     PeerSettings {
         name: peer.name.clone(),
@@ -60,6 +64,47 @@ fn peer_settings(config: &BgpConfig, peer: &PeerConfig, families: FamilySet) -> 
         next_hops: next_hops(config),
         overrides: overrides(&peer.attributes),
         import: Import::Reject,
+        limit: peer.prefix_limit.map(|limit| PrefixLimit {
+            maximum: limit.maximum,
+            warning: limit.warning,
+            restart: limit.restart,
+        }),
+    }
+}
+
+/// What our OPEN offers.
+fn offer(config: &CapabilityConfig) -> Offer {
+    let role = |role| match role {
+        RoleConfig::Provider => Role::Provider,
+        RoleConfig::RouteServer => Role::RouteServer,
+        RoleConfig::RouteServerClient => Role::RouteServerClient,
+        RoleConfig::Customer => Role::Customer,
+        RoleConfig::Peer => Role::Peer,
+    };
+    let restart = |time: Duration| RestartOffer {
+        time: u16::try_from(time.as_secs()).unwrap_or(u16::MAX),
+        restarted: false,
+    };
+    Offer {
+        add_path: AddPath { send: config.add_path_send, receive: config.add_path_receive },
+        extended_next_hop: config.extended_next_hop,
+        graceful_restart: config.restart_time.map(restart),
+        role: config.role.map(role),
+        strict_role: config.strict_role,
+        names: config.names.then(host_names),
+        software_version: config
+            .software_version
+            .then(|| format!("burgee/{}", env!("CARGO_PKG_VERSION"))),
+        plain: false,
+    }
+}
+
+/// The names of the host and of its domain, which may be empty.
+fn host_names() -> (String, String) {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim().split_once('.') {
+        Some((host, domain)) => (host.to_owned(), domain.to_owned()),
+        None => (name.trim().to_owned(), String::new()),
     }
 }
 

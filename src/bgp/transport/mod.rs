@@ -392,7 +392,10 @@ impl Transport {
                 self.log_down(id, down, uptime);
                 self.notices.push_back((id, action));
             }
-            Action::Learned { .. } => self.notices.push_back((id, action)),
+            Action::Learned(_) => self.notices.push_back((id, action)),
+            Action::RefreshAsked(_) | Action::Malformed { .. } | Action::PrefixWarning { .. } => {
+                self.log_report(id, &action);
+            }
         }
     }
 
@@ -594,6 +597,10 @@ mod tests {
     }
 
     impl House {
+        fn is_quiet(&self) -> bool {
+            self.phases.0.speaker().is_quiet()
+        }
+
         /// It listens for one neighbour with this address.
         fn listening(address: IpAddr) -> House {
             let peer = PeerSettings {
@@ -603,6 +610,7 @@ mod tests {
                 terms: terms(65001, 65000, [10, 0, 0, 1]),
                 next_hops: NextHops { ipv4: None, ipv6: None },
                 import: Import::Reject,
+                limit: None,
             };
             let settings = TransportSettings {
                 listen: vec![SocketAddr::new(LOCAL, 0)],
@@ -796,7 +804,7 @@ mod tests {
         let mut house = House::listening(LOCAL);
         let mut neighbour = house.established();
         let mut routes: u32 = 0;
-        while house.peer().is_quiet() {
+        while house.is_quiet() {
             let House { reactor, phases } = &mut house;
             phases.0.change(reactor, |speaker| {
                 for n in routes..routes + 100 {
@@ -814,7 +822,7 @@ mod tests {
             house.turn();
             heard += neighbour.updates_read();
         }
-        house.until(|house| house.peer().is_quiet());
+        house.until(|house| house.is_quiet());
         assert_eq!(heard, routes);
         assert_eq!(house.peer().counters().flaps, 0);
     }
