@@ -78,7 +78,8 @@ class Daemon:
     # How the file spells the hold time of 9 seconds, for other hold times.
     hold_time = ""
     # Variants that the shipped file does not have because the daemon cannot do
-    # them, with what would switch them on and the daemon's answer to that.
+    # them, with what would switch them on and the daemon's answer to that; or
+    # with None and what its documentation or source says.
     refused = {}
     # Variants that need no line in the file, because that is how it always is.
     always = ()
@@ -115,7 +116,7 @@ class Daemon:
         self.processes = []
         self.values = dict(self.test_values)
         self.refusals = [self.refused[variant] for variant in variants if variant in self.refused]
-        statements = "".join(statement for statement, _ in self.refusals)
+        statements = "".join(statement or "" for statement, _ in self.refusals)
         self.values[self.hold_time.format(9)] = self.hold_time.format(hold or 9) + statements
         self.values.update(values or {})
         self.variants = [v for v in variants if v not in self.refused and v not in self.always]
@@ -144,8 +145,9 @@ class Daemon:
         self.run_directory.mkdir(exist_ok=True)
         (self.directory / self.installed).write_text(self.render())
         self.launch()
-        for _, answer in self.refusals:
-            wait_for(f"{self.name} says '{answer}'", lambda: answer in self.log_text())
+        for statement, answer in self.refusals:
+            wait_for(f"{self.name} says '{answer}'",
+                     lambda: statement is None or answer in self.log_text())
             raise NotApplicable(answer)
 
     def launch(self):

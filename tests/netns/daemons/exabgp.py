@@ -22,7 +22,8 @@ class ExaBgp(Daemon):
     as_trans_neighbour = "23456"
     merges_as4_path = True
     refused = {"bfd": ("; bfd on", 'invalid keyword "bfd"'),
-               "role": ("; role provider", 'invalid keyword "role"')}
+               "role": ("; role provider", 'invalid keyword "role"'),
+               "hostname": (None, "capabilities.py: Cumulus draft - disabling until -01 is out")}
     always = ("extmessage", "enhancedrefresh")
     # As the OPENs in the record call them.
     FEATURES = {

@@ -39,7 +39,8 @@ class GoBgp(Daemon):
                        "has invalid keys: extended-message"),
         "enhancedrefresh": ("\n[peer-groups.enhanced-refresh.config]",
                             "has invalid keys: enhanced-refresh"),
-        "role": ("\n[peer-groups.role.config]", "has invalid keys: role"),
+        "role": ('\n[peer-groups.role.config]\nlocal-role = "provider"',
+                 "has invalid keys: role"),
     }
     always = ("hostname",)
     link_local = {"fd00:1::2": "fe80::2%lan"}
