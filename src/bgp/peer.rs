@@ -520,7 +520,7 @@ impl Peer {
             ibgp: negotiated.ibgp,
             next_hops: self.settings.next_hops,
             local: local.ip(),
-            name: self.settings.name.clone(),
+            name: self.settings.audience().to_owned(),
             overrides: self.settings.overrides.clone(),
         };
         let options = EncodeOptions {
@@ -615,6 +615,7 @@ mod tests {
     fn dialling() -> Peer {
         let settings = PeerSettings {
             name: "them".to_owned(),
+            group: None,
             overrides: Overrides::default(),
             address: address(THEM).ip(),
             terms: terms(65001, 65000, [10, 0, 0, 1]),

@@ -19,7 +19,10 @@ pub enum Import {
 pub struct PeerSettings {
     /// What it is called in the log and by paths that are not for all.
     pub name: String,
-    /// The neighbour's address, by which it is recognized.
+    /// The name of the group that it came by, which stands for it in paths
+    /// that are not for all.
+    pub group: Option<String>,
+    /// The neighbour's address.
     pub address: IpAddr,
     /// What we bring to the session.
     pub terms: Terms,
@@ -29,4 +32,11 @@ pub struct PeerSettings {
     pub overrides: Overrides,
     /// What becomes of its routes.
     pub import: Import,
+}
+
+impl PeerSettings {
+    /// What paths that are not for all call it.
+    pub fn audience(&self) -> &str {
+        self.group.as_deref().unwrap_or(&self.name)
+    }
 }

@@ -54,6 +54,7 @@ fn peer_settings(config: &BgpConfig, peer: &PeerConfig, families: FamilySet) -> 
     };
     PeerSettings {
         name: peer.name.clone(),
+        group: None,
         address: peer.address,
         terms,
         next_hops: next_hops(config),
@@ -123,7 +124,7 @@ pub(super) fn transport(config: &BgpConfig) -> TransportSettings {
         .map(|port| config.listen_addresses.iter().map(|a| SocketAddr::new(*a, port)).collect())
         .unwrap_or_default();
     let peers = config.peers.iter().map(|peer| peer_transport(config, peer)).collect();
-    TransportSettings { listen, peers, kinds: BGP_KINDS }
+    TransportSettings { listen, peers, groups: Vec::new(), kinds: BGP_KINDS }
 }
 
 fn peer_transport(config: &BgpConfig, peer: &PeerConfig) -> PeerTransport {
@@ -142,6 +143,7 @@ fn peer_transport(config: &BgpConfig, peer: &PeerConfig) -> PeerTransport {
     };
     PeerTransport {
         remote: SocketAddr::new(peer.address, peer.port),
+        interface: None,
         source: peer.source.or_else(from_router_id),
         source_required: peer.source.is_some(),
         md5_key: peer.password.as_ref().map(|p| p.expose().as_bytes().to_vec()),

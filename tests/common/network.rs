@@ -55,6 +55,7 @@ impl Node {
     fn settings(&self, other: &Node) -> PeerSettings {
         PeerSettings {
             name: self.neighbour.clone(),
+            group: None,
             address: other.address,
             terms: Terms {
                 asn: self.asn,
