@@ -32,7 +32,7 @@ fn prefix_name(prefix: &AnycastConfig) -> String {
 }
 
 fn peer_name(peer: &PeerConfig) -> String {
-    format!("peer {}", peer.address)
+    format!("peer {}", peer.remote)
 }
 
 /// The neighbours that hear of a prefix.
@@ -134,21 +134,23 @@ fn judge_next_hop(
     place: &Place,
     next_hop: NextHopConfig,
 ) -> Option<String> {
-    let (prefix, address) = (prefix.prefix, peer.address);
+    let (prefix, remote) = (prefix.prefix, &peer.remote);
     let is_ipv4 = prefix.addr().is_ipv4();
     match next_hop {
-        NextHopConfig::Own if is_ipv4 != address.is_ipv4() => {
+        // A link-local address is no next hop for who is not on the link.
+        NextHopConfig::Own if is_ipv4 != remote.is_ipv4() || remote.is_link_local() => {
             let family = if is_ipv4 { "IPv4" } else { "IPv6" };
+            let global = if remote.is_link_local() && !is_ipv4 { "global " } else { "" };
             let option = if place.item.is_empty() { place.key } else { "its nexthop" };
             Some(format!(
-                "{prefix} has no next hop towards peer {address}, whose sessions have no {family} \
-                 address; set {option} to an {family} address of this host"
+                "{prefix} has no next hop towards peer {remote}, whose sessions have no \
+                 {global}{family} address; set {option} to an {family} address of this host"
             ))
         }
         // RFC 4271 §5.1.3: a route is not advertised to a neighbour with an
         // address of that neighbour as its next hop.
-        NextHopConfig::Address(next_hop) if next_hop == address => Some(format!(
-            "{next_hop} is the address of peer {address} itself, and no next hop towards it"
+        NextHopConfig::Address(next_hop) if Some(next_hop) == remote.address() => Some(format!(
+            "{next_hop} is the address of peer {remote} itself, and no next hop towards it"
         )),
         NextHopConfig::Own | NextHopConfig::Address(_) => None,
     }
@@ -279,6 +281,47 @@ mod tests {
         assert_eq!(
             broken(V4, PEER4, "bgp.nexthop=198.51.100.2"),
             [format!("f:6: bgp.nexthop = \"198.51.100.2\": {itself}")]
+        );
+    }
+
+    /// RFC 2545 §2: the next hop is a global address.
+    #[test]
+    fn a_link_local_session_has_no_next_hop_of_its_own() {
+        let peer = "address=fe80::1%eth0;asn=65001";
+        let lacks = |prefix: &str, family: &str, option: &str| {
+            let kind = family.trim_start_matches("global ");
+            format!(
+                "{prefix} has no next hop towards peer fe80::1%eth0, whose sessions have no \
+                 {family} address; set {option} to an {kind} address of this host"
+            )
+        };
+        fine(V4, peer, "");
+        fine(V6, peer, "bgp.nexthop6=2001:db8::1");
+        let v6 = lacks(V6, "global IPv6", "bgp.nexthop6");
+        assert_eq!(broken(V6, peer, ""), [format!("bgp.nexthop6: {v6}")]);
+        let v6 = lacks(V6, "global IPv6", "its nexthop");
+        assert_eq!(
+            broken(V6, &format!("{peer};nexthop=self"), ""),
+            [format!("f:4: bgp.peers: peer fe80::1%eth0: {v6}")]
+        );
+        let v4 = lacks(V4, "IPv4", "bgp.nexthop");
+        assert_eq!(
+            broken(V4, peer, "bgp.nexthop=0.0.0.0"),
+            [format!("f:6: bgp.nexthop = \"0.0.0.0\": {v4}")]
+        );
+    }
+
+    #[test]
+    fn a_prefix_of_neighbours_is_named_like_one() {
+        let racks = "name=racks;prefix=203.0.113.0/24;asn=65001";
+        fine(&format!("{V4};peers=racks"), racks, "");
+        fine(&format!("{V4};peers=203.0.113.0/24"), racks, "");
+        let first = "bgp.nexthop=203.0.113.0";
+        fine(V4, racks, first);
+        assert_eq!(
+            broken(&format!("{V4};peers=rack"), racks, ""),
+            ["f:3: bgp.anycastaddresses: prefix 192.0.2.53/32: unknown peer \"rack\"; did you \
+              mean \"racks\"?"]
         );
     }
 
