@@ -112,3 +112,36 @@ impl Transport {
         self.service(reactor, id);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::bgp::negotiation::Terms;
+    use crate::bgp::session::State;
+    use crate::bgp::testing;
+    use crate::bgp::transport::PeerTransport;
+    use crate::bgp::transport::testing::{House, PEER};
+
+    /// It is no failure to start, and looked for at each attempt.
+    #[test]
+    fn an_interface_that_is_not_there_is_complained_of_once() {
+        let address = "fe80::1".parse().expect("an address");
+        let terms = Terms {
+            connect_retry: Duration::from_millis(1),
+            ..testing::terms(65001, 65000, [10, 0, 0, 1])
+        };
+        let transport = PeerTransport {
+            interface: Some("no-such-one".to_owned()),
+            ..PeerTransport::plain(std::net::SocketAddr::new(address, 179))
+        };
+        let peer = testing::peer("fe80::1%no-such-one", address, terms);
+        let mut house = House::with(vec![peer], vec![transport], Vec::new());
+        assert!(house.bgp().neighbours[&PEER].complained, "at the first attempt");
+        for _ in 0..10 {
+            house.turn();
+            assert_eq!(house.peer().state(), State::Active, "it keeps trying");
+            assert!(house.bgp().is_closed() && !house.bgp().complains(PEER));
+        }
+    }
+}

@@ -137,6 +137,7 @@ mod tests {
     use crate::bgp::session::State;
     use crate::bgp::testing;
     use crate::bgp::transport::testing::{House, Router, terms};
+    use crate::reactor::socket::ConnectOptions;
 
     const LONG: Duration = Duration::from_secs(3600);
 
@@ -288,5 +289,30 @@ mod tests {
         assert_eq!(house.bgp().speaker().peer_ids().count(), 1);
         let _outside = house.connect_from("127.0.2.1");
         house.until(|house| house.bgp().strangers() == 1);
+    }
+
+    /// RFC 5082: the listener lets in what any neighbour may send, and the
+    /// group's own rule holds from then on.
+    #[test]
+    fn a_group_can_be_near() {
+        let mut near = group("near", "127.0.1.0/24", 9, LONG);
+        near.transport.minimum_ttl = Some(255);
+        near.transport.ttl = Some(255);
+        let mut house = house(vec![near, group("far", "127.0.2.0/24", 9, LONG)]);
+        let ttl = |ttl| ConnectOptions { ttl: Some(ttl), ..ConnectOptions::default() };
+        let joined =
+            |count| move |house: &mut House| house.bgp().speaker().peer_ids().count() == count;
+        let mut spoofed = house.connect_with("127.0.1.1", ttl(254));
+        house.until(joined(1));
+        spoofed.greet();
+        let mut honest = house.connect_with("127.0.1.2", ttl(255));
+        house.until(joined(2));
+        honest.greet();
+        let _far = established(&mut house, "127.0.2.1");
+        house.until(|house| house.bgp().speaker().established() == 2);
+        let before = house.reactor.turns();
+        house.until(|house| house.reactor.turns() > before + 50);
+        let states: Vec<State> = names(&mut house).into_iter().map(|(_, state)| state).collect();
+        assert_eq!(states, [State::OpenSent, State::Established, State::Established]);
     }
 }

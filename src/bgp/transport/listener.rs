@@ -275,3 +275,82 @@ impl Transport {
         stream.set_nodelay(true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::bgp::testing;
+    use crate::bgp::transport::settings::{Group, PeerTransport};
+    use crate::bgp::transport::testing::{KINDS, terms};
+
+    fn peer(address: &str, minimum_ttl: Option<u8>, md5_key: Option<&str>) -> PeerTransport {
+        PeerTransport {
+            minimum_ttl,
+            md5_key: md5_key.map(|key| key.as_bytes().to_vec()),
+            ..PeerTransport::plain(address.parse().expect("an address"))
+        }
+    }
+
+    fn group(prefix: &str, minimum_ttl: Option<u8>, md5_key: Option<&str>) -> Group {
+        let prefix: ipnet::IpNet = prefix.parse().expect("a prefix");
+        Group {
+            prefix,
+            limit: 1,
+            keep: Duration::ZERO,
+            peer: testing::peer("group", prefix.addr(), terms(65001, 65000, [10, 0, 0, 1])),
+            transport: peer("192.0.2.1:0", minimum_ttl, md5_key),
+        }
+    }
+
+    fn of(peers: Vec<PeerTransport>, groups: Vec<Group>) -> ListenerSettings {
+        ListenerSettings::of(&TransportSettings { listen: Vec::new(), peers, groups, kinds: KINDS })
+    }
+
+    #[test]
+    fn the_lowest_ttl_of_all_neighbours_and_groups_is_let_in() {
+        let near = || peer("192.0.2.1:179", Some(255), None);
+        let ttls = |peers, groups| {
+            let settings = of(peers, groups);
+            (settings.ttl, settings.minimum_ttl)
+        };
+        assert_eq!(ttls(Vec::new(), Vec::new()), (None, None));
+        assert_eq!(ttls(vec![near()], Vec::new()), (Some(255), Some(255)));
+        let two_hops = group("10.1.0.0/16", Some(254), None);
+        assert_eq!(ttls(vec![near()], vec![two_hops]), (Some(255), Some(254)));
+        let any = group("10.1.0.0/16", None, None);
+        assert_eq!(ttls(vec![near()], vec![any]), (Some(255), None));
+    }
+
+    /// Keys of the other family would be an error of the kernel.
+    #[test]
+    fn every_kind_of_key_is_set_on_the_listeners_of_its_family() {
+        let settings = of(
+            vec![
+                peer("192.0.2.1:179", None, Some("a")),
+                peer("[2001:db8::1]:179", None, Some("b")),
+                peer("[fe80::1]:179", None, Some("c")),
+                peer("[fe80::1]:179", None, Some("c")),
+                peer("192.0.2.2:179", None, None),
+            ],
+            vec![
+                group("10.1.0.0/16", None, Some("d")),
+                group("2001:db8:1::/48", None, Some("e")),
+                group("0.0.0.0/0", None, Some("f")),
+                group("::/0", None, Some("g")),
+                group("10.2.0.0/16", None, None),
+            ],
+        );
+        let lengths: Vec<_> = settings.md5_keys.iter().map(|key| key.prefix_length).collect();
+        let expected = [None, None, None, None, Some(16), Some(48), Some(0), Some(0)];
+        assert_eq!(lengths, expected);
+        let mut reactor = Reactor::new().expect("a reactor");
+        for (address, index) in ["127.0.0.1:0", "[::1]:0"].into_iter().zip(0..) {
+            let address = address.parse().expect("an address");
+            let token = Token::new(KINDS.listener, 0, index);
+            let listener = Listener::open(&mut reactor, address, token, &settings);
+            assert_eq!(listener.map(drop), Ok(()));
+        }
+    }
+}

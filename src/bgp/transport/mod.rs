@@ -40,6 +40,11 @@ use crate::reactor::{Reactor, Readiness, Time, Token, fault};
 /// proxied clients see meanwhile (`tests/bench/feed`).
 const READ_BUDGET: usize = 16 * 1024;
 
+/// Most neighbours that one turn looks at for their timers or a change of what
+/// is announced: some 10 µs each, so about a millisecond. The others have their
+/// turn next, before the loop sleeps.
+const SERVICE_BUDGET: usize = 128;
+
 /// DSCP CS6, network control (RFC 4594 §3.2), as it stands in the octet of the
 /// IP header.
 const TRAFFIC_CLASS: u8 = 0xc0;
@@ -228,7 +233,7 @@ impl Transport {
     /// Phase 3: timers first, so that a hold timer is judged before the octets
     /// that came too late; then connections, then newcomers.
     pub fn control(&mut self, reactor: &mut Reactor) {
-        for _ in 0..self.due.len() {
+        for _ in 0..self.due.len().min(SERVICE_BUDGET) {
             let Some(id) = self.due.pop_front() else { break };
             self.guarded(reactor, id, |transport, reactor| {
                 transport.speaker.timeout(reactor.now(), id);
@@ -276,11 +281,14 @@ impl Transport {
         }
     }
 
+    /// Lets every neighbour say what it has to say: the first ones now, so that
+    /// a withdrawal is not even a turn late where there are few.
     fn service_all(&mut self, reactor: &mut Reactor) {
-        let ids: Vec<PeerId> = self.speaker.peer_ids().collect();
-        for id in ids {
+        let mut ids = self.speaker.peer_ids();
+        for id in ids.by_ref().take(SERVICE_BUDGET) {
             self.guarded(reactor, id, |transport, reactor| transport.service(reactor, id));
         }
+        self.due.extend(ids);
     }
 
     /// Runs one neighbour's own handling inside an unwind boundary: a panic
@@ -477,6 +485,7 @@ mod tests {
     use super::*;
     use crate::bgp::message::header::MessageType;
     use crate::bgp::rib::originated::{Owner, Path};
+    use crate::bgp::testing;
 
     /// RFC 4271 §6.4: the neighbour said its last word and waits for our end.
     #[test]
@@ -570,5 +579,22 @@ mod tests {
         house.until(|house| house.peer().is_quiet());
         assert_eq!(heard, routes);
         assert_eq!(house.peer().counters().flaps, 0);
+    }
+
+    /// However many neighbours there are, a turn looks at some.
+    #[test]
+    fn many_neighbours_are_served_over_several_turns() {
+        let addresses: Vec<IpAddr> =
+            (1..=300).map(|n: u32| Ipv4Addr::from(0x7f01_0000 + n).into()).collect();
+        let terms = || terms(65001, 65000, [10, 0, 0, 1]);
+        let peers = addresses.iter().map(|a| testing::peer(&a.to_string(), *a, terms())).collect();
+        let transports =
+            addresses.iter().map(|a| PeerTransport::plain(SocketAddr::new(*a, 179))).collect();
+        let mut house = House::with(peers, transports, Vec::new());
+        for left in [172, 44] {
+            assert_eq!((house.bgp().due.len(), house.bgp().has_ready()), (left, true));
+            crate::reactor::poll::turn(&mut house.reactor, &mut house.phases).expect("a turn");
+        }
+        assert!(house.bgp().due.is_empty());
     }
 }

@@ -142,13 +142,15 @@ impl House {
 
     /// Begins to connect from `source`, with a TCP MD5 key.
     pub(super) fn connect_with_key(&mut self, source: &str, key: Option<&[u8]>) -> Router {
+        let key = key.map(<[u8]>::to_vec);
+        self.connect_with(source, ConnectOptions { md5_key: key, ..ConnectOptions::default() })
+    }
+
+    /// Begins to connect from `source`.
+    pub(super) fn connect_with(&mut self, source: &str, options: ConnectOptions) -> Router {
         let source: IpAddr = source.parse().expect("an address");
-        let options = ConnectOptions {
-            source: Some(SocketAddr::new(source, 0)),
-            md5_key: key.map(<[u8]>::to_vec),
-            nodelay: true,
-            ..ConnectOptions::default()
-        };
+        let source = Some(SocketAddr::new(source, 0));
+        let options = ConnectOptions { source, nodelay: true, ..options };
         let address = self.bgp().listening_on()[0];
         let stream = socket::connect(address, &options).expect("under way");
         Router { stream, received: Vec::new(), ended: false }
