@@ -13,6 +13,7 @@ use burgee::bgp::message::notification::{Notification, cease};
 use burgee::bgp::message::prefix::Family;
 use burgee::bgp::message::update::Update;
 use burgee::bgp::negotiation::{Negotiated, Terms};
+use burgee::bgp::offer::Offer;
 use burgee::bgp::session::{Event, Handler, Session, Start, State, Verdict};
 use burgee::reactor::Time;
 
@@ -42,7 +43,7 @@ impl Handler for Owner {
         self.updates += 1;
     }
 
-    fn refresh(&mut self, _: Family) {
+    fn refresh(&mut self, _: Family, _: u8) {
         self.refreshes += 1;
     }
 }
@@ -57,6 +58,7 @@ fn terms(passive: bool) -> Terms {
         families: Family::ALL.into_iter().collect(),
         connect_retry: Duration::from_secs(3),
         passive,
+        offer: Offer::default(),
     }
 }
 

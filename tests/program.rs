@@ -59,6 +59,7 @@ fn next_routes(neighbour: &Neighbour) -> (Vec<String>, Vec<String>) {
         ibgp: false,
         families: Family::ALL.into_iter().collect(),
         add_path: Default::default(),
+        extended_next_hop: Default::default(),
     };
     loop {
         let body = neighbour.expect(MessageType::Update);

@@ -116,6 +116,14 @@ pub enum Reason {
     },
 }
 
+impl Reason {
+    /// Whether the decision is only what holds until more is known after a
+    /// start.
+    fn is_preliminary(&self) -> bool {
+        matches!(self, Reason::Starting | Reason::NoTable | Reason::AwaitingChecks { .. })
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -243,6 +251,12 @@ impl Announcer {
     pub fn desired(&self) -> impl Iterator<Item = IpNet> {
         let announced = self.prefixes.iter().filter(|status| status.state == State::Announced);
         announced.map(|status| status.prefix)
+    }
+
+    /// Whether every decision is made with all that there is to know, so that
+    /// the neighbours may be told that this is all (RFC 4724 §2).
+    pub fn is_settled(&self) -> bool {
+        !self.prefixes.iter().any(|status| status.reason.is_preliminary())
     }
 
     /// Every prefix with its state and reason, in the order configured.
@@ -432,6 +446,19 @@ mod tests {
         assert_eq!((change.from, change.state), (State::Withdrawn, State::Withdrawn));
         assert_eq!(change.reason, Reason::AwaitingChecks { unknown: 3 });
         assert_eq!(announcer.status()[0].since, at(0));
+    }
+
+    #[test]
+    fn it_is_settled_once_every_first_check_is_done() {
+        let mut announcer = Announcer::new(at(0), prefixes(&["192.0.2.1/32"]));
+        assert!(!announcer.is_settled());
+        let mut facts = ready();
+        (facts.targets.healthy, facts.targets.unknown) = (0, 3);
+        announcer.update(at(1), &facts);
+        assert!(!announcer.is_settled());
+        facts.targets.unknown = 0;
+        announcer.update(at(2), &facts);
+        assert!(announcer.is_settled(), "nothing is announced, and that is final for now");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::message::as_path::AsPath;
 use super::message::attribute::{Attributes, community};
 use super::message::prefix::Family;
 use super::rib::originated::{NextHop, Path};
+use super::role::Role;
 
 /// The next hops that we announce, by family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +30,8 @@ pub struct NextHops {
 pub struct Overrides {
     /// MULTI_EXIT_DISC.
     pub med: Option<u32>,
-    /// LOCAL_PREF towards our own AS.
+    /// LOCAL_PREF towards our own AS; `None` is 0 if `communities` hold
+    /// GRACEFUL_SHUTDOWN, else that of the path.
     pub local_pref: Option<u32>,
     /// How many more times our AS is in AS_PATH, beside those of the path.
     pub prepend: u8,
@@ -58,6 +60,10 @@ pub struct Exporter {
     pub name: String,
     /// What is set for the neighbour.
     pub overrides: Overrides,
+    /// IPv4 routes may have IPv6 next hops (RFC 8950).
+    pub extended_next_hop: bool,
+    /// What we are to the neighbour, if it is known (RFC 9234).
+    pub role: Option<Role>,
 }
 
 impl Exporter {
@@ -84,6 +90,9 @@ impl Exporter {
         attributes.large_communities = joined(&own.large_communities, &path.large_communities);
         attributes.extended_communities =
             joined(&own.extended_communities, &path.extended_communities);
+        if let Some(role) = self.role {
+            attributes.only_to_customer = role.egress(self.asn, attributes.only_to_customer)?;
+        }
         Some(attributes)
     }
 
@@ -98,52 +107,70 @@ impl Exporter {
         as_path
     }
 
-    /// RFC 8326 §4: inside our AS the value of a graceful shutdown is 0.
+    /// RFC 8326 §4: inside our AS the value of a graceful shutdown is 0. What is
+    /// set for the neighbour goes before the 0 of its own community, but not
+    /// before that of a path that is about to be withdrawn.
     fn local_pref(&self, path: &Path) -> u32 {
-        match path.graceful_shutdown {
-            true => 0,
-            false => self.overrides.local_pref.unwrap_or(path.local_pref),
+        if path.graceful_shutdown {
+            return 0;
         }
+        let own = &self.overrides;
+        let leaving = own.communities.contains(&community::GRACEFUL_SHUTDOWN).then_some(0);
+        own.local_pref.or(leaving).unwrap_or(path.local_pref)
     }
 
     fn next_hop(&self, family: Family, path: &Path) -> Option<IpAddr> {
-        let is_ipv4 = family == Family::Ipv4Unicast;
         let asked =
             [self.overrides.next_hop, path.next_hop].into_iter().flatten().find(|next_hop| {
                 match next_hop {
                     NextHop::Own => true,
-                    NextHop::Address(address) => address.is_ipv4() == is_ipv4,
+                    NextHop::Address(address) => self.fits(family, *address),
                 }
             });
-        let default = match family {
-            Family::Ipv4Unicast => self.next_hops.ipv4.map(IpAddr::V4),
-            Family::Ipv6Unicast => self.next_hops.ipv6.map(IpAddr::V6),
-        };
         match asked {
             Some(NextHop::Address(address)) => Some(address),
             Some(NextHop::Own) => self.own(family),
-            None => default.or_else(|| self.own(family)),
+            None => self.default(family).or_else(|| self.own(family)),
         }
     }
 
-    /// Our own address of the session, if it is of this family.
-    fn own(&self, family: Family) -> Option<IpAddr> {
-        match (family, self.local) {
-            (Family::Ipv4Unicast, IpAddr::V4(address)) => Some(IpAddr::V4(address)),
-            (Family::Ipv4Unicast, IpAddr::V6(address)) => address.to_ipv4_mapped().map(IpAddr::V4),
-            (Family::Ipv6Unicast, _) => self.own_ipv6().map(IpAddr::V6),
+    /// Whether routes of the family may have this next hop.
+    fn fits(&self, family: Family, address: IpAddr) -> bool {
+        match family {
+            Family::Ipv4Unicast => address.is_ipv4() || self.extended_next_hop,
+            Family::Ipv6Unicast => address.is_ipv6(),
         }
     }
 
-    fn own_ipv6(&self) -> Option<Ipv6Addr> {
-        match self.local {
-            // fe80::/10 reaches no further than the link.
-            IpAddr::V6(address)
-                if address.to_ipv4_mapped().is_none() && !address.is_unicast_link_local() =>
-            {
-                Some(address)
+    fn default(&self, family: Family) -> Option<IpAddr> {
+        let ipv6 = self.next_hops.ipv6.map(IpAddr::V6);
+        match family {
+            // The neighbour is reached over IPv6, and perhaps nothing else.
+            Family::Ipv4Unicast if self.extended_next_hop && self.own_ipv6().is_some() => {
+                ipv6.or_else(|| self.own(family))
             }
-            _ => None,
+            Family::Ipv4Unicast => self.next_hops.ipv4.map(IpAddr::V4),
+            Family::Ipv6Unicast => ipv6,
+        }
+    }
+
+    /// Our own address of the session, if routes of this family may have it.
+    fn own(&self, family: Family) -> Option<IpAddr> {
+        let ipv6 = self.own_ipv6().map(IpAddr::V6);
+        match (family, self.local.to_canonical()) {
+            (Family::Ipv4Unicast, IpAddr::V4(address)) => Some(IpAddr::V4(address)),
+            (Family::Ipv4Unicast, IpAddr::V6(_)) => ipv6.filter(|_| self.extended_next_hop),
+            (Family::Ipv6Unicast, _) => ipv6,
+        }
+    }
+
+    /// Our own IPv6 address of the session. A link-local one is seen only by a
+    /// neighbour on the link, which can use it (RFC 2545 §3 would have a global
+    /// one before it, but a link without any has none).
+    fn own_ipv6(&self) -> Option<Ipv6Addr> {
+        match self.local.to_canonical() {
+            IpAddr::V6(address) => Some(address),
+            IpAddr::V4(_) => None,
         }
     }
 }
@@ -169,6 +196,8 @@ mod tests {
             local: local.parse().expect("an address"),
             name: "tor1".into(),
             overrides: Overrides::default(),
+            extended_next_hop: false,
+            role: None,
         }
     }
 
@@ -201,10 +230,41 @@ mod tests {
     }
 
     #[test]
-    fn a_link_local_or_mapped_session_address_is_no_next_hop() {
-        assert_eq!(seen(&exporter(false, "fe80::1"), V6), None);
+    fn a_mapped_session_address_is_no_next_hop_and_a_link_local_one_is() {
+        assert!(seen(&exporter(false, "fe80::1"), V6).is_some());
         assert_eq!(seen(&exporter(false, "::ffff:10.0.0.1"), V6), None);
         assert!(seen(&exporter(false, "2001:db8::5"), V6).is_some());
+    }
+
+    #[test]
+    fn ipv4_goes_over_ipv6_where_both_agreed() {
+        let next_hop = |exporter: &Exporter| seen(exporter, V4).and_then(|a| a.next_hop);
+        let mut exporter = exporter(false, "2001:db8::5");
+        exporter.next_hops.ipv4 = Some("198.51.100.1".parse().expect("an address"));
+        assert_eq!(next_hop(&exporter), "198.51.100.1".parse().ok());
+        exporter.extended_next_hop = true;
+        assert_eq!(next_hop(&exporter), "2001:db8::5".parse().ok());
+        exporter.next_hops.ipv6 = Some("2001:db8::1".parse().expect("an address"));
+        assert_eq!(next_hop(&exporter), "2001:db8::1".parse().ok());
+        exporter.overrides.next_hop = Some(NextHop::Address("2001:db8::7".parse().expect("v6")));
+        assert_eq!(next_hop(&exporter), "2001:db8::7".parse().ok());
+        exporter.overrides.next_hop = Some(NextHop::Address("10.9.9.9".parse().expect("v4")));
+        assert_eq!(next_hop(&exporter), "10.9.9.9".parse().ok());
+        // The session itself is over IPv4.
+        exporter.overrides.next_hop = None;
+        exporter.local = "10.0.0.1".parse().expect("an address");
+        assert_eq!(next_hop(&exporter), "198.51.100.1".parse().ok());
+    }
+
+    #[test]
+    fn a_provider_marks_its_routes_and_a_customer_does_not() {
+        let otc = |role| {
+            let exporter = Exporter { role, ..exporter(false, "10.0.0.1") };
+            seen(&exporter, V4).expect("announced").only_to_customer
+        };
+        assert_eq!(otc(None), None);
+        assert_eq!(otc(Some(Role::Customer)), None);
+        assert_eq!(otc(Some(Role::Provider)), Some(65001));
     }
 
     fn announced(exporter: &Exporter, prefix: &str, path: &Path) -> Attributes {
@@ -309,5 +369,18 @@ mod tests {
             let rest = Attributes { local_pref: before.local_pref, communities, ..seen };
             assert_eq!(rest, before, "nothing else changes");
         }
+    }
+
+    #[test]
+    fn a_neighbour_with_the_community_of_graceful_shutdown_is_sent_a_local_pref_of_0() {
+        let (mut exporter, path) = both_set(true);
+        exporter.overrides.communities.push(community::GRACEFUL_SHUTDOWN);
+        assert_eq!(announced(&exporter, V4, &path).local_pref, Some(300));
+        exporter.overrides.local_pref = None;
+        let seen = announced(&exporter, V4, &path);
+        assert_eq!(seen.local_pref, Some(0));
+        assert_eq!(seen.communities, [3, 5, 7, 0xffff_0000, 0xffff_ff01]);
+        exporter.ibgp = false;
+        assert_eq!(announced(&exporter, V4, &path).local_pref, None);
     }
 }

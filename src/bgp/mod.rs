@@ -15,14 +15,19 @@
 pub mod counts;
 pub mod down;
 pub mod export;
+mod intake;
 pub mod message;
 pub mod negotiation;
+pub mod offer;
 pub mod outbox;
 pub mod peer;
 pub mod peer_settings;
+mod retained;
 pub mod rib;
+pub mod role;
 pub mod session;
 pub mod speaker;
+pub mod status;
 #[cfg(test)]
 mod testing;
 pub mod timers;

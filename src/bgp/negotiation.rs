@@ -3,10 +3,13 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use super::message::capability::Capability;
+use super::message::capability::{Capability, add_path};
+use super::message::header;
 use super::message::notification::{Notification, code, open_error};
 use super::message::open::{AS_TRANS, Open};
-use super::message::prefix::FamilySet;
+use super::message::prefix::{Family, FamilySet};
+use super::offer::{Offer, PeerRestart};
+use super::role::Role;
 
 /// What we bring to a session with one neighbour.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +30,8 @@ pub struct Terms {
     pub connect_retry: Duration,
     /// Never dial; wait for the neighbour.
     pub passive: bool,
+    /// What else we offer.
+    pub offer: Offer,
 }
 
 impl Terms {
@@ -38,19 +43,12 @@ impl Terms {
     /// The OPEN that we send (RFC 4271 §4.2, RFC 5492, RFC 4760 §8, RFC 2918,
     /// RFC 6793 §4.1).
     pub fn open(&self) -> Open {
-        let mut capabilities: Vec<Capability> = self
-            .families
-            .iter()
-            .map(|family| Capability::Multiprotocol { afi: family.afi(), safi: family.safi() })
-            .collect();
-        capabilities.push(Capability::RouteRefresh);
-        capabilities.push(Capability::FourOctetAs(self.asn));
         Open {
             version: 4,
             my_as: u16::try_from(self.asn).unwrap_or(AS_TRANS),
             hold_time: self.hold_time,
             identifier: self.identifier,
-            capabilities,
+            capabilities: self.offer.capabilities(self.asn, self.families),
         }
     }
 }
@@ -75,16 +73,41 @@ pub struct Negotiated {
     pub four_octet_as: bool,
     /// The neighbour answers and may send ROUTE-REFRESH (RFC 2918).
     pub route_refresh: bool,
+    /// The beginning and the end of a refresh are marked (RFC 7313).
+    pub enhanced_refresh: bool,
+    /// The longest message in octets that the neighbour takes (RFC 8654).
+    pub longest_sent: usize,
+    /// The families of which the neighbour takes path identifiers (RFC 7911).
+    pub add_path_sent: FamilySet,
+    /// The families of which it sends them.
+    pub add_path_received: FamilySet,
+    /// IPv4 routes may have IPv6 next hops, in both directions (RFC 8950).
+    pub extended_next_hop: bool,
+    /// What the neighbour says of graceful restart (RFC 4724), if we offered it
+    /// too.
+    pub graceful_restart: Option<PeerRestart>,
+    /// What we are to the neighbour, if that is configured (RFC 9234).
+    pub role: Option<Role>,
+    /// All that we offered.
+    pub offered: Vec<Capability>,
+    /// All that the neighbour offered.
+    pub peer_offered: Vec<Capability>,
+}
+
+impl Negotiated {
+    /// Whether also a NOTIFICATION begins a graceful restart (RFC 8538 §2).
+    pub fn survives_notification(&self) -> bool {
+        self.graceful_restart.is_some_and(|restart| restart.notification)
+    }
 }
 
 /// Judges the neighbour's OPEN against our terms.
 ///
 /// # Errors
 /// The NOTIFICATION to send: Bad Peer AS, Bad BGP Identifier (RFC 4271 §6.2,
-/// RFC 6286 §2.2), or Unsupported Capability when no family is common
-/// (RFC 5492 §5).
+/// RFC 6286 §2.2), Unsupported Capability when no family is common
+/// (RFC 5492 §5), or Role Mismatch (RFC 9234 §4.2).
 pub fn negotiate(terms: &Terms, open: &Open) -> Result<Negotiated, Notification> {
-    let four_octet = open.capabilities.iter().any(|c| matches!(c, Capability::FourOctetAs(_)));
     let peer_asn = open.asn();
     if peer_asn != terms.peer_asn || peer_asn == 0 {
         return Err(Notification::new(code::OPEN, open_error::BAD_PEER_AS));
@@ -93,19 +116,25 @@ pub fn negotiate(terms: &Terms, open: &Open) -> Result<Negotiated, Notification>
     if terms.is_ibgp() && open.identifier == terms.identifier {
         return Err(Notification::new(code::OPEN, open_error::BAD_BGP_IDENTIFIER));
     }
-    let families = terms.families.intersection(open.families());
-    if families.is_empty() {
-        let mut data = Vec::new();
-        for family in terms.families.iter() {
-            Capability::Multiprotocol { afi: family.afi(), safi: family.safi() }.encode(&mut data);
-        }
-        return Err(Notification::with_data(code::OPEN, open_error::UNSUPPORTED_CAPABILITY, data));
-    }
+    let ours = terms.open();
+    let families = common_families(ours.families().intersection(terms.families), open)?;
+    check_roles(terms, open)?;
     let hold_time = Duration::from_secs(terms.hold_time.min(open.hold_time).into());
     // RFC 4271 §4.4: a reasonable maximum is a third of the hold time, so a
     // configured interval never lets the neighbour's smaller hold time starve.
     let third = hold_time.checked_div(3).unwrap_or_default();
     let keepalive = terms.keepalive.map_or(third, |wanted| wanted.min(third));
+    let both = |test: fn(&Capability) -> bool| {
+        ours.capabilities.iter().any(test) && open.capabilities.iter().any(test)
+    };
+    let extended = both(|c| *c == Capability::ExtendedMessage);
+    let mutual = |sender: &Open, receiver: &Open| {
+        let (sent, taken) = (
+            add_path_families(sender, add_path::SEND),
+            add_path_families(receiver, add_path::RECEIVE),
+        );
+        families.intersection(sent).intersection(taken)
+    };
     Ok(Negotiated {
         peer_asn,
         peer_identifier: open.identifier,
@@ -113,9 +142,79 @@ pub fn negotiate(terms: &Terms, open: &Open) -> Result<Negotiated, Notification>
         hold_time,
         keepalive,
         families,
-        four_octet_as: four_octet,
-        route_refresh: open.capabilities.contains(&Capability::RouteRefresh),
+        four_octet_as: both(|c| matches!(c, Capability::FourOctetAs(_))),
+        route_refresh: both(|c| *c == Capability::RouteRefresh),
+        enhanced_refresh: both(|c| *c == Capability::EnhancedRouteRefresh),
+        longest_sent: if extended { header::EXTENDED_MAX_LENGTH } else { header::MAX_LENGTH },
+        add_path_sent: mutual(&ours, open),
+        add_path_received: mutual(open, &ours),
+        extended_next_hop: families.contains(Family::Ipv4Unicast) && both(has_extended_next_hop),
+        graceful_restart: terms
+            .offer
+            .graceful_restart
+            .and_then(|_| PeerRestart::of(&open.capabilities)),
+        role: terms.offer.role.filter(|_| !terms.is_ibgp()),
+        offered: ours.capabilities,
+        peer_offered: open.capabilities.clone(),
     })
+}
+
+/// Those of the `wanted` families that the neighbour speaks too.
+fn common_families(wanted: FamilySet, open: &Open) -> Result<FamilySet, Notification> {
+    let families = wanted.intersection(open.families());
+    if !families.is_empty() {
+        return Ok(families);
+    }
+    let mut data = Vec::new();
+    for family in wanted.iter() {
+        Capability::Multiprotocol { afi: family.afi(), safi: family.safi() }.encode(&mut data);
+    }
+    Err(Notification::with_data(code::OPEN, open_error::UNSUPPORTED_CAPABILITY, data))
+}
+
+/// RFC 9234 §4.2: external neighbours only, and only where we have a role.
+fn check_roles(terms: &Terms, open: &Open) -> Result<(), Notification> {
+    let Some(role) = terms.offer.role.filter(|_| !terms.is_ibgp() && !terms.offer.plain) else {
+        return Ok(());
+    };
+    let mut theirs = open.capabilities.iter().filter_map(|capability| match capability {
+        Capability::Role(code) => Some(*code),
+        _ => None,
+    });
+    let fits = match theirs.next() {
+        None => !terms.offer.strict_role,
+        // Several that differ are a mismatch as well.
+        Some(first) => theirs.all(|code| code == first) && first == role.counterpart().code(),
+    };
+    match fits {
+        true => Ok(()),
+        false => Err(Notification::new(code::OPEN, open_error::ROLE_MISMATCH)),
+    }
+}
+
+/// The families for which an OPEN says that its speaker can `direction`
+/// (RFC 7911 §4). Where a family comes more than once, the first counts.
+fn add_path_families(open: &Open, direction: u8) -> FamilySet {
+    let mut seen = FamilySet::EMPTY;
+    let mut able = FamilySet::EMPTY;
+    for capability in &open.capabilities {
+        let Capability::AddPath(entries) = capability else { continue };
+        for (afi, safi, mode) in entries {
+            let Some(family) = Family::from_codes(*afi, *safi) else { continue };
+            if !seen.contains(family) && mode & direction != 0 {
+                able.insert(family);
+            }
+            seen.insert(family);
+        }
+    }
+    able
+}
+
+/// IPv4 unicast with IPv6 next hops (RFC 8950 §4).
+fn has_extended_next_hop(capability: &Capability) -> bool {
+    let (ipv4, ipv6) = (Family::Ipv4Unicast, Family::Ipv6Unicast);
+    let wanted = (ipv4.afi(), ipv4.safi().into(), ipv6.afi());
+    matches!(capability, Capability::ExtendedNextHop(entries) if entries.contains(&wanted))
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! The octets that a session has still to send, bounded.
 
-/// Most octets that wait to be sent. The writer is asked for more UPDATEs only
-/// while a whole message fits under it, so that a neighbour that does not read
-/// costs this and no more.
+use super::message::header::MAX_LENGTH;
+
+/// The writer is asked for more messages only while one of the usual length
+/// fits under this many octets, so that a neighbour that does not read costs
+/// this, or this and one extended message (RFC 8654), and no more.
 pub const LIMIT: usize = 64 * 1024;
 
 /// Whole messages, of which the kernel may have taken some octets.
@@ -23,9 +25,9 @@ impl Outbox {
         &mut self.bytes
     }
 
-    /// Whether another `length` octets stay under [`LIMIT`].
-    pub fn has_room(&self, length: usize) -> bool {
-        self.waiting().len().saturating_add(length) <= LIMIT
+    /// Whether another message may be added: see [`LIMIT`].
+    pub fn has_room(&self) -> bool {
+        self.waiting().len().saturating_add(MAX_LENGTH) <= LIMIT
     }
 
     /// The kernel took `count` octets from the front. An empty outbox holds no
@@ -50,12 +52,13 @@ mod tests {
         let mut outbox = Outbox::default();
         let all: Vec<u8> = (0..LIMIT).map(|n| n.to_le_bytes()[0]).collect();
         outbox.end().extend_from_slice(&all);
-        assert!(!outbox.has_room(1));
-        outbox.sent(100);
-        assert!(outbox.has_room(100) && !outbox.has_room(101));
-        assert_eq!(outbox.waiting(), &all[100..]);
+        outbox.sent(MAX_LENGTH - 1);
+        assert!(!outbox.has_room());
+        outbox.sent(1);
+        assert!(outbox.has_room());
+        assert_eq!(outbox.waiting(), &all[MAX_LENGTH..]);
         outbox.sent(LIMIT / 2);
-        assert_eq!(outbox.waiting(), &all[100 + LIMIT / 2..]);
+        assert_eq!(outbox.waiting(), &all[MAX_LENGTH + LIMIT / 2..]);
         assert_eq!(outbox.bytes.len(), outbox.waiting().len(), "sent octets are let go");
         outbox.sent(LIMIT);
         assert!(outbox.waiting().is_empty());

@@ -1,28 +1,35 @@
 //! One neighbour: up to two sessions at a time, which of them is kept, what
 //! follows when one ends, and the writer of the one that is established.
 
+mod actions;
+#[cfg(test)]
+mod played;
+
 use std::collections::VecDeque;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use ipnet::IpNet;
-
-use super::counts::MessageCounts;
 use super::down::{Down, DownReason};
 use super::export::Exporter;
-use super::message::attribute::Attributes;
-use super::message::header::MAX_LENGTH;
-use super::message::notification::{Notification, cease};
+use super::intake::{Intake, Resolution, limit_cease};
+use super::message::notification::{Notification, code, open_error};
 use super::message::prefix::{Family, FamilySet};
-use super::message::update::{EncodeOptions, Update};
-use super::negotiation::Negotiated;
+use super::negotiation::{Negotiated, Terms};
+use super::offer::RestartOffer;
 use super::peer_settings::{Import, PeerSettings};
+use super::retained::Retained;
 use super::rib::Key;
 use super::rib::originated::Originated;
-use super::session::{Event, Handler, Session, Start, State, Verdict};
+use super::rib::received::Received;
+use super::session::{Event, Session, Start, State};
+use super::status::PeerStatus;
+use super::timers::jitter;
 use super::writer::Writer;
 use crate::reactor::Time;
 use crate::reactor::random::Random;
+
+pub use self::actions::{Action, Learned, PeerCounters, Side};
+pub use super::intake::collision_cease;
 
 /// The first wait after a session failed; it doubles up to
 /// [`IDLE_HOLD_MAXIMUM`], and starts over once a session lasts
@@ -31,83 +38,6 @@ use crate::reactor::random::Random;
 const IDLE_HOLD_FIRST: Duration = Duration::from_millis(100);
 const IDLE_HOLD_MAXIMUM: Duration = Duration::from_secs(10);
 const STABLE_AFTER: Duration = Duration::from_secs(30);
-
-/// Which of a neighbour's two sessions is meant: the one that we opened, or
-/// the one that the neighbour opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Side {
-    /// We connect to the neighbour.
-    Outgoing,
-    /// The neighbour connects to us.
-    Incoming,
-}
-
-impl Side {
-    fn other(self) -> Side {
-        match self {
-            Side::Outgoing => Side::Incoming,
-            Side::Incoming => Side::Outgoing,
-        }
-    }
-}
-
-/// What a neighbour asks of the door, or reports, in order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Open the outgoing connection.
-    Dial,
-    /// Give up the outgoing connection attempt.
-    HangUp,
-    /// Close this side's connection, after sending `rest`.
-    Close {
-        /// Which connection.
-        side: Side,
-        /// Octets that should still reach the neighbour.
-        rest: Vec<u8>,
-    },
-    /// A session is established.
-    Up {
-        /// Which connection it uses.
-        side: Side,
-        /// What was agreed.
-        negotiated: Negotiated,
-    },
-    /// A session that had got as far as an OPEN or further is over.
-    Down {
-        /// Which connection it used.
-        side: Side,
-        /// Why, and how far it had got.
-        down: Down,
-        /// How long it was established.
-        uptime: Duration,
-    },
-    /// Routes came in (only with [`Import::Report`]).
-    Learned {
-        /// The prefixes that can be reached, all with `attributes`.
-        announced: Vec<IpNet>,
-        /// The attributes; `None` if nothing was announced.
-        attributes: Option<Box<Attributes>>,
-        /// The prefixes that cannot be reached any more.
-        withdrawn: Vec<IpNet>,
-    },
-}
-
-/// What was counted of one neighbour over all its sessions that ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PeerCounters {
-    /// Messages received in sessions that are over.
-    pub received: MessageCounts,
-    /// Messages sent in sessions that are over.
-    pub sent: MessageCounts,
-    /// Prefixes announced to us; all rejected.
-    pub prefixes_received: u64,
-    /// Prefixes withdrawn by the neighbour.
-    pub prefixes_withdrawn: u64,
-    /// UPDATEs that RFC 7606 lets a session survive.
-    pub malformed_updates: u64,
-    /// Times that an established session ended.
-    pub flaps: u64,
-}
 
 /// One neighbour: see the module's page.
 #[derive(Clone, Debug)]
@@ -121,85 +51,22 @@ pub struct Peer {
     stopped: bool,
     random: Random,
     actions: VecDeque<Action>,
-    /// Routes of the octets that are being read: they are reported after the
-    /// Up that came before them, and before the Down that comes after.
-    learned: Vec<Action>,
+    /// What the octets that are being read bring: it is reported after the Up
+    /// that came before them, and before the Down that comes after.
+    reports: Vec<Action>,
+    received: Received,
+    retained: Retained,
     counters: PeerCounters,
     last_down: Option<(Time, DownReason)>,
-}
-
-/// The Cease of the connection that loses a collision (RFC 4486).
-pub fn collision_cease() -> Notification {
-    Notification::cease(cease::CONNECTION_COLLISION_RESOLUTION, "")
-}
-
-/// Who is kept when an acceptable OPEN arrives on `side` while the other
-/// session is in state `other` (RFC 4271 §6.8).
-fn resolve(side: Side, ours: (Ipv4Addr, u32), theirs: (Ipv4Addr, u32), other: State) -> Resolution {
-    match other {
-        State::Established => Resolution::CloseThis,
-        State::OpenConfirm => {
-            // The connection that the speaker with the higher identifier
-            // opened is kept; RFC 6286 §2.3 lets AS numbers decide a tie.
-            let keep = if ours < theirs { Side::Incoming } else { Side::Outgoing };
-            if keep == side { Resolution::CloseOther } else { Resolution::CloseThis }
-        }
-        State::Idle | State::Connect | State::Active | State::OpenSent => Resolution::Undecided,
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Resolution {
-    Undecided,
-    CloseThis,
-    CloseOther,
-}
-
-/// Collects what one `receive` brings, while the session itself is borrowed.
-struct Intake<'a> {
-    side: Side,
-    ours: (Ipv4Addr, u32),
-    other: Option<State>,
-    resolution: Resolution,
-    refreshes: Vec<Family>,
-    import: Import,
-    counters: &'a mut PeerCounters,
-    learned: &'a mut Vec<Action>,
-}
-
-impl Handler for Intake<'_> {
-    fn open_received(&mut self, negotiated: &Negotiated) -> Verdict {
-        if let Some(other) = self.other {
-            let theirs = (negotiated.peer_identifier, negotiated.peer_asn);
-            self.resolution = resolve(self.side, self.ours, theirs, other);
-        }
-        match self.resolution {
-            Resolution::CloseThis => Verdict::Collides,
-            Resolution::Undecided | Resolution::CloseOther => Verdict::GoOn,
-        }
-    }
-
-    fn update(&mut self, _: &Negotiated, update: &Update<'_>) {
-        let (announced, withdrawn) = update.counts();
-        let counters = &mut *self.counters;
-        counters.prefixes_received = counters.prefixes_received.saturating_add(announced as u64);
-        counters.prefixes_withdrawn = counters.prefixes_withdrawn.saturating_add(withdrawn as u64);
-        if update.treat_as_withdraw().is_some() {
-            counters.malformed_updates = counters.malformed_updates.saturating_add(1);
-        }
-        if self.import == Import::Report {
-            let announced: Vec<_> = update.announced().map(|(_, _, prefix)| prefix).collect();
-            let withdrawn: Vec<_> = update.withdrawn().map(|(_, _, prefix)| prefix).collect();
-            if !announced.is_empty() || !withdrawn.is_empty() {
-                let attributes = (!announced.is_empty()).then(|| Box::new(update.attributes()));
-                self.learned.push(Action::Learned { announced, attributes, withdrawn });
-            }
-        }
-    }
-
-    fn refresh(&mut self, family: Family) {
-        self.refreshes.push(family);
-    }
+    last_sent: Option<(Time, Notification)>,
+    last_received: Option<(Time, Notification)>,
+    /// The next session offers no capabilities (RFC 5492 §3).
+    plain: bool,
+    /// Until when we count as restarted (RFC 4724 §4.1).
+    restarted_until: Option<Time>,
+    kept_out_until: Option<Time>,
+    /// When the next announcements may go.
+    advertise_at: Option<Time>,
 }
 
 impl Peer {
@@ -215,15 +82,25 @@ impl Peer {
             stopped: true,
             random: Random::new(seed),
             actions: VecDeque::new(),
-            learned: Vec::new(),
+            reports: Vec::new(),
+            received: Received::default(),
+            retained: Retained::default(),
             counters: PeerCounters::default(),
             last_down: None,
+            last_sent: None,
+            last_received: None,
+            plain: false,
+            restarted_until: None,
+            kept_out_until: None,
+            advertise_at: None,
         }
     }
 
     /// Starts: the first attempt is made at once.
     pub fn start(&mut self, now: Time) {
         self.stopped = false;
+        let restart = self.settings.terms.offer.graceful_restart;
+        self.restarted_until = restart.map(|r| now + Duration::from_secs(r.time.into()));
         self.ensure_outgoing(now, Start::Now);
         self.settle(now);
     }
@@ -266,9 +143,10 @@ impl Peer {
     /// Beside an established session it does not even get our OPEN: a neighbour
     /// that is not established yet could prefer it, and both would be lost.
     pub fn accept(&mut self, now: Time) -> bool {
-        if self.stopped {
+        if self.stopped || self.kept_out_until.is_some_and(|until| now < until) {
             return false;
         }
+        self.give_way(now);
         let confirming = self.incoming.as_ref().is_some_and(|s| s.state() == State::OpenConfirm);
         let kept = self.established.map(|(side, _)| side);
         if let Some(side) = kept.or(confirming.then_some(Side::Incoming)) {
@@ -282,8 +160,30 @@ impl Peer {
             self.settle(now);
         }
         let seed = self.random.next_u64();
-        self.incoming = Some(Session::incoming(self.settings.terms.clone(), seed));
+        self.incoming = Some(Session::incoming(self.terms(now), seed));
         true
+    }
+
+    /// RFC 4724 §4.2: a neighbour that restarts gracefully and connects again
+    /// has lost the session that we still think is established.
+    fn give_way(&mut self, now: Time) {
+        let Some((side, _)) = self.established else { return };
+        if let Some(session) = self.session_mut(side)
+            && session.negotiated().is_some_and(|agreed| agreed.graceful_restart.is_some())
+        {
+            session.closed(now);
+            self.settle(now);
+        }
+    }
+
+    /// What we bring to the next session.
+    fn terms(&self, now: Time) -> Terms {
+        let mut terms = self.settings.terms.clone();
+        let restarted = self.restarted_until.is_some_and(|until| now < until);
+        terms.offer.graceful_restart =
+            terms.offer.graceful_restart.map(|offer| RestartOffer { restarted, ..offer });
+        terms.offer.plain |= self.plain;
+        terms
     }
 
     /// The connection of `side` is up.
@@ -317,11 +217,14 @@ impl Peer {
             side,
             ours: (self.settings.terms.identifier, self.settings.terms.asn),
             other,
+            import: self.settings.import,
+            limit: self.settings.limit,
+            counters: &mut self.counters,
+            received: &mut self.received,
+            reports: &mut self.reports,
             resolution: Resolution::Undecided,
             refreshes: Vec::new(),
-            import: self.settings.import,
-            counters: &mut self.counters,
-            learned: &mut self.learned,
+            exceeded: None,
         };
         let session = match side {
             Side::Outgoing => &mut self.outgoing,
@@ -330,7 +233,7 @@ impl Peer {
         if let Some(session) = session {
             session.receive(now, bytes, &mut intake);
         }
-        let (resolution, refreshes) = (intake.resolution, intake.refreshes);
+        let Intake { resolution, refreshes, exceeded, .. } = intake;
         if let Some(other) = self.session_mut(side.other()) {
             match resolution {
                 Resolution::CloseOther => other.stop(now, collision_cease()),
@@ -338,8 +241,17 @@ impl Peer {
                 Resolution::Undecided => {}
             }
         }
-        if let Some(writer) = &mut self.writer {
-            refreshes.into_iter().for_each(|family| writer.refresh(family));
+        for family in refreshes {
+            self.reports.push(Action::RefreshAsked(family));
+            if let Some(writer) = &mut self.writer {
+                writer.refresh(family);
+            }
+        }
+        if let (Some(family), Some(limit)) = (exceeded, self.settings.limit) {
+            self.kept_out_until = Some(now + limit.restart);
+            if let Some(session) = self.session_mut(side) {
+                session.stop(now, limit_cease(family, limit));
+            }
         }
         self.settle(now);
     }
@@ -351,13 +263,23 @@ impl Peer {
                 session.timeout(now);
             }
         }
+        if self.retained.take_due(now) {
+            self.forget_stale(FamilySet::ALL);
+        }
+        if self.advertise_at.is_some_and(|at| at <= now) {
+            self.advertise_at = None;
+            if let Some(writer) = &mut self.writer {
+                writer.hold(false);
+            }
+        }
         self.settle(now);
     }
 
     /// When [`Peer::timeout`] must be called.
     pub fn deadline(&self) -> Option<Time> {
         let of = |session: &Option<Session>| session.as_ref().and_then(Session::deadline);
-        of(&self.outgoing).into_iter().chain(of(&self.incoming)).min()
+        let sessions = of(&self.outgoing).into_iter().chain(of(&self.incoming));
+        sessions.chain(self.retained.deadline()).chain(self.advertise_at).min()
     }
 
     /// The path of `key` may have changed.
@@ -365,6 +287,14 @@ impl Peer {
         if let Some(writer) = &mut self.writer {
             writer.mark(key);
         }
+    }
+
+    /// Asks the neighbour for `family` again in full; returns whether it is
+    /// established and can be asked (RFC 2918 §4).
+    pub fn request_refresh(&mut self, now: Time, family: Family) -> bool {
+        let side = self.established.map(|(side, _)| side);
+        side.and_then(|side| self.session_mut(side))
+            .is_some_and(|session| session.request_refresh(now, family))
     }
 
     /// Moves differences from the table into the session's outbox, as far as
@@ -376,9 +306,14 @@ impl Peer {
             Side::Incoming => &mut self.incoming,
         };
         if let (Some(session), Some(writer)) = (session, &mut self.writer)
-            && writer.is_due()
+            && writer.is_due(table)
         {
-            session.send_updates(now, |out| writer.next_message(table, out));
+            session.send_routes(now, |out| writer.next_message(table, out));
+            let interval = self.settings.advertisement_interval;
+            if !interval.is_zero() && !writer.is_due(table) && writer.take_announced() {
+                writer.hold(true);
+                self.advertise_at = Some(now + jitter(interval, &mut self.random));
+            }
         }
     }
 
@@ -401,14 +336,19 @@ impl Peer {
 
     /// Whether everything that the neighbour should know has been handed to
     /// the kernel; a neighbour without a session has nothing to know.
-    pub fn is_quiet(&self) -> bool {
+    pub fn is_quiet(&self, table: &Originated) -> bool {
         match self.established {
             None => true,
             Some((side, _)) => {
                 self.transmit(side).is_empty()
-                    && self.writer.as_ref().is_none_or(|writer| !writer.is_due())
+                    && self.writer.as_ref().is_none_or(|writer| !writer.is_due(table))
             }
         }
+    }
+
+    /// Until when it is kept out, for having announced too much.
+    pub fn kept_out_until(&self) -> Option<Time> {
+        self.kept_out_until
     }
 
     /// The settings.
@@ -449,6 +389,26 @@ impl Peer {
         self.last_down.as_ref()
     }
 
+    /// All that is known of the neighbour.
+    pub fn status(&self) -> PeerStatus {
+        let session = self.established.and_then(|(side, _)| self.session(side));
+        PeerStatus {
+            name: self.settings.name.clone(),
+            address: self.settings.address,
+            state: self.state(),
+            established: self.established.map(|(_, since)| since),
+            side: self.established.map(|(side, _)| side),
+            endpoints: session.and_then(Session::endpoints),
+            negotiated: session.and_then(Session::negotiated).cloned(),
+            announced: self.writer.as_ref().map_or(0, |writer| writer.sent().count()),
+            counters: self.counters(),
+            last_down: self.last_down.clone(),
+            last_sent: self.last_sent.clone(),
+            last_received: self.last_received.clone(),
+            kept_out_until: self.kept_out_until,
+        }
+    }
+
     fn session(&self, side: Side) -> Option<&Session> {
         match side {
             Side::Outgoing => self.outgoing.as_ref(),
@@ -471,7 +431,7 @@ impl Peer {
             return;
         }
         let seed = self.random.next_u64();
-        let mut session = Session::outgoing(self.settings.terms.clone(), seed);
+        let mut session = Session::outgoing(self.terms(now), seed);
         session.start(now, start);
         self.outgoing = Some(session);
     }
@@ -490,7 +450,7 @@ impl Peer {
                 break;
             }
         }
-        self.actions.extend(self.learned.drain(..));
+        self.actions.extend(self.reports.drain(..));
     }
 
     fn session_event(&mut self, now: Time, side: Side, event: Event) {
@@ -500,7 +460,7 @@ impl Peer {
             Event::Up => self.session_up(now, side),
             Event::Down(down) => {
                 if self.established.is_some_and(|(established, _)| established == side) {
-                    self.actions.extend(self.learned.drain(..));
+                    self.actions.extend(self.reports.drain(..));
                 }
                 self.session_down(now, side, down);
             }
@@ -522,25 +482,31 @@ impl Peer {
             local: local.ip(),
             name: self.settings.audience().to_owned(),
             overrides: self.settings.overrides.clone(),
+            extended_next_hop: negotiated.extended_next_hop,
+            role: negotiated.role,
         };
-        let options = EncodeOptions {
-            four_octet_as: negotiated.four_octet_as,
-            add_path: false,
-            max_length: MAX_LENGTH,
-        };
-        let families: FamilySet = negotiated.families;
-        self.writer = Some(Writer::new(exporter, families, options));
+        self.writer = Some(Writer::new(exporter, negotiated.clone()));
         self.established = Some((side, now));
+        self.restarted_until = None;
+        self.kept_out_until = None;
+        let lost = self.retained.back(now, &negotiated);
+        let hold_time = negotiated.hold_time;
         self.actions.push_back(Action::Up { side, negotiated });
+        let kept_for_later = std::mem::take(&mut self.reports);
+        self.forget_stale(lost);
+        self.reports.extend(kept_for_later);
         // A session that has ended since, in the same octets, takes no other
         // with it. Nor is one closed that waits for its OPEN: until that comes
         // there is no collision (RFC 4271 §6.8), and the neighbour may still
-        // prefer it to this one.
+        // prefer it to this one. It waits no longer than a silent session.
         if let Some(other) = self.session_mut(side.other())
             && !over
-            && other.state() != State::OpenSent
         {
-            other.stop(now, collision_cease());
+            match other.state() {
+                State::OpenSent if hold_time.is_zero() => {}
+                State::OpenSent => other.hurry(now, hold_time),
+                _ => other.stop(now, collision_cease()),
+            }
         }
     }
 
@@ -569,21 +535,73 @@ impl Peer {
             uptime = now.since(since);
             self.established = None;
             self.writer = None;
+            self.advertise_at = None;
             self.counters.flaps = self.counters.flaps.saturating_add(1);
             if uptime >= STABLE_AFTER {
                 self.failures = 0;
             }
+            self.retain(now, session.negotiated(), &down);
         }
-        let start = self.after(&down);
+        let start = self.after(now, &down);
         if down.reason != DownReason::Stopped {
-            self.last_down = Some((now, down.reason.clone()));
+            self.note_down(now, &down);
             self.actions.push_back(Action::Down { side, down, uptime });
         }
         self.ensure_outgoing(now, start);
     }
 
+    fn note_down(&mut self, now: Time, down: &Down) {
+        self.last_down = Some((now, down.reason.clone()));
+        // RFC 5492 §3: a neighbour that knows no capabilities is spoken to
+        // without, once. Without a common family that would be in vain.
+        let ipv4 = self.settings.terms.families.contains(Family::Ipv4Unicast);
+        let worth = ipv4 && !self.settings.terms.offer.strict_role && !self.plain;
+        let refused = (code::OPEN, open_error::UNSUPPORTED_OPTIONAL_PARAMETER);
+        self.plain = worth
+            && matches!(&down.reason, DownReason::Received(n) if (n.code, n.subcode) == refused);
+        if down.reason.is_collision() {
+            return;
+        }
+        match &down.reason {
+            DownReason::Sent(n) => self.last_sent = Some((now, n.clone())),
+            DownReason::Received(n) => self.last_received = Some((now, n.clone())),
+            DownReason::ConnectionClosed | DownReason::Stopped => {}
+        }
+    }
+
+    /// Keeps the routes of a neighbour that restarts gracefully, and loses all
+    /// others.
+    fn retain(&mut self, now: Time, negotiated: Option<&Negotiated>, down: &Down) {
+        // RFC 4724 §4.2: what was stale already has not come in between.
+        self.forget_stale(FamilySet::ALL);
+        self.retained.end();
+        let kept = negotiated.map(|n| Retained::families(n, down)).unwrap_or_default();
+        if let Some(negotiated) = negotiated.filter(|_| !kept.is_empty() && !self.stopped) {
+            self.received.mark_stale(kept);
+            self.retained.begin(now, negotiated);
+        }
+        let mut lost = FamilySet::ALL;
+        if self.retained.deadline().is_some() {
+            kept.iter().for_each(|family| lost.remove(family));
+        }
+        self.received.mark_stale(lost);
+        self.forget_stale(lost);
+    }
+
+    fn forget_stale(&mut self, families: FamilySet) {
+        let withdrawn = self.received.take_stale(families);
+        if !withdrawn.is_empty() && self.settings.import == Import::Report {
+            self.reports.push(Action::Learned(Learned { withdrawn, announced: Vec::new() }));
+        }
+    }
+
     /// How the next attempt begins after a session ended.
-    fn after(&mut self, down: &Down) -> Start {
+    fn after(&mut self, now: Time, down: &Down) -> Start {
+        if let Some(until) = self.kept_out_until
+            && now < until
+        {
+            return Start::AfterIdleHold(until.since(now));
+        }
         if !down.had_open || down.reason.is_collision() {
             return Start::AfterConnectRetry;
         }
@@ -621,6 +639,8 @@ mod tests {
             terms: terms(65001, 65000, [10, 0, 0, 1]),
             next_hops: NextHops { ipv4: None, ipv6: None },
             import: Import::Report,
+            limit: None,
+            advertisement_interval: Duration::ZERO,
         };
         let mut peer = Peer::new(settings, 1);
         peer.start(at(0));
@@ -676,12 +696,16 @@ mod tests {
             match action {
                 Action::Up { side, .. } => seen.push(format!("up {side:?}")),
                 Action::Down { side, .. } => seen.push(format!("down {side:?}")),
-                Action::Learned { announced, .. } => seen.push(format!("learned {announced:?}")),
-                Action::Dial | Action::HangUp | Action::Close { .. } => {}
+                Action::Learned(learned) => {
+                    let keys = learned.announced.iter().flat_map(|(keys, _)| keys);
+                    seen.extend(keys.map(|key| format!("learned {}", key.prefix)));
+                    seen.extend(learned.withdrawn.iter().map(|key| format!("lost {}", key.prefix)));
+                }
+                _ => {}
             }
         }
-        let learned = "learned [203.0.113.0/24]";
-        assert_eq!(seen, ["down Outgoing", "up Incoming", learned, "down Incoming"]);
+        let (learned, lost) = ("learned 203.0.113.0/24", "lost 203.0.113.0/24");
+        assert_eq!(seen, ["down Outgoing", "up Incoming", learned, "down Incoming", lost]);
     }
 
     /// The neighbour confirmed our connection and then, before we read it,
@@ -712,6 +736,25 @@ mod tests {
         receive(&mut peer, at(3), Side::Outgoing, &message(MessageType::Keepalive, &[]));
         assert!(!peer.accept(at(4)));
         assert!(!peer.transmit(Side::Outgoing).is_empty(), "the established one is probed");
+    }
+
+    /// Its other end is gone, and nobody says so.
+    #[test]
+    fn a_silent_connection_beside_an_established_session_ends_with_the_hold_time() {
+        let mut peer = dialling();
+        connect(&mut peer, at(1), Side::Outgoing);
+        assert!(peer.accept(at(2)));
+        connect(&mut peer, at(2), Side::Incoming);
+        receive(&mut peer, at(3), Side::Incoming, &their_open());
+        receive(&mut peer, at(4), Side::Incoming, &message(MessageType::Keepalive, &[]));
+        assert_eq!(peer.session(Side::Outgoing).map(Session::state), Some(State::OpenSent));
+        // What keeps the established one alive.
+        receive(&mut peer, at(9003), Side::Incoming, &message(MessageType::Keepalive, &[]));
+        peer.timeout(at(9003));
+        assert!(peer.session(Side::Outgoing).is_some(), "it has as long as a silent session");
+        peer.timeout(at(9004));
+        assert!(peer.session(Side::Outgoing).is_none());
+        assert!(peer.established().is_some());
     }
 
     /// A neighbour that restarted in the middle of the handshake must not wait

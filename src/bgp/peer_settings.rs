@@ -1,6 +1,7 @@
 //! How to speak with one neighbour, as a value.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::export::{NextHops, Overrides};
 use super::negotiation::Terms;
@@ -12,6 +13,17 @@ pub enum Import {
     Reject,
     /// Reported as [`super::peer::Action::Learned`], for a speaker that shows them.
     Report,
+}
+
+/// How many prefixes of one family a neighbour may announce (RFC 4271 §6.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrefixLimit {
+    /// With more than these the session ends (RFC 4486 §4).
+    pub maximum: u32,
+    /// With this many there is a warning; 0: never.
+    pub warning: u32,
+    /// How long the neighbour is kept out afterwards.
+    pub restart: Duration,
 }
 
 /// How to speak with one neighbour.
@@ -32,6 +44,12 @@ pub struct PeerSettings {
     pub overrides: Overrides,
     /// What becomes of its routes.
     pub import: Import,
+    /// How many it may announce.
+    pub limit: Option<PrefixLimit>,
+    /// The least time between two announcements to it, before jitter
+    /// (MinRouteAdvertisementIntervalTimer, RFC 4271 §9.2.1.1; as all routes are
+    /// our own, it is MinASOriginationIntervalTimer as well). Zero: none.
+    pub advertisement_interval: Duration,
 }
 
 impl PeerSettings {

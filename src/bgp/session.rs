@@ -8,6 +8,8 @@
 //! The optional attributes DelayOpen, DampPeerOscillations and TrackTcpState
 //! (RFC 4271 §8.1.1) are not offered.
 
+mod events;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,8 +19,8 @@ use super::down::{Down, DownReason};
 use super::message::header::{self, Frame, MessageType};
 use super::message::notification::{Notification, code, fsm_error};
 use super::message::open::Open;
-use super::message::prefix::Family;
-use super::message::route_refresh::RouteRefresh;
+use super::message::prefix::{Family, FamilySet};
+use super::message::route_refresh::{RouteRefresh, subtype};
 use super::message::update::{self, Context, Update};
 use super::negotiation::{Negotiated, Terms, negotiate};
 use super::outbox::Outbox;
@@ -26,73 +28,14 @@ use super::timers::{Timer, Timers, jitter};
 use crate::reactor::Time;
 use crate::reactor::random::Random;
 
+pub use self::events::{Event, Handler, Start, State, Verdict};
+
 /// The wait for the neighbour's OPEN: RFC 4271 §8.2.2 suggests a large value,
 /// four minutes.
 const OPEN_HOLD: Duration = Duration::from_secs(240);
 
 /// The send hold time is never under eight minutes (RFC 9687 §3.1).
 const SEND_HOLD_MINIMUM: Duration = Duration::from_secs(480);
-
-/// The states of RFC 4271 §8.2.2.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Not started, waiting in IdleHold, or over.
-    Idle,
-    /// A connection attempt is under way.
-    Connect,
-    /// Waiting: for the neighbour to connect, or for the next attempt.
-    Active,
-    /// Connected, our OPEN is sent.
-    OpenSent,
-    /// The neighbour's OPEN was accepted, ours not yet confirmed.
-    OpenConfirm,
-    /// Routes may flow.
-    Established,
-}
-
-/// How the first move of an outgoing session is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// Connect at once.
-    Now,
-    /// Wait in Idle first: the neighbour's last session failed.
-    AfterIdleHold(Duration),
-    /// Wait in Active first: the neighbour could not be reached.
-    AfterConnectRetry,
-}
-
-/// What a session asks its owner to do, or tells it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// Open a connection, then call `connected` or `connect_failed`.
-    Dial,
-    /// Give up the connection attempt under way.
-    HangUp,
-    /// The session is established.
-    Up,
-    /// The session is over. If it had a connection, what [`Session::transmit`]
-    /// still holds should reach the neighbour before it is closed.
-    Down(Down),
-}
-
-/// What the owner says to an acceptable OPEN (RFC 4271 §6.8).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Go on with this connection.
-    GoOn,
-    /// Another connection with this neighbour is kept instead.
-    Collides,
-}
-
-/// What a session hands out while it reads.
-pub trait Handler {
-    /// An acceptable OPEN arrived: is this the connection to keep?
-    fn open_received(&mut self, negotiated: &Negotiated) -> Verdict;
-    /// An UPDATE arrived; the view borrows the received octets.
-    fn update(&mut self, negotiated: &Negotiated, update: &Update<'_>);
-    /// The neighbour wants `family` again in full (RFC 2918 §4).
-    fn refresh(&mut self, family: Family);
-}
 
 /// One input of the state machine: the events of RFC 4271 §8.1. It lives on the
 /// stack for one step, so its size costs nothing.
@@ -224,7 +167,7 @@ impl Session {
         handler: &mut dyn Handler,
     ) -> &'a [u8] {
         while !self.over {
-            match header::next_frame(bytes, header::MAX_LENGTH) {
+            match header::next_frame(bytes, self.longest_received()) {
                 Ok(Some(frame)) => {
                     self.message(now, &frame, handler);
                     bytes = bytes.get(frame.length..).unwrap_or_default();
@@ -238,6 +181,15 @@ impl Session {
             }
         }
         &[]
+    }
+
+    /// The longest message that may come: once our capability is there, the
+    /// neighbour may send extended ones, whatever it takes itself (RFC 8654 §4).
+    fn longest_received(&self) -> usize {
+        match self.negotiated.as_ref().is_some_and(|_| !self.terms.offer.plain) {
+            true => header::EXTENDED_MAX_LENGTH,
+            false => header::MAX_LENGTH,
+        }
     }
 
     fn message(&mut self, now: Time, frame: &Frame<'_>, handler: &mut dyn Handler) {
@@ -257,7 +209,10 @@ impl Session {
                 Ok(Input::Notification(Notification::parse(frame.body).unwrap_or_else(|bad| bad)))
             }
             MessageType::Keepalive => Ok(Input::Keepalive),
-            MessageType::RouteRefresh => RouteRefresh::parse(frame.body).map(Input::Refresh),
+            MessageType::RouteRefresh => {
+                let enhanced = self.negotiated.as_ref().is_some_and(|n| n.enhanced_refresh);
+                RouteRefresh::parse(frame.body, enhanced).map(Input::Refresh)
+            }
         };
         self.step(now, input.unwrap_or_else(Input::Malformed), handler);
     }
@@ -268,7 +223,11 @@ impl Session {
             four_octet_as: agreed.is_some_and(|n| n.four_octet_as),
             ibgp: self.terms.is_ibgp(),
             families: agreed.map(|n| n.families).unwrap_or_default(),
-            add_path: Default::default(),
+            add_path: agreed.map(|n| n.add_path_received).unwrap_or_default(),
+            extended_next_hop: match agreed.is_some_and(|n| n.extended_next_hop) {
+                true => [Family::Ipv4Unicast].into_iter().collect(),
+                false => FamilySet::EMPTY,
+            },
         }
     }
 
@@ -393,15 +352,17 @@ impl Session {
     }
 
     fn refresh_asked(&mut self, refresh: RouteRefresh, handler: &mut dyn Handler) {
-        // Subtypes above 0 belong to RFC 7313, which was not negotiated; RFC
-        // 2918 §4 ignores families that were not.
-        let family = Family::from_codes(refresh.afi, refresh.safi);
-        let spoken = self.negotiated.as_ref().map(|n| n.families).unwrap_or_default();
-        if let Some(family) = family
-            && refresh.subtype == 0
-            && spoken.contains(family)
-        {
-            handler.refresh(family);
+        // RFC 2918 §4 ignores families that were not negotiated, RFC 7313 §5
+        // subtypes that are not known; without its capability the octet is
+        // reserved, and what is not 0 is not for us.
+        let Some(agreed) = &self.negotiated else { return };
+        let known = match refresh.subtype {
+            subtype::REQUEST => true,
+            subtype::BEGIN | subtype::END => agreed.enhanced_refresh,
+            _ => false,
+        };
+        if let Some(family) = refresh.family().filter(|f| known && agreed.families.contains(*f)) {
+            handler.refresh(family, refresh.subtype);
         }
     }
 
@@ -424,6 +385,9 @@ impl Session {
     }
 
     fn notify(&mut self, notification: Notification) {
+        let survives = self.negotiated.as_ref().is_some_and(Negotiated::survives_notification);
+        let hard = survives && self.state == State::Established && notification.is_final();
+        let notification = if hard { notification.into_hard_reset() } else { notification };
         self.sent.add(MessageType::Notification);
         notification.encode(self.outbox.end());
         self.finish(DownReason::Sent(notification));
@@ -481,6 +445,28 @@ impl Session {
         }
     }
 
+    /// Asks the neighbour for `family` again in full (RFC 2918 §4); returns
+    /// whether it is one that can be asked.
+    pub fn request_refresh(&mut self, now: Time, family: Family) -> bool {
+        let able = |n: &Negotiated| n.route_refresh && n.families.contains(family);
+        let able = self.state == State::Established && self.negotiated.as_ref().is_some_and(able);
+        if able {
+            let request = RouteRefresh::request(family);
+            self.queue(now, MessageType::RouteRefresh, |out| request.encode(out));
+        }
+        able
+    }
+
+    /// Waits no longer than `wait` for the neighbour's OPEN, since another
+    /// session with it is established: this one may be a connection whose other
+    /// end is gone.
+    pub fn hurry(&mut self, now: Time, wait: Duration) {
+        let at = now + wait;
+        if self.state == State::OpenSent && self.timers.get(Timer::Hold).is_some_and(|t| t > at) {
+            self.timers.set(Timer::Hold, at);
+        }
+    }
+
     /// Sends a KEEPALIVE out of turn, where one may be sent: a connection whose
     /// other end is gone answers it with a reset.
     pub fn probe(&mut self, now: Time) {
@@ -491,23 +477,24 @@ impl Session {
         }
     }
 
-    /// Lets `fill` append whole UPDATEs to the outbox, one a call, while there
+    /// Lets `fill` append whole messages to the outbox, one a call, while there
     /// is room for one of full length; it returns false when it has nothing
     /// more. Only an established session asks.
-    pub fn send_updates(&mut self, now: Time, mut fill: impl FnMut(&mut Vec<u8>) -> bool) {
-        let mut messages: u64 = 0;
-        while self.state == State::Established && self.outbox.has_room(header::MAX_LENGTH) {
+    pub fn send_routes(&mut self, now: Time, mut fill: impl FnMut(&mut Vec<u8>) -> bool) {
+        let mut any = false;
+        while self.state == State::Established && self.outbox.has_room() {
             let before = self.outbox.waiting().len();
             let more = fill(self.outbox.end());
-            if self.outbox.waiting().len() > before {
-                messages = messages.saturating_add(1);
+            let message = self.outbox.waiting().get(before..).unwrap_or_default();
+            if let Some(kind) = header::kind_of(message) {
+                any = true;
+                self.sent.add(kind);
             }
             if !more {
                 break;
             }
         }
-        if messages > 0 {
-            self.sent.updates = self.sent.updates.saturating_add(messages);
+        if any {
             if self.timers.get(Timer::SendHold).is_none() {
                 self.restart_send_hold(now);
             }
@@ -590,7 +577,7 @@ impl Handler for NoHandler {
 
     fn update(&mut self, _: &Negotiated, _: &Update<'_>) {}
 
-    fn refresh(&mut self, _: Family) {}
+    fn refresh(&mut self, _: Family, _: u8) {}
 }
 
 #[cfg(test)]
@@ -614,7 +601,8 @@ mod tests {
             self.updates += 1;
         }
 
-        fn refresh(&mut self, family: Family) {
+        fn refresh(&mut self, family: Family, kind: u8) {
+            assert_eq!(kind, subtype::REQUEST);
             self.refreshes.push(family);
         }
     }
@@ -885,7 +873,7 @@ mod tests {
     fn the_outbox_is_bounded_whatever_there_is_to_send() {
         let mut session = established();
         let update = message(MessageType::Update, &[0; 4000]);
-        session.send_updates(at(4), |out| {
+        session.send_routes(at(4), |out| {
             out.extend_from_slice(&update);
             true
         });

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use ipnet::IpNet;
 
 use super::message::notification::Notification;
+use super::message::prefix::Family;
 use super::peer::{Action, Peer, Side};
 use super::peer_settings::PeerSettings;
 use super::rib::Key;
@@ -131,6 +132,12 @@ impl Speaker {
         }
     }
 
+    /// Whether all that is to be announced after the start is in the table; until
+    /// then no neighbour gets its End-of-RIB. See [`Originated::set_complete`].
+    pub fn set_complete(&mut self, complete: bool) {
+        self.table.set_complete(complete);
+    }
+
     fn mark(&mut self, key: Key) {
         self.peers.values_mut().for_each(|peer| peer.mark(key));
     }
@@ -196,6 +203,11 @@ impl Speaker {
         self.peer(id)?.deadline()
     }
 
+    /// See [`Peer::request_refresh`].
+    pub fn request_refresh(&mut self, now: Time, id: PeerId, family: Family) -> bool {
+        self.peer_mut(id).is_some_and(|peer| peer.request_refresh(now, family))
+    }
+
     /// See [`Peer::pump`].
     pub fn pump(&mut self, now: Time, id: PeerId) {
         if let Some(peer) = self.peers.get_mut(&id) {
@@ -230,7 +242,7 @@ impl Speaker {
 
     /// Whether every neighbour has been handed all it should know.
     pub fn is_quiet(&self) -> bool {
-        self.peers.values().all(Peer::is_quiet)
+        self.peers.values().all(|peer| peer.is_quiet(&self.table))
     }
 }
 

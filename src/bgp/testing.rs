@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::export::{NextHops, Overrides};
 use super::message::prefix::Family;
 use super::negotiation::Terms;
+use super::offer::Offer;
 use super::peer_settings::{Import, PeerSettings};
 
 /// A speaker that dials, with both families and a hold time of 9 s.
@@ -19,6 +20,7 @@ pub(super) fn terms(asn: u32, peer_asn: u32, identifier: [u8; 4]) -> Terms {
         families: Family::ALL.into_iter().collect(),
         connect_retry: Duration::from_secs(3),
         passive: false,
+        offer: Offer::default(),
     }
 }
 
@@ -32,5 +34,7 @@ pub(super) fn peer(name: &str, address: IpAddr, terms: Terms) -> PeerSettings {
         next_hops: NextHops { ipv4: None, ipv6: None },
         overrides: Overrides::default(),
         import: Import::Reject,
+        limit: None,
+        advertisement_interval: Duration::ZERO,
     }
 }

@@ -12,7 +12,9 @@ use std::rc::Rc;
 use super::export::Exporter;
 use super::message::attribute::Attributes;
 use super::message::prefix::{Family, FamilySet};
+use super::message::route_refresh::{RouteRefresh, subtype};
 use super::message::update::{EncodeOptions, encode_announce, encode_end_of_rib, encode_withdraw};
+use super::negotiation::Negotiated;
 use super::rib::Key;
 use super::rib::originated::Originated;
 
@@ -23,13 +25,19 @@ const BATCH: usize = 1024;
 #[derive(Clone, Debug)]
 pub struct Writer {
     exporter: Exporter,
-    families: FamilySet,
-    options: EncodeOptions,
+    negotiated: Negotiated,
     sent: BTreeMap<Key, Sent>,
     dirty: BTreeSet<Key>,
     /// Dirty keys that were compared already, until one more becomes dirty.
     groups: VecDeque<Group>,
     walk: Option<Walk>,
+    /// Refreshes that were asked for during the walk and follow it.
+    asked: FamilySet,
+    /// Whether announcements wait (RFC 4271 §9.2.1.1), and those that do.
+    holding: bool,
+    held: BTreeSet<Key>,
+    /// Something was announced since this was last asked.
+    announced: bool,
 }
 
 /// Keys whose difference is the same.
@@ -55,8 +63,14 @@ struct Sent {
 struct Walk {
     /// The last key that was looked at.
     after: Option<Key>,
+    /// Whether the whole table was looked at.
+    whole: bool,
     /// The families that are sent again even if nothing changed.
     again: FamilySet,
+    /// The families whose refresh has still to be marked as begun, and as ended
+    /// (RFC 7313 §4).
+    begin: FamilySet,
+    end: FamilySet,
     /// The families whose End-of-RIB follows the walk (RFC 4724 §2).
     end_of_rib: FamilySet,
 }
@@ -64,36 +78,75 @@ struct Walk {
 impl Writer {
     /// A writer for a session that has just come up: everything is due, and
     /// then an End-of-RIB for each family.
-    pub fn new(exporter: Exporter, families: FamilySet, options: EncodeOptions) -> Writer {
-        let walk = Walk { after: None, again: FamilySet::default(), end_of_rib: families };
+    pub fn new(exporter: Exporter, negotiated: Negotiated) -> Writer {
+        let walk = Walk {
+            after: None,
+            whole: false,
+            again: FamilySet::EMPTY,
+            begin: FamilySet::EMPTY,
+            end: FamilySet::EMPTY,
+            end_of_rib: negotiated.families,
+        };
         Writer {
             exporter,
-            families,
-            options,
+            negotiated,
             sent: BTreeMap::new(),
             dirty: BTreeSet::new(),
             groups: VecDeque::new(),
             walk: Some(walk),
+            asked: FamilySet::EMPTY,
+            holding: false,
+            held: BTreeSet::new(),
+            announced: false,
         }
+    }
+
+    /// Lets announcements wait, or go. Withdrawals never wait, and neither does
+    /// what the neighbour was promised in full.
+    pub fn hold(&mut self, holding: bool) {
+        self.holding = holding;
+        if !holding && !self.held.is_empty() {
+            self.dirty.append(&mut self.held);
+            self.groups.clear();
+        }
+    }
+
+    /// Whether anything was announced since the last call.
+    pub fn take_announced(&mut self) -> bool {
+        std::mem::take(&mut self.announced)
     }
 
     /// The path of `key` may have changed.
     pub fn mark(&mut self, key: Key) {
-        if self.families.contains(key.family()) {
+        if self.negotiated.families.contains(key.family()) {
+            self.held.remove(&key);
             self.dirty.insert(key);
             self.groups.clear();
         }
     }
 
-    /// The neighbour asked for `family` again in full (RFC 2918 §4).
+    /// The neighbour asked for `family` again in full (RFC 2918 §4). A walk
+    /// under way is finished first, so that no refresh is marked as begun before
+    /// the End-of-RIB of the first walk (RFC 7313 §4).
     pub fn refresh(&mut self, family: Family) {
-        let mut again: FamilySet = [family].into_iter().collect();
-        let mut end_of_rib = FamilySet::default();
-        if let Some(walk) = &self.walk {
-            again = again.iter().chain(walk.again.iter()).collect();
-            end_of_rib = walk.end_of_rib;
+        self.asked.insert(family);
+        self.walk_again();
+    }
+
+    fn walk_again(&mut self) {
+        if self.walk.is_some() || self.asked.is_empty() {
+            return;
         }
-        self.walk = Some(Walk { after: None, again, end_of_rib });
+        let again = std::mem::take(&mut self.asked);
+        let marked = if self.negotiated.enhanced_refresh { again } else { FamilySet::EMPTY };
+        self.walk = Some(Walk {
+            after: None,
+            whole: false,
+            again,
+            begin: marked,
+            end: marked,
+            end_of_rib: FamilySet::EMPTY,
+        });
     }
 
     /// Appends at most one message for the most urgent difference; returns
@@ -114,7 +167,7 @@ impl Writer {
                 self.groups.push_front(group);
             }
         }
-        self.is_due()
+        self.is_due(table)
     }
 
     /// Compares a batch of dirty keys with what was sent, and groups those that
@@ -131,6 +184,9 @@ impl Writer {
             };
             if settled {
                 self.dirty.remove(&key);
+            } else if self.holding && wanted.is_some() && self.walk.is_none() {
+                self.dirty.remove(&key);
+                self.held.insert(key);
             } else {
                 groups.entry((wanted.map(Rc::new), key.family())).or_default().push(key);
             }
@@ -142,9 +198,11 @@ impl Writer {
             .collect();
     }
 
-    /// Whether anything is still to be sent.
-    pub fn is_due(&self) -> bool {
-        !self.dirty.is_empty() || self.walk.is_some()
+    /// Whether anything is still to be sent that need not wait for `table` to
+    /// become complete.
+    pub fn is_due(&self, table: &Originated) -> bool {
+        let held = |walk: &Walk| walk.whole && !table.is_complete();
+        !self.dirty.is_empty() || self.walk.as_ref().is_some_and(|walk| !held(walk))
     }
 
     /// What the neighbour was sent and has not been told to forget.
@@ -159,8 +217,8 @@ impl Writer {
 
     /// Withdraws as many of `keys` as one message holds, and takes them out.
     fn withdraw(&mut self, family: Family, keys: &mut Vec<Key>, out: &mut Vec<u8>) {
-        let prefixes: Vec<_> = keys.iter().map(|key| (key.path_id, key.prefix)).collect();
-        let fitted = encode_withdraw(out, family, &prefixes, &self.options);
+        let prefixes = on_the_wire(keys);
+        let fitted = encode_withdraw(out, family, &prefixes, &self.options(family));
         for key in keys.drain(..fitted.max(1).min(prefixes.len())) {
             self.dirty.remove(&key);
             self.sent.remove(&key);
@@ -175,8 +233,9 @@ impl Writer {
         keys: &mut Vec<Key>,
         out: &mut Vec<u8>,
     ) {
-        let prefixes: Vec<_> = keys.iter().map(|key| (key.path_id, key.prefix)).collect();
-        let fitted = encode_announce(out, family, attributes, &prefixes, &self.options);
+        let prefixes = on_the_wire(keys);
+        let fitted = encode_announce(out, family, attributes, &prefixes, &self.options(family));
+        self.announced |= fitted > 0;
         if fitted == 0 {
             // Attributes that leave no room for the prefix are not sent, and
             // what was sent before them is no longer true.
@@ -195,11 +254,34 @@ impl Writer {
         }
     }
 
+    fn options(&self, family: Family) -> EncodeOptions {
+        EncodeOptions {
+            four_octet_as: self.negotiated.four_octet_as,
+            add_path: self.negotiated.add_path_sent.contains(family),
+            max_length: self.negotiated.longest_sent,
+        }
+    }
+
     fn advance_walk(&mut self, table: &Originated, out: &mut Vec<u8>) -> bool {
         let Some(mut walk) = self.walk.take() else { return false };
+        if let Some(family) = walk.begin.iter().next() {
+            walk.begin.remove(family);
+            RouteRefresh::marker(family, subtype::BEGIN).encode(out);
+        } else if walk.whole {
+            return self.end_walk(walk, table, out);
+        } else {
+            self.walk_on(&mut walk, table);
+        }
+        self.walk = Some(walk);
+        true
+    }
+
+    /// Marks the next keys of the table as dirty.
+    fn walk_on(&mut self, walk: &mut Walk, table: &Originated) {
         for _ in 0..BATCH {
             let Some(key) = table.next_key(walk.after) else {
-                return self.end_walk(walk, out);
+                walk.whole = true;
+                return;
             };
             walk.after = Some(key);
             if walk.again.contains(key.family())
@@ -209,20 +291,37 @@ impl Writer {
             }
             self.mark(key);
         }
-        self.walk = Some(walk);
-        true
     }
 
-    /// Ends a walk: first what it marked goes out, then one End-of-RIB a call.
-    fn end_walk(&mut self, mut walk: Walk, out: &mut Vec<u8>) -> bool {
-        if self.dirty.is_empty() {
-            let Some(family) = walk.end_of_rib.iter().next() else { return false };
-            encode_end_of_rib(out, family);
-            walk.end_of_rib = walk.end_of_rib.iter().filter(|f| *f != family).collect();
+    /// Ends a walk whose keys are all sent: one End-of-RIB or one end of a
+    /// refresh a call. They wait while the table is not complete: a neighbour
+    /// that kept our routes over a restart drops those that did not come before
+    /// the End-of-RIB (RFC 4724 §4.2).
+    fn end_walk(&mut self, mut walk: Walk, table: &Originated, out: &mut Vec<u8>) -> bool {
+        if !table.is_complete() {
+            self.walk = Some(walk);
+            return false;
         }
-        self.walk = Some(walk);
-        true
+        if let Some(family) = walk.end_of_rib.iter().next() {
+            walk.end_of_rib.remove(family);
+            encode_end_of_rib(out, family);
+        } else if let Some(family) = walk.end.iter().next() {
+            walk.end.remove(family);
+            RouteRefresh::marker(family, subtype::END).encode(out);
+        }
+        if walk.end_of_rib.is_empty() && walk.end.is_empty() {
+            self.walk_again();
+        } else {
+            self.walk = Some(walk);
+        }
+        self.walk.is_some()
     }
+}
+
+/// Prefixes with their path identifiers on the wire, none of which is 0: some
+/// speakers take that for none.
+fn on_the_wire(keys: &[Key]) -> Vec<(u32, ipnet::IpNet)> {
+    keys.iter().map(|key| (key.path_id.saturating_add(1), key.prefix)).collect()
 }
 
 #[cfg(test)]
@@ -231,15 +330,25 @@ mod tests {
 
     use super::*;
     use crate::bgp::export::{NextHops, Overrides};
-    use crate::bgp::message::header::{self, MAX_LENGTH};
+    use crate::bgp::message::header::{self, MessageType};
     use crate::bgp::message::update::{Context, parse};
+    use crate::bgp::negotiation::{Terms, negotiate};
+    use crate::bgp::offer::{AddPath, Offer};
     use crate::bgp::rib::originated::{Owner, Path};
+    use crate::bgp::testing::terms;
 
     fn net(text: &str) -> IpNet {
         text.parse().expect("a prefix")
     }
 
     fn writer() -> Writer {
+        writer_with(&terms(65000, 65001, [10, 0, 0, 2]))
+    }
+
+    /// A writer for a neighbour with these terms.
+    fn writer_with(theirs: &Terms) -> Writer {
+        let ours = Terms { offer: theirs.offer.clone(), ..terms(65001, 65000, [10, 0, 0, 1]) };
+        let negotiated = negotiate(&ours, &theirs.open()).expect("agreed");
         let exporter = Exporter {
             asn: 65001,
             ibgp: false,
@@ -247,10 +356,10 @@ mod tests {
             local: "10.0.0.1".parse().expect("v4"),
             name: "tor1".into(),
             overrides: Overrides::default(),
+            extended_next_hop: false,
+            role: None,
         };
-        let options =
-            EncodeOptions { four_octet_as: true, add_path: false, max_length: MAX_LENGTH };
-        Writer::new(exporter, Family::ALL.into_iter().collect(), options)
+        Writer::new(exporter, negotiated)
     }
 
     /// Everything that is due, as lines a reader can follow.
@@ -259,15 +368,23 @@ mod tests {
             four_octet_as: true,
             ibgp: false,
             families: Family::ALL.into_iter().collect(),
-            add_path: FamilySet::default(),
+            add_path: writer.negotiated.add_path_sent,
+            extended_next_hop: FamilySet::default(),
         };
         let mut lines = Vec::new();
         loop {
             let mut out = Vec::new();
             let more = writer.next_message(table, &mut out);
-            assert!(out.len() <= MAX_LENGTH);
-            if let Some(frame) = header::next_frame(&out, MAX_LENGTH).expect("well-formed") {
+            let longest = writer.negotiated.longest_sent;
+            assert!(out.len() <= longest);
+            if let Some(frame) = header::next_frame(&out, longest).expect("well-formed") {
                 assert_eq!(frame.length, out.len(), "one message a call");
+                if frame.kind == MessageType::RouteRefresh {
+                    let mark = RouteRefresh::parse(frame.body, true).expect("well-formed");
+                    let family = mark.family().expect("known");
+                    lines.push(format!("mark {} {family}", mark.subtype));
+                    continue;
+                }
                 let update = parse(frame.body, &context).expect("well-formed");
                 lines.extend(update.is_end_of_rib().map(|family| format!("eor {family}")));
                 lines.extend(update.withdrawn().map(|(_, _, prefix)| format!("- {prefix}")));
@@ -296,7 +413,7 @@ mod tests {
                 "eor ipv6-unicast"
             ]
         );
-        assert!(!writer.is_due());
+        assert!(!writer.is_due(&table));
         assert!(drain(&mut writer, &table).is_empty());
     }
 
@@ -327,13 +444,121 @@ mod tests {
         }
         let mut writer = writer();
         drain(&mut writer, &table);
+        let (begin, end) = ("mark 1 ipv4-unicast", "mark 2 ipv4-unicast");
         writer.refresh(Family::Ipv4Unicast);
-        assert_eq!(drain(&mut writer, &table), ["+ 192.0.2.1/32", "+ 192.0.2.2/32"]);
+        let again = ["+ 192.0.2.1/32", "+ 192.0.2.2/32"];
+        assert_eq!(drain(&mut writer, &table), [&[begin], &again[..], &[end]].concat());
         writer.refresh(Family::Ipv4Unicast);
+        assert!(writer.next_message(&table, &mut Vec::new()), "the mark");
         assert!(writer.next_message(&table, &mut Vec::new()), "the walk has marked the keys");
         table.remove(gone, Owner::Announcer);
         writer.mark(Key::new(gone));
-        assert_eq!(drain(&mut writer, &table), ["- 192.0.2.1/32", "+ 192.0.2.2/32"]);
+        assert_eq!(drain(&mut writer, &table), ["- 192.0.2.1/32", "+ 192.0.2.2/32", end]);
+    }
+
+    /// RFC 7313 §4: also one that is asked for before the End-of-RIB.
+    #[test]
+    fn a_refresh_follows_the_walk_under_way() {
+        let mut table = Originated::default();
+        table.insert(net("192.0.2.1/32"), Owner::Announcer, Path::default());
+        let mut writer = writer();
+        writer.refresh(Family::Ipv4Unicast);
+        assert_eq!(
+            drain(&mut writer, &table),
+            [
+                "+ 192.0.2.1/32",
+                "eor ipv4-unicast",
+                "eor ipv6-unicast",
+                "mark 1 ipv4-unicast",
+                "+ 192.0.2.1/32",
+                "mark 2 ipv4-unicast"
+            ]
+        );
+    }
+
+    #[test]
+    fn no_marks_for_a_neighbour_that_does_not_know_them() {
+        let table = Originated::default();
+        let mut theirs = terms(65000, 65001, [10, 0, 0, 2]);
+        theirs.offer.plain = true;
+        let mut writer = writer_with(&theirs);
+        drain(&mut writer, &table);
+        writer.refresh(Family::Ipv4Unicast);
+        assert!(drain(&mut writer, &table).is_empty());
+    }
+
+    /// RFC 4271 §9.2.1.1.
+    #[test]
+    fn announcements_wait_and_withdrawals_do_not() {
+        let mut table = Originated::default();
+        let (old, new) = (net("192.0.2.1/32"), net("192.0.2.2/32"));
+        table.insert(old, Owner::Announcer, Path::default());
+        let mut writer = writer();
+        drain(&mut writer, &table);
+        assert!(writer.take_announced() && !writer.take_announced());
+        writer.hold(true);
+        table.remove(old, Owner::Announcer);
+        table.insert(new, Owner::Announcer, Path::default());
+        writer.mark(Key::new(old));
+        writer.mark(Key::new(new));
+        assert_eq!(drain(&mut writer, &table), ["- 192.0.2.1/32"]);
+        assert!(!writer.is_due(&table));
+        writer.refresh(Family::Ipv6Unicast);
+        assert_eq!(
+            drain(&mut writer, &table),
+            ["mark 1 ipv6-unicast", "+ 192.0.2.2/32", "mark 2 ipv6-unicast"]
+        );
+        table.insert(old, Owner::Announcer, Path::default());
+        writer.mark(Key::new(old));
+        assert!(drain(&mut writer, &table).is_empty());
+        writer.hold(false);
+        assert_eq!(drain(&mut writer, &table), ["+ 192.0.2.1/32"]);
+    }
+
+    /// RFC 4724 §2: an End-of-RIB before that would be a lie.
+    #[test]
+    fn the_end_of_rib_waits_for_a_complete_table() {
+        let mut table = Originated::default();
+        table.set_complete(false);
+        let mut writer = writer();
+        table.insert(net("192.0.2.1/32"), Owner::Announcer, Path::default());
+        assert_eq!(drain(&mut writer, &table), ["+ 192.0.2.1/32"]);
+        assert!(!writer.is_due(&table), "nothing that could be sent now");
+        table.set_complete(true);
+        assert!(writer.is_due(&table));
+        assert_eq!(drain(&mut writer, &table), ["eor ipv4-unicast", "eor ipv6-unicast"]);
+    }
+
+    #[test]
+    fn path_identifiers_and_long_messages_where_they_were_agreed_on() {
+        let mut table = Originated::default();
+        for n in 0..5000_u32 {
+            let address = std::net::Ipv4Addr::from(0x0a00_0000 + n);
+            table.insert(
+                IpNet::from(std::net::IpAddr::from(address)),
+                Owner::File,
+                Path::default(),
+            );
+        }
+        let mut theirs = terms(65000, 65001, [10, 0, 0, 2]);
+        theirs.offer =
+            Offer { add_path: AddPath { send: true, receive: true }, ..Offer::default() };
+        let mut writer = writer_with(&theirs);
+        let mut out = Vec::new();
+        while out.is_empty() {
+            writer.next_message(&table, &mut out);
+        }
+        assert!(out.len() > 9 * 1024, "{}", out.len());
+        let context = Context {
+            four_octet_as: true,
+            families: FamilySet::ALL,
+            add_path: FamilySet::ALL,
+            ..Context::default()
+        };
+        let frame = header::next_frame(&out, out.len()).expect("sound").expect("whole");
+        let update = parse(frame.body, &context).expect("sound");
+        assert_eq!(update.announced().next(), Some((Family::Ipv4Unicast, 1, net("10.0.0.0/32"))));
+        assert_eq!(update.announced().count(), 1024);
     }
 
     /// What cannot be announced any more must not stay with the neighbour as
@@ -347,7 +572,7 @@ mod tests {
         }
         let mut writer = writer();
         drain(&mut writer, &table);
-        let huge = Path { communities: (0..2000).collect(), ..Path::default() };
+        let huge = Path { communities: (0..20000).collect(), ..Path::default() };
         for prefix in [grown, other] {
             table.insert(prefix, Owner::Announcer, huge.clone());
             writer.mark(Key::new(prefix));

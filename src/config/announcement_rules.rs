@@ -127,6 +127,12 @@ fn next_hop(bgp: &BgpConfig, prefix: &AnycastConfig, peer: &PeerConfig) -> (Plac
     (Place { key, item: String::new() }, next_hop)
 }
 
+/// Whether our own address of a session can be the next hop of a family. An
+/// IPv6 one can be that of IPv4 routes where it is asked for (RFC 8950).
+fn has_own_next_hop(peer: &PeerConfig, is_ipv4: bool) -> bool {
+    peer.remote.is_ipv4() == is_ipv4 || is_ipv4 && peer.capabilities.extended_next_hop
+}
+
 /// What is wrong with the next hop of a prefix towards a neighbour.
 fn judge_next_hop(
     prefix: &AnycastConfig,
@@ -137,14 +143,12 @@ fn judge_next_hop(
     let (prefix, remote) = (prefix.prefix, &peer.remote);
     let is_ipv4 = prefix.addr().is_ipv4();
     match next_hop {
-        // A link-local address is no next hop for who is not on the link.
-        NextHopConfig::Own if is_ipv4 != remote.is_ipv4() || remote.is_link_local() => {
+        NextHopConfig::Own if !has_own_next_hop(peer, is_ipv4) => {
             let family = if is_ipv4 { "IPv4" } else { "IPv6" };
-            let global = if remote.is_link_local() && !is_ipv4 { "global " } else { "" };
             let option = if place.item.is_empty() { place.key } else { "its nexthop" };
             Some(format!(
-                "{prefix} has no next hop towards peer {remote}, whose sessions have no \
-                 {global}{family} address; set {option} to an {family} address of this host"
+                "{prefix} has no next hop towards peer {remote}, whose sessions have no {family} \
+                 address; set {option} to an {family} address of this host"
             ))
         }
         // RFC 4271 §5.1.3: a route is not advertised to a neighbour with an
@@ -284,30 +288,21 @@ mod tests {
         );
     }
 
-    /// RFC 2545 §2: the next hop is a global address.
+    /// Neighbours on the link can use its addresses as next hops, those of IPv4
+    /// routes as well if they are asked for that.
     #[test]
-    fn a_link_local_session_has_no_next_hop_of_its_own() {
+    fn a_link_needs_no_address_but_its_own() {
         let peer = "address=fe80::1%eth0;asn=65001";
-        let lacks = |prefix: &str, family: &str, option: &str| {
-            let kind = family.trim_start_matches("global ");
-            format!(
-                "{prefix} has no next hop towards peer fe80::1%eth0, whose sessions have no \
-                 {family} address; set {option} to an {kind} address of this host"
-            )
-        };
+        let own = "bgp.nexthop=0.0.0.0";
+        fine(V6, peer, "");
+        fine(V6, &format!("{peer};nexthop=self"), "");
         fine(V4, peer, "");
-        fine(V6, peer, "bgp.nexthop6=2001:db8::1");
-        let v6 = lacks(V6, "global IPv6", "bgp.nexthop6");
-        assert_eq!(broken(V6, peer, ""), [format!("bgp.nexthop6: {v6}")]);
-        let v6 = lacks(V6, "global IPv6", "its nexthop");
+        fine(V4, &format!("{peer};extendednexthop=true"), own);
         assert_eq!(
-            broken(V6, &format!("{peer};nexthop=self"), ""),
-            [format!("f:4: bgp.peers: peer fe80::1%eth0: {v6}")]
-        );
-        let v4 = lacks(V4, "IPv4", "bgp.nexthop");
-        assert_eq!(
-            broken(V4, peer, "bgp.nexthop=0.0.0.0"),
-            [format!("f:6: bgp.nexthop = \"0.0.0.0\": {v4}")]
+            broken(V4, peer, own),
+            ["f:6: bgp.nexthop = \"0.0.0.0\": 192.0.2.53/32 has no next hop towards peer \
+              fe80::1%eth0, whose sessions have no IPv4 address; set bgp.nexthop to an IPv4 \
+              address of this host"]
         );
     }
 

@@ -44,7 +44,8 @@ pub(super) fn read(reader: &mut Reader<'_>, read_file: ReadFile<'_>) -> BgpConfi
     let own_asn = reader.parse("bgp.asn", own_asn);
     let mut anycast_addresses = anycast::read(reader, &mut rules);
     let timers = timers(reader);
-    let (peers, all_peers) = peers::read(reader, &timers, &mut rules, read_file);
+    let asn = own_asn.unwrap_or_default();
+    let (peers, all_peers) = peers::read(reader, &timers, asn, &mut rules, read_file);
     anycast::resolve(&mut anycast_addresses, &peers);
     if enabled {
         required(reader, &mut rules);
@@ -58,7 +59,7 @@ pub(super) fn read(reader: &mut Reader<'_>, read_file: ReadFile<'_>) -> BgpConfi
     });
     let bgp = BgpConfig {
         enabled,
-        asn: own_asn.unwrap_or_default(),
+        asn,
         router_id: router_id.unwrap_or(Ipv4Addr::UNSPECIFIED),
         next_hop,
         // Something after an error, so that nothing is said to be missing.

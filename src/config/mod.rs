@@ -17,6 +17,7 @@ mod anycast;
 mod attributes;
 mod bgp;
 mod bgp_rules;
+mod capabilities;
 mod check;
 mod command_line;
 pub mod duration;
@@ -337,8 +338,64 @@ pub struct PeerConfig {
     /// `keepalive=`, else `bgp.keepalive`, else a third of the negotiated
     /// hold time (RFC 4271 §4.4): `None`.
     pub keepalive: Option<Duration>,
+    /// `advertisementinterval=`: least time between two announcements; zero:
+    /// none.
+    pub advertisement_interval: Duration,
     /// What is announced to it goes with these.
     pub attributes: AttributeConfig,
+    /// What else our OPEN offers it.
+    pub capabilities: CapabilityConfig,
+    /// `maxprefixes=`: how much it may announce.
+    pub prefix_limit: Option<PrefixLimitConfig>,
+}
+
+/// What our OPEN offers a neighbour beside families, route refresh and
+/// four-octet AS numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CapabilityConfig {
+    /// `extendednexthop=`: IPv4 routes with IPv6 next hops (RFC 8950).
+    pub extended_next_hop: bool,
+    /// `addpath=send` or `both` (RFC 7911).
+    pub add_path_send: bool,
+    /// `addpath=receive` or `both`.
+    pub add_path_receive: bool,
+    /// `gracefulrestart=` and `restarttime=` (RFC 4724): whole seconds, under
+    /// 4096.
+    pub restart_time: Option<Duration>,
+    /// `role=` (RFC 9234)
+    pub role: Option<RoleConfig>,
+    /// `strictrole=`: refuse a neighbour without a role.
+    pub strict_role: bool,
+    /// `fqdn=`: tell our host name.
+    pub names: bool,
+    /// `softwareversion=`: tell our name and version.
+    pub software_version: bool,
+}
+
+/// `role=`: what we are to the neighbour (RFC 9234 §4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoleConfig {
+    /// `provider`
+    Provider,
+    /// `rs`
+    RouteServer,
+    /// `rs-client`
+    RouteServerClient,
+    /// `customer`
+    Customer,
+    /// `peer`
+    Peer,
+}
+
+/// `maxprefixes=` and its companions, for each family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrefixLimitConfig {
+    /// `maxprefixes=`: with more, the session ends.
+    pub maximum: u32,
+    /// `maxprefixeswarning=` of it: the number that is warned of; 0: never.
+    pub warning: u32,
+    /// `maxprefixesrestart=`: how long the neighbour is kept out then.
+    pub restart: Duration,
 }
 
 /// BFD (RFC 5880) with one neighbour.

@@ -8,8 +8,8 @@ use super::peer_templates::Templates;
 use super::reader::{Item, Reader};
 use super::report::Report;
 use super::{
-    AttributeConfig, BfdConfig, PeerConfig, RemoteConfig, Secret, attributes, duration,
-    peer_remote, values,
+    AttributeConfig, BfdConfig, PeerConfig, RemoteConfig, Secret, attributes, capabilities,
+    duration, peer_remote, values,
 };
 
 /// The longest key of TCP MD5 in Linux (TCP_MD5SIG_MAXKEYLEN).
@@ -30,6 +30,7 @@ pub(super) struct Timers {
 pub(super) fn read(
     reader: &mut Reader<'_>,
     timers: &Timers,
+    own_asn: u32,
     rules: &mut FabioRules,
     read_file: ReadFile<'_>,
 ) -> (Vec<PeerConfig>, bool) {
@@ -51,6 +52,7 @@ pub(super) fn read(
         peer.remote = remote;
         peer.name = name;
         peer_remote::check(&item, &mut peer, reader.report);
+        capabilities::check_role(&item, reader.report, own_asn, peer.asn);
         peer_remote::check_twice(&item, &peer, &peers, reader.report);
         peers.push(peer);
     }
@@ -102,6 +104,11 @@ pub(super) fn options(
         hold_time,
         keepalive,
         attributes,
+        advertisement_interval: item
+            .parse(report, "advertisementinterval", duration::parse)
+            .unwrap_or_default(),
+        capabilities: capabilities::read(item, report),
+        prefix_limit: capabilities::limit(item, report),
     })
 }
 
@@ -284,6 +291,9 @@ mod tests {
             hold_time: Duration::from_secs(90),
             keepalive: None,
             attributes: AttributeConfig::default(),
+            capabilities: super::super::CapabilityConfig::default(),
+            prefix_limit: None,
+            advertisement_interval: Duration::ZERO,
         };
         assert_eq!(one(""), plain);
         let all = one("port=1179;multihop=true;multihoplength=5;password=\"a;b\";passive=true;\

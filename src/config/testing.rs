@@ -22,3 +22,8 @@ pub(super) fn errors(text: &str) -> Vec<String> {
 pub(super) fn loaded(text: &str) -> Loaded {
     load_file(text).unwrap()
 }
+
+/// The warnings of a file that has to be valid.
+pub(super) fn warnings(text: &str) -> Vec<String> {
+    loaded(text).warnings
+}

@@ -186,7 +186,9 @@ impl Daemon {
         changes.iter().for_each(report);
         let Some(bgp) = &mut self.bgp else { return };
         let config = &self.config.bgp;
+        let settled = self.announcer.is_settled();
         bgp.change(reactor, |speaker| {
+            speaker.set_complete(settled);
             for change in &changes {
                 match change.state {
                     announce::State::Announced => {
@@ -512,7 +514,8 @@ fn start_bgp(
     if !config.bgp.enabled {
         return Ok(None);
     }
-    let speaker = Speaker::new(settings::peers(&config.bgp), seed);
+    let mut speaker = Speaker::new(settings::peers(&config.bgp), seed);
+    speaker.set_complete(false);
     let mut bgp = Transport::new(reactor, speaker, settings::transport(&config.bgp))?;
     bgp.start(reactor);
     Ok(Some(bgp))

@@ -10,14 +10,17 @@ use crate::announce;
 use crate::bfd::machine;
 use crate::bfd::transport::{Kinds as BfdKinds, SessionSettings};
 use crate::bgp::export::{NextHops, Overrides};
+use crate::bgp::message::attribute::community;
 use crate::bgp::message::prefix::{Family, FamilySet};
 use crate::bgp::negotiation::Terms;
-use crate::bgp::peer_settings::{Import, PeerSettings};
+use crate::bgp::offer::{AddPath, Offer, RestartOffer};
+use crate::bgp::peer_settings::{Import, PeerSettings, PrefixLimit};
 use crate::bgp::rib::originated::{NextHop, Path};
+use crate::bgp::role::Role;
 use crate::bgp::transport::{Group, Kinds, PeerTransport, TransportSettings};
 use crate::config::{
-    AnnouncePolicy, AnycastConfig, AttributeConfig, BgpConfig, ListenerConfig, NextHopConfig,
-    PeerConfig, Protocol, ProxyConfig, RemoteConfig, Strategy,
+    AnnouncePolicy, AnycastConfig, AttributeConfig, BgpConfig, CapabilityConfig, ListenerConfig,
+    NextHopConfig, PeerConfig, Protocol, ProxyConfig, RemoteConfig, RoleConfig, Strategy,
 };
 use crate::proxy::{ListenerSettings, ProxySettings};
 use crate::reactor::Kind;
@@ -70,6 +73,7 @@ fn peer_settings(config: &BgpConfig, peer: &PeerConfig, address: IpAddr) -> Peer
         families,
         connect_retry: config.connect_retry,
         passive: peer.passive,
+        offer: offer(&peer.capabilities),
     };
     PeerSettings {
         name: peer.name.clone(),
@@ -79,6 +83,48 @@ fn peer_settings(config: &BgpConfig, peer: &PeerConfig, address: IpAddr) -> Peer
         next_hops: next_hops(config),
         overrides: overrides(&peer.attributes),
         import: Import::Reject,
+        advertisement_interval: peer.advertisement_interval,
+        limit: peer.prefix_limit.map(|limit| PrefixLimit {
+            maximum: limit.maximum,
+            warning: limit.warning,
+            restart: limit.restart,
+        }),
+    }
+}
+
+/// What our OPEN offers.
+fn offer(config: &CapabilityConfig) -> Offer {
+    let role = |role| match role {
+        RoleConfig::Provider => Role::Provider,
+        RoleConfig::RouteServer => Role::RouteServer,
+        RoleConfig::RouteServerClient => Role::RouteServerClient,
+        RoleConfig::Customer => Role::Customer,
+        RoleConfig::Peer => Role::Peer,
+    };
+    let restart = |time: Duration| RestartOffer {
+        time: u16::try_from(time.as_secs()).unwrap_or(u16::MAX),
+        restarted: false,
+    };
+    Offer {
+        add_path: AddPath { send: config.add_path_send, receive: config.add_path_receive },
+        extended_next_hop: config.extended_next_hop,
+        graceful_restart: config.restart_time.map(restart),
+        role: config.role.map(role),
+        strict_role: config.strict_role,
+        names: config.names.then(host_names),
+        software_version: config
+            .software_version
+            .then(|| format!("burgee/{}", env!("CARGO_PKG_VERSION"))),
+        plain: false,
+    }
+}
+
+/// The names of the host and of its domain, which may be empty.
+fn host_names() -> (String, String) {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim().split_once('.') {
+        Some((host, domain)) => (host.to_owned(), domain.to_owned()),
+        None => (name.trim().to_owned(), String::new()),
     }
 }
 
@@ -92,6 +138,9 @@ pub(super) fn path(config: &BgpConfig, prefix: IpNet) -> Path {
     let found = config.anycast_addresses.iter().find(|anycast| anycast.prefix == prefix);
     let Some(AnycastConfig { attributes, peers, .. }) = found else { return Path::default() };
     let default = Path::default();
+    // RFC 8326 §4: LOCAL_PREF 0 goes along with the community, unless another
+    // one is asked for.
+    let leaving = attributes.communities.contains(&community::GRACEFUL_SHUTDOWN);
     Path {
         med: attributes.med,
         local_pref: attributes.local_pref.unwrap_or(default.local_pref),
@@ -100,6 +149,7 @@ pub(super) fn path(config: &BgpConfig, prefix: IpNet) -> Path {
         large_communities: attributes.large_communities.clone(),
         extended_communities: attributes.extended_communities.clone(),
         next_hop: attributes.next_hop.map(next_hop),
+        graceful_shutdown: leaving && attributes.local_pref.is_none(),
         audience: (!peers.is_empty()).then(|| peers.iter().cloned().collect()),
         ..default
     }
@@ -318,6 +368,18 @@ mod tests {
         };
         assert_eq!(path("192.0.2.10/32"), expected);
         assert_eq!(path("2001:db8::10/128"), Path::default());
+    }
+
+    #[test]
+    fn a_prefix_with_graceful_shutdown_is_one_unless_its_localpref_is_set() {
+        let shutdown = |options: &str| {
+            let config = bgp(&format!("192.0.2.10/32;{options}"), "address=198.51.100.2;asn=1");
+            let path = super::path(&config, "192.0.2.10/32".parse().expect("a prefix"));
+            (path.graceful_shutdown, path.local_pref)
+        };
+        assert_eq!(shutdown("communities=65000:1 graceful-shutdown"), (true, 100));
+        assert_eq!(shutdown("communities=graceful-shutdown;localpref=50"), (false, 50));
+        assert_eq!(shutdown("communities=65000:1"), (false, 100));
     }
 
     #[test]

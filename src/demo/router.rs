@@ -12,8 +12,10 @@ use crate::bgp::export::{NextHops, Overrides};
 use crate::bgp::message::attribute::{Attributes, Origin};
 use crate::bgp::message::prefix::Family;
 use crate::bgp::negotiation::Terms;
-use crate::bgp::peer::Action;
+use crate::bgp::offer::Offer;
+use crate::bgp::peer::{Action, Learned};
 use crate::bgp::peer_settings::{Import, PeerSettings};
+use crate::bgp::rib::Key;
 use crate::bgp::speaker::Speaker;
 use crate::bgp::transport::{Kinds, PeerTransport, Transport, TransportSettings};
 use crate::reactor::{Kind, Reactor};
@@ -52,10 +54,13 @@ impl Router {
                 families: Family::ALL.into_iter().collect(),
                 connect_retry: Duration::from_secs(3),
                 passive: true,
+                offer: Offer::default(),
             },
             next_hops: NextHops { ipv4: None, ipv6: None },
             overrides: Overrides::default(),
             import: Import::Report,
+            limit: None,
+            advertisement_interval: Duration::ZERO,
         };
         let transport = TransportSettings {
             listen: vec![SocketAddr::new(address, 0)],
@@ -115,21 +120,31 @@ impl Router {
                     self.routes.clear();
                     lines.push(format!("BGP session with burgee ended: {}", down.reason));
                 }
-                Action::Learned { announced, attributes, withdrawn } => {
-                    for prefix in withdrawn {
-                        self.routes.remove(&prefix);
-                        lines.push(format!("route withdrawn: {prefix} leads here no more"));
-                    }
-                    for prefix in announced {
-                        let Some(attributes) = &attributes else { continue };
-                        lines.push(format!("route learned: {}", describe(prefix, attributes)));
-                        self.routes.insert(prefix, (**attributes).clone());
-                    }
-                }
-                Action::Dial | Action::HangUp | Action::Close { .. } => {}
+                Action::Learned(learned) => self.learn(learned, &mut lines),
+                Action::Dial
+                | Action::HangUp
+                | Action::Close { .. }
+                | Action::RefreshAsked(_)
+                | Action::Malformed { .. }
+                | Action::PrefixWarning { .. } => {}
             }
         }
         lines
+    }
+
+    fn learn(&mut self, learned: Learned, lines: &mut Vec<String>) {
+        for Key { prefix, .. } in learned.withdrawn {
+            // Those of a session that ended are gone already.
+            if self.routes.remove(&prefix).is_some() {
+                lines.push(format!("route withdrawn: {prefix} leads here no more"));
+            }
+        }
+        for (keys, attributes) in learned.announced {
+            for Key { prefix, .. } in keys {
+                lines.push(format!("route learned: {}", describe(prefix, &attributes)));
+                self.routes.insert(prefix, (*attributes).clone());
+            }
+        }
     }
 
     /// The table as a page.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use burgee::bgp::message::header::{self, MAX_LENGTH, MessageType};
 use burgee::bgp::message::prefix::Family;
 use burgee::bgp::negotiation::Terms;
+use burgee::bgp::offer::Offer;
 
 /// A message from burgee, or the end of the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +82,7 @@ fn converse(mut stream: TcpStream, peer_asn: u32, tell: &Sender<Heard>) -> Resul
         families: Family::ALL.into_iter().collect(),
         connect_retry: Duration::from_secs(1),
         passive: true,
+        offer: Offer::default(),
     };
     terms.open().encode(&mut hello);
     header::encode_keepalive(&mut hello);

@@ -10,6 +10,7 @@ use burgee::bgp::message::attribute::Attributes;
 use burgee::bgp::message::notification::{Notification, cease};
 use burgee::bgp::message::prefix::Family;
 use burgee::bgp::negotiation::Terms;
+use burgee::bgp::offer::Offer;
 use burgee::bgp::peer::{Action, Peer, Side, collision_cease};
 use burgee::bgp::peer_settings::{Import, PeerSettings};
 use burgee::bgp::rib::originated::{Owner, Path};
@@ -37,6 +38,10 @@ pub struct Node {
     pub neighbour: String,
     /// What this node sets for the other.
     pub overrides: Overrides,
+    /// What this node offers the other.
+    pub offer: Offer,
+    /// Least time between two of its announcements.
+    pub advertisement_interval: Duration,
 }
 
 impl Node {
@@ -49,6 +54,8 @@ impl Node {
             passive: false,
             neighbour: "other".to_owned(),
             overrides: Overrides::default(),
+            offer: Offer::default(),
+            advertisement_interval: Duration::ZERO,
         }
     }
 
@@ -66,6 +73,7 @@ impl Node {
                 families: Family::ALL.into_iter().collect(),
                 connect_retry: Duration::from_secs(3),
                 passive: self.passive,
+                offer: self.offer.clone(),
             },
             next_hops: NextHops {
                 ipv4: None,
@@ -73,6 +81,8 @@ impl Node {
             },
             overrides: self.overrides.clone(),
             import: Import::Report,
+            limit: None,
+            advertisement_interval: self.advertisement_interval,
         }
     }
 }
@@ -140,6 +150,9 @@ pub struct Network {
     pub cut: bool,
     /// Kernels take no octets to send.
     pub stalled: bool,
+    /// Nodes whose process does not run, as when a host is paused: for them the
+    /// time jumps when they go on.
+    pub paused: [bool; 2],
 }
 
 impl Network {
@@ -164,6 +177,7 @@ impl Network {
             deaf: [false; 2],
             cut: false,
             stalled: false,
+            paused: [false; 2],
         }
     }
 
@@ -211,7 +225,9 @@ impl Network {
             assert!(steps < 10_000, "the speakers never come to rest");
             self.now = self.now.max(at);
             for node in 0..2 {
-                if self.speakers[node].deadline(PEER).is_some_and(|at| at <= self.now) {
+                if !self.paused[node]
+                    && self.speakers[node].deadline(PEER).is_some_and(|at| at <= self.now)
+                {
                     self.speakers[node].timeout(self.now, PEER);
                     self.serve(node);
                 }
@@ -222,6 +238,12 @@ impl Network {
         for node in 0..2 {
             self.serve(node);
         }
+    }
+
+    /// `node` asks the other for everything again.
+    pub fn refresh(&mut self, node: usize, family: Family) {
+        self.speakers[node].request_refresh(self.now, PEER, family);
+        self.serve(node);
     }
 
     /// Ends `node`'s session as a lost path does.
@@ -273,6 +295,11 @@ impl Network {
         self.lost_to_collisions
     }
 
+    /// How long it has run.
+    pub fn elapsed(&self) -> Duration {
+        self.now.since(Time::from_millis(1000))
+    }
+
     pub fn learned(&self, node: usize) -> BTreeSet<IpNet> {
         self.learned[node].keys().copied().collect()
     }
@@ -318,18 +345,19 @@ impl Network {
     }
 
     fn next_event(&self) -> Option<Time> {
-        let timers = self.speakers.iter().filter_map(|speaker| speaker.deadline(PEER));
+        let runs = |node: &usize| !self.paused[*node];
+        let timers = (0..2).filter(runs).filter_map(|node| self.speakers[node].deadline(PEER));
         let arrivals = self
             .connections
             .iter()
-            .flat_map(|c| c.flying.iter())
+            .flat_map(|c| (0..2).filter(runs).map(|node| &c.flying[node]))
             .filter_map(|flying| flying.front().map(|(at, _)| *at));
         timers.chain(arrivals).min()
     }
 
     fn deliver(&mut self) {
         for index in 0..self.connections.len() {
-            for node in 0..2 {
+            for node in (0..2).filter(|node| !self.paused[*node]).collect::<Vec<_>>() {
                 while let Some((_, segment)) =
                     self.connections[index].flying[node].pop_front_if(|(at, _)| *at <= self.now)
                 {
@@ -427,6 +455,9 @@ impl Network {
 
     /// Does what the door does: writes, acts, until the speaker is satisfied.
     fn serve(&mut self, node: usize) {
+        if self.paused[node] {
+            return;
+        }
         loop {
             self.speakers[node].pump(self.now, PEER);
             for side in [Side::Outgoing, Side::Incoming] {
@@ -487,29 +518,30 @@ impl Network {
             }
             Action::Up { .. } => {
                 assert!(!self.reported_up[node], "up twice");
-                assert!(self.learned[node].is_empty(), "routes of an earlier session");
+                let keeps = self.nodes.iter().all(|node| node.offer.graceful_restart.is_some());
+                assert!(keeps || self.learned[node].is_empty(), "routes of an earlier session");
                 self.reported_up[node] = true;
             }
             Action::Down { down, .. } => {
                 if down.was_established {
                     assert!(self.reported_up[node], "down without up");
                     self.reported_up[node] = false;
-                    self.learned[node].clear();
                     let left = matches!(self.state(node), State::OpenSent | State::OpenConfirm);
                     self.lost_to_collisions += u32::from(down.reason.is_collision() && !left);
                 }
             }
-            Action::Learned { announced, attributes, withdrawn } => {
-                assert!(self.reported_up[node], "routes without a session");
-                for gone in withdrawn {
-                    self.learned[node].remove(&gone);
+            Action::Learned(learned) => {
+                for gone in learned.withdrawn {
+                    self.learned[node].remove(&gone.prefix);
                 }
-                if let Some(attributes) = attributes {
-                    for prefix in announced {
-                        self.learned[node].insert(prefix, (*attributes).clone());
+                for (keys, attributes) in learned.announced {
+                    assert!(self.reported_up[node], "routes without a session");
+                    for key in keys {
+                        self.learned[node].insert(key.prefix, (*attributes).clone());
                     }
                 }
             }
+            Action::RefreshAsked(_) | Action::Malformed { .. } | Action::PrefixWarning { .. } => {}
         }
     }
 }

@@ -71,6 +71,10 @@ class Namespace:
         text = self.run("ss", "-Htn", "state", "established", "( sport = :179 or dport = :179 )")
         return {tuple(line.split()[2:4]) for line in text.splitlines()}
 
+    def dials_bgp(self):
+        """Whether a connection to port 179 waits for its answer."""
+        return bool(self.run("ss", "-Htn", "state", "syn-sent", "( dport = :179 )").strip())
+
     def tcp_counter(self, *names):
         """Sum of the named TcpExt counters of the kernel in this namespace."""
         lines = self.run("cat", "/proc/net/netstat").splitlines()

@@ -1,6 +1,7 @@
 //! The path attributes of a route as values (RFC 4271 §5), read from and
 //! written to the list of an UPDATE.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::as_path::{self, AsPath};
@@ -146,7 +147,8 @@ impl Attributes {
                 as4.aggregator = Some((reader.u32()?, address(&mut reader)?));
             }
             code::LARGE_COMMUNITIES => {
-                self.large_communities = wire::items::<12>(value).map(large_community).collect();
+                self.large_communities =
+                    distinct(wire::items::<12>(value).map(large_community)).collect();
             }
             code::ONLY_TO_CUSTOMER => self.only_to_customer = Some(reader.u32()?),
             _ => self.keep_unknown(raw),
@@ -241,7 +243,8 @@ impl Attributes {
             }
             code::AS4_AGGREGATOR if !four_octet_as => self.encode_as4_aggregator(out),
             code::LARGE_COMMUNITIES => {
-                let fields = self.large_communities.iter().flatten().map(|part| part.to_be_bytes());
+                let values = distinct(self.large_communities.iter().copied());
+                let fields = values.flatten().map(u32::to_be_bytes);
                 write_list(out, OPTIONAL_TRANSITIVE, code, fields);
             }
             code::ONLY_TO_CUSTOMER => {
@@ -309,6 +312,13 @@ fn is_modelled(code: u8) -> bool {
 
 fn address(reader: &mut Reader<'_>) -> Option<Ipv4Addr> {
     reader.array::<4>().map(Ipv4Addr::from)
+}
+
+/// The values without those that came before: a receiver silently removes
+/// redundant large communities, and none are sent (RFC 8092 §3).
+fn distinct(values: impl Iterator<Item = [u32; 3]>) -> impl Iterator<Item = [u32; 3]> {
+    let mut seen = BTreeSet::new();
+    values.filter(move |value| seen.insert(*value))
 }
 
 fn large_community(octets: [u8; 12]) -> [u32; 3] {
@@ -482,6 +492,20 @@ mod tests {
         let attributes = read(&bytes.concat(), false);
         assert_eq!(attributes.aggregator, Some((9, Ipv4Addr::new(10, 0, 0, 1))));
         assert_eq!(attributes.as_path.to_string(), "65001 23456");
+    }
+
+    /// RFC 8092 §3 and §6.
+    #[test]
+    fn redundant_large_communities_are_removed_in_both_directions() {
+        let twice = Attributes {
+            large_communities: vec![[9, 9, 9], [1, 2, 3], [9, 9, 9]],
+            ..Attributes::default()
+        };
+        let bytes = encoded(&twice, true);
+        assert_eq!(read(&bytes, true).large_communities, [[9, 9, 9], [1, 2, 3]]);
+        let value = [9, 0, 0, 0, 9, 0, 0, 0, 9, 0, 0, 0].repeat(3);
+        let received = [&[0xc0, 32, 36], &value[..]].concat();
+        assert_eq!(read(&received, true).large_communities.len(), 1);
     }
 
     #[test]

@@ -21,13 +21,17 @@ pub struct Context {
     pub families: FamilySet,
     /// The families whose prefixes come with path identifiers (RFC 7911 §3).
     pub add_path: FamilySet,
+    /// The families whose routes may come with an IPv6 next hop though that is
+    /// not their own kind (RFC 8950 §4), so in practice IPv4 unicast.
+    pub extended_next_hop: FamilySet,
 }
 
 /// What a fault costs, the milder first. A session reset is no fault but a
 /// [`Notification`] (RFC 7606 §2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Approach {
-    /// The attribute is dropped and the rest of the UPDATE stands.
+    /// The attribute, or a part of it, is dropped and the rest of the UPDATE
+    /// stands.
     AttributeDiscard,
     /// The routes of the UPDATE are taken as withdrawn.
     TreatAsWithdraw,
@@ -191,10 +195,6 @@ pub(super) fn judge<'a>(
     context: &Context,
     announces_ipv4: bool,
 ) -> Result<Option<Fault<'a>>, Notification> {
-    // These come first: whatever such an attribute looks like, it is discarded.
-    if let Some(reason) = unwanted(raw.code, context) {
-        return Ok(Some(Fault::discard(raw, reason)));
-    }
     let Some(rule) = rule(raw.code, context) else {
         return match raw.flags & flag::OPTIONAL {
             0 => Err(Notification::with_data(
@@ -205,6 +205,9 @@ pub(super) fn judge<'a>(
             _ => Ok(None),
         };
     };
+    // Flags come first, because the strongest of several approaches is taken
+    // (RFC 7606 §3 h). For ATOMIC_AGGREGATE and AGGREGATOR, too, it is not §3 f
+    // that speaks of them: §3 c has left no session reset for it to revise.
     if has_conflicting_flags(raw, rule.flags) {
         return Ok(Some(Fault::of(
             raw,
@@ -212,6 +215,10 @@ pub(super) fn judge<'a>(
             update_error::ATTRIBUTE_FLAGS_ERROR,
             "has conflicting flags, RFC 7606 §3 c",
         )));
+    }
+    // Whatever the value of such an attribute looks like, it is discarded.
+    if let Some(reason) = unwanted(raw.code, context) {
+        return Ok(Some(Fault::discard(raw, reason)));
     }
     if !rule.length.fits(raw.value.len()) {
         let subcode = update_error::ATTRIBUTE_LENGTH_ERROR;
@@ -244,6 +251,17 @@ fn unwanted(code: u8, context: &Context) -> Option<&'static str> {
         }
         _ => None,
     }
+}
+
+/// What is left out of an attribute that is sound otherwise: an AS4_PATH from
+/// outside of any confederation has none of its segments (RFC 6793 §6).
+pub(super) fn leaves_out<'a>(raw: &RawAttribute<'a>) -> Option<Fault<'a>> {
+    let confederation = raw.code == attribute::AS4_PATH
+        && Segments::new(raw.value, true)
+            .map_while(Result::ok)
+            .any(|segment| segment.kind.is_confederation());
+    let reason = "has confederation segments, which are left out, RFC 6793 §6";
+    confederation.then(|| Fault::discard(raw, reason))
 }
 
 /// What is wrong with a value whose length is right.
@@ -313,6 +331,7 @@ mod tests {
         ibgp: true,
         families: FamilySet::EMPTY,
         add_path: FamilySet::EMPTY,
+        extended_next_hop: FamilySet::EMPTY,
     };
     const EXTERNAL: Context = Context { ibgp: false, ..INTERNAL };
     const OLD: Context = Context { four_octet_as: false, ..EXTERNAL };
@@ -445,9 +464,12 @@ mod tests {
 
     #[test]
     fn what_must_not_come_from_this_neighbor_is_discarded_whatever_it_is() {
-        for (code, value) in [(5, &[0, 0, 0, 100][..]), (9, &[1; 4]), (10, &[1; 4]), (5, &[1])] {
-            assert_eq!(judged(&EXTERNAL, 0x40, code, value), discard(9));
-            assert_eq!(judged(&EXTERNAL, 0xc0, code, value), discard(9));
+        for (flags, code) in [(0x40, 5), (0x80, 9), (0x80, 10)] {
+            for value in [&[0, 0, 0, 100][..], &[1], &[]] {
+                assert_eq!(judged(&EXTERNAL, flags, code, value), discard(9));
+                let conflicting = judged(&EXTERNAL, flags ^ 0xc0, code, value);
+                assert_eq!(conflicting, withdraw(4), "the stronger approach, RFC 7606 §3 h");
+            }
         }
         for code in [17, 18] {
             assert_eq!(judged(&EXTERNAL, 0xc0, code, &[]), discard(9));

@@ -98,7 +98,7 @@ impl Generator {
         }
     }
 
-    /// Prefixes of a family with path identifiers, or with 0 without add-path.
+    /// Unicast prefixes of a family with path identifiers, or with 0 without add-path.
     pub(super) fn prefixes(
         &mut self,
         family: Family,
@@ -119,11 +119,11 @@ impl Generator {
         let prefix = match family {
             Family::Ipv4Unicast => {
                 let bits = self.below(33) as u8;
-                IpNet::V4(Ipv4Net::new(self.address(), bits).unwrap())
+                IpNet::V4(Ipv4Net::new(Ipv4Addr::from(self.u32() >> 1), bits).unwrap())
             }
             Family::Ipv6Unicast => {
                 let bits = self.below(129) as u8;
-                IpNet::V6(Ipv6Net::new(Ipv6Addr::from(high << 75 | low), bits).unwrap())
+                IpNet::V6(Ipv6Net::new(Ipv6Addr::from((high << 75 | low) >> 1), bits).unwrap())
             }
         };
         prefix.trunc()

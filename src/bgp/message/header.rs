@@ -46,8 +46,10 @@ impl MessageType {
 
     /// The shortest and the longest allowed length in octets, given the longest
     /// of the session (RFC 4271 §6.1). OPEN and KEEPALIVE are never extended
-    /// (RFC 8654 §4). A ROUTE-REFRESH of a wrong length has an error code of
-    /// its own (RFC 7313 §5), so its parser judges it.
+    /// (RFC 8654 §4). RFC 4271 §6.1 names the NOTIFICATION too, so that one which
+    /// is too short is answered, although §6.4 leaves all that is wrong inside of
+    /// one unanswered. A ROUTE-REFRESH of a wrong length may have an error code
+    /// of its own (RFC 7313 §5), so its parser judges it.
     fn length_range(self, max_length: usize) -> (usize, usize) {
         match self {
             MessageType::Open => (29, max_length.min(MAX_LENGTH)),
@@ -103,6 +105,11 @@ pub fn next_frame(bytes: &[u8], max_length: usize) -> Result<Option<Frame<'_>>, 
         return Err(Notification::bad_length(length));
     }
     Ok(bytes.get(HEADER_LENGTH..length).map(|body| Frame { kind, body, length }))
+}
+
+/// The type of the message that begins with these octets, if it is known.
+pub fn kind_of(message: &[u8]) -> Option<MessageType> {
+    message.get(HEADER_LENGTH - 1).copied().and_then(MessageType::from_code)
 }
 
 /// Appends a header whose length is not yet known and gives its place, for

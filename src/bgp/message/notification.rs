@@ -125,8 +125,10 @@ pub mod route_refresh_error {
 /// How many octets of the data [`Notification`] shows when it is printed.
 const SHOWN_DATA: usize = 32;
 
-/// The most octets a shutdown text may have (RFC 9003 §2).
-const MAX_TEXT: usize = 255;
+/// The most octets a shutdown text that we send may have. More, up to 255, is
+/// only for neighbours that are known to take it, which no capability tells
+/// (RFC 9003 §3).
+const MAX_TEXT: usize = 128;
 
 /// The most octets of data that fit: a NOTIFICATION stays within 4096 octets,
 /// because the extended size is not negotiated when an OPEN is refused
@@ -156,7 +158,7 @@ impl Notification {
     }
 
     /// A Cease. `text` goes along with the two administrative subcodes that
-    /// carry one, cut to 255 octets (RFC 9003 §2), and is left out with others.
+    /// carry one (RFC 9003 §2), cut to 128 octets, and is left out with others.
     pub fn cease(subcode: u8, text: &str) -> Notification {
         let mut data = Vec::new();
         let text = wire::cut(text, MAX_TEXT);
@@ -173,6 +175,32 @@ impl Notification {
         let mut field = [0; 2];
         wire::set_u16(&mut field, 0, length);
         Notification::with_data(code::MESSAGE_HEADER, header_error::BAD_MESSAGE_LENGTH, field)
+    }
+
+    /// Whether the session is to end for good as far as the neighbour is
+    /// concerned: its routes must go also where a graceful restart would keep
+    /// them (RFC 8538 §5).
+    pub(crate) fn is_final(&self) -> bool {
+        self.code == code::CEASE
+            && matches!(
+                self.subcode,
+                cease::MAXIMUM_PREFIXES_REACHED
+                    | cease::ADMINISTRATIVE_SHUTDOWN
+                    | cease::PEER_DECONFIGURED
+                    | cease::OUT_OF_RESOURCES
+            )
+    }
+
+    /// The same in a hard reset (RFC 8538 §3).
+    pub(crate) fn into_hard_reset(self) -> Notification {
+        let mut data = vec![self.code, self.subcode];
+        data.extend_from_slice(&self.data);
+        Notification::with_data(code::CEASE, cease::HARD_RESET, data)
+    }
+
+    /// Whether this is a hard reset (RFC 8538 §3).
+    pub fn is_hard_reset(&self) -> bool {
+        (self.code, self.subcode) == (code::CEASE, cease::HARD_RESET)
     }
 
     /// Reads the body of a NOTIFICATION. An error is the NOTIFICATION that
@@ -211,7 +239,7 @@ impl Notification {
 
     /// Code, subcode and data inside a hard reset (RFC 8538 §3).
     fn cause(&self) -> Option<(u8, u8, &[u8])> {
-        if (self.code, self.subcode) != (code::CEASE, cease::HARD_RESET) {
+        if !self.is_hard_reset() {
             return None;
         }
         let mut reader = Reader::new(&self.data);
@@ -391,14 +419,17 @@ mod tests {
 
     #[test]
     fn a_long_text_is_cut_at_a_character() {
-        let text = "ä".repeat(200);
+        let text = "xä".repeat(100);
         let notification = Notification::cease(2, &text);
-        assert_eq!(notification.data[0], 254);
-        assert_eq!(notification.data.len(), 255);
-        assert_eq!(notification.shutdown_text().unwrap(), "ä".repeat(127));
+        assert_eq!(notification.data[0], 127);
+        assert_eq!(notification.data.len(), 128);
+        assert_eq!(notification.shutdown_text().unwrap(), "xä".repeat(42) + "x");
         let full = Notification::cease(2, &"x".repeat(300));
-        assert_eq!(full.data[0], 255);
-        assert_eq!(full.data.len(), 256);
+        assert_eq!(full.data[0], 128);
+        assert_eq!(full.data.len(), 129);
+        let longest = [&[255][..], &[b'x'; 255]].concat();
+        let received = Notification::with_data(6, 2, longest);
+        assert_eq!(received.shutdown_text().unwrap(), "x".repeat(255), "all of it is read");
     }
 
     #[test]

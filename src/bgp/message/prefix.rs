@@ -80,6 +80,9 @@ impl FamilySet {
     /// The set without members.
     pub const EMPTY: FamilySet = FamilySet(0);
 
+    /// Every known family.
+    pub const ALL: FamilySet = FamilySet(3);
+
     /// Adds a family.
     pub fn insert(&mut self, family: Family) {
         self.0 |= family.bit();
@@ -170,9 +173,29 @@ pub fn encoded_length(prefix: &IpNet, add_path: bool) -> usize {
     octets_of(prefix.prefix_len()).saturating_add(path_id).saturating_add(1)
 }
 
+/// Whether the prefix lies in the range of multicast addresses, where no unicast
+/// route can lead.
+fn is_multicast(family: Family, bits: u8, octets: &[u8]) -> bool {
+    let first = octets.first().copied().unwrap_or(0);
+    match family {
+        Family::Ipv4Unicast => bits >= 4 && first & 0xf0 == 0xe0,
+        Family::Ipv6Unicast => bits >= 8 && first == 0xff,
+    }
+}
+
+/// What there is in one field of prefixes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PrefixCount {
+    /// How many the iterator gives.
+    pub routes: u32,
+    /// How many it passes over.
+    pub ignored: u32,
+}
+
 /// The prefixes of one field, with their path identifiers (0 without add-path).
-/// After an error the iterator ends, because nothing tells where the next
-/// prefix would begin.
+/// Multicast prefixes are passed over, as they are semantically incorrect
+/// (RFC 4271 §6.3). After an error the iterator ends, because nothing tells
+/// where the next prefix would begin.
 #[derive(Clone, Debug)]
 pub struct Prefixes<'a> {
     reader: Reader<'a>,
@@ -189,11 +212,15 @@ impl<'a> Prefixes<'a> {
 
     /// How many prefixes there are, or the error that the iterator would end
     /// with. It builds no prefix, so that whole tables can be skimmed.
-    pub fn check(mut self) -> Result<u32, PrefixError> {
-        let mut count: u32 = 0;
+    pub fn check(mut self) -> Result<PrefixCount, PrefixError> {
+        let mut count = PrefixCount::default();
         while !self.reader.is_empty() {
-            self.split_one()?;
-            count = count.saturating_add(1);
+            let (_, bits, octets) = self.split_one()?;
+            let number = match is_multicast(self.family, bits, octets) {
+                true => &mut count.ignored,
+                false => &mut count.routes,
+            };
+            *number = number.saturating_add(1);
         }
         Ok(count)
     }
@@ -211,8 +238,12 @@ impl<'a> Prefixes<'a> {
         Ok((path_id, bits, octets))
     }
 
-    fn read_one(&mut self) -> Result<(u32, IpNet), PrefixError> {
+    /// The next prefix, or None if it is to be passed over.
+    fn read_one(&mut self) -> Result<Option<(u32, IpNet)>, PrefixError> {
         let (path_id, bits, octets) = self.split_one()?;
+        if is_multicast(self.family, bits, octets) {
+            return Ok(None);
+        }
         let prefix = match self.family {
             Family::Ipv4Unicast => {
                 Ipv4Net::new(Ipv4Addr::from(padded(octets)), bits).map(IpNet::V4)
@@ -223,7 +254,7 @@ impl<'a> Prefixes<'a> {
         };
         let prefix = prefix.map_err(|_| PrefixError::Length(bits))?;
         // The value of the trailing bits is irrelevant (RFC 4271 §4.3).
-        Ok((path_id, prefix.trunc()))
+        Ok(Some((path_id, prefix.trunc())))
     }
 }
 
@@ -231,14 +262,16 @@ impl Iterator for Prefixes<'_> {
     type Item = Result<(u32, IpNet), PrefixError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.reader.is_empty() {
-            return None;
+        while !self.reader.is_empty() {
+            let item = self.read_one();
+            if item.is_err() {
+                self.reader = Reader::new(&[]);
+            }
+            if let Some(item) = item.transpose() {
+                return Some(item);
+            }
         }
-        let item = self.read_one();
-        if item.is_err() {
-            self.reader = Reader::new(&[]);
-        }
-        Some(item)
+        None
     }
 }
 
@@ -322,7 +355,7 @@ mod tests {
                 encode_prefix(prefix, add_path.then_some(*path_id), &mut out);
                 let path_id = if add_path { *path_id } else { 0 };
                 let read = Prefixes::new(&out, Family::of(prefix), add_path);
-                assert_eq!(read.clone().check(), Ok(1));
+                assert_eq!(read.clone().check(), Ok(PrefixCount { routes: 1, ignored: 0 }));
                 assert_eq!(read.collect::<Vec<_>>(), [Ok((path_id, *prefix))]);
             }
         }
@@ -334,6 +367,18 @@ mod tests {
             read(&[9, 10, 255, 0], Family::Ipv4Unicast),
             [Ok((0, net("10.128.0.0/9"))), Ok((0, net("0.0.0.0/0")))]
         );
+    }
+
+    #[test]
+    fn multicast_prefixes_are_passed_over() {
+        let bytes = [4, 224, 3, 224, 32, 239, 1, 2, 3, 4, 240, 0, 8, 223];
+        let expected = ["224.0.0.0/3", "240.0.0.0/4", "0.0.0.0/0", "223.0.0.0/8"];
+        assert_eq!(read(&bytes, Family::Ipv4Unicast), expected.map(|text| Ok((0, net(text)))));
+        let checked = Prefixes::new(&bytes, Family::Ipv4Unicast, false).check();
+        assert_eq!(checked, Ok(PrefixCount { routes: 4, ignored: 2 }));
+        let bytes = [8, 0xff, 7, 0xfe, 16, 0xff, 2, 8, 0xfe];
+        let expected = ["fe00::/7", "fe00::/8"];
+        assert_eq!(read(&bytes, Family::Ipv6Unicast), expected.map(|text| Ok((0, net(text)))));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::attribute::{As4, Attributes};
 use super::attribute_list::{CodeSet, Overrun, RawAttribute, RawAttributes, code, flag};
 use super::fault::{self, Approach, Fault};
 use super::notification::{Notification, code as error, update_error};
-use super::prefix::{Family, Prefixes};
+use super::prefix::{Family, PrefixCount, Prefixes};
 use super::wire::Reader;
 
 pub use super::fault::Context;
@@ -196,14 +196,8 @@ impl<'a> Update<'a> {
         if self.context.families.contains(family) {
             self.take_withdrawn(0, withdrawn, withdrawn_count);
             self.take_announced(0, nlri, nlri_count);
-        } else if withdrawn_count != 0 || nlri_count != 0 {
-            self.note(Fault {
-                approach: Approach::AttributeDiscard,
-                attribute: None,
-                reason: "has routes of a family that is not negotiated, RFC 4760 §8",
-                subcode: update_error::OPTIONAL_ATTRIBUTE_ERROR,
-                data: &[],
-            });
+        } else if withdrawn_count != PrefixCount::default() || self.has_nlri {
+            self.note(ignored("has routes of a family that is not negotiated, RFC 4760 §8"));
         }
         Ok(())
     }
@@ -237,6 +231,8 @@ impl<'a> Update<'a> {
                     if let Some(fault) = fault::judge(&raw, &self.context, self.has_nlri)? {
                         self.discarded.insert(raw.code);
                         self.note(fault);
+                    } else if let Some(fault) = fault::leaves_out(&raw) {
+                        self.note(fault);
                     }
                 }
             }
@@ -244,8 +240,7 @@ impl<'a> Update<'a> {
         Ok(beyond_unreach)
     }
 
-    /// MP_REACH_NLRI (RFC 4760 §3, RFC 2545 §3, RFC 8950 §3). That an IPv4 route
-    /// may have an IPv6 next hop is taken as negotiated.
+    /// MP_REACH_NLRI (RFC 4760 §3, RFC 2545 §3, RFC 8950 §3).
     fn read_mp_reach(&mut self, raw: &RawAttribute<'a>) -> Result<(), Notification> {
         let malformed = || malformed_mp(raw);
         let mut reader = Reader::new(raw.value);
@@ -260,7 +255,8 @@ impl<'a> Update<'a> {
         };
         // A next hop of another length makes it unsure where the routes begin
         // (RFC 7606 §7.11).
-        let next_hop = read_next_hop(family, next_hop).ok_or_else(malformed)?;
+        let extended = self.context.extended_next_hop.contains(family);
+        let next_hop = read_next_hop(family, extended, next_hop).ok_or_else(malformed)?;
         let add_path = self.context.add_path.contains(family);
         let prefixes = Prefixes::new(reader.rest(), family, add_path);
         let count = prefixes.clone().check().map_err(|_| malformed())?;
@@ -269,7 +265,8 @@ impl<'a> Update<'a> {
                 approach: Approach::TreatAsWithdraw,
                 attribute: Some(raw.code),
                 reason: "has a next hop that is not a host, RFC 4271 §6.3",
-                subcode: update_error::INVALID_NEXT_HOP,
+                // The one that RFC 4760 §7 has for this attribute.
+                subcode: update_error::OPTIONAL_ATTRIBUTE_ERROR,
                 data: raw.whole,
             });
         }
@@ -292,24 +289,32 @@ impl<'a> Update<'a> {
         let add_path = self.context.add_path.contains(family);
         let prefixes = Prefixes::new(reader.rest(), family, add_path);
         let count = prefixes.clone().check().map_err(|_| malformed())?;
-        if count == 0 {
+        if reader.is_empty() {
             self.end_of_rib = Some(family);
         }
         self.take_withdrawn(1, prefixes, count);
         Ok(())
     }
 
-    fn take_withdrawn(&mut self, field: usize, prefixes: Prefixes<'a>, count: u32) {
+    fn take_withdrawn(&mut self, field: usize, prefixes: Prefixes<'a>, count: PrefixCount) {
         if let Some(place) = self.withdrawn.get_mut(field) {
             *place = prefixes;
-            self.withdrawn_count = self.withdrawn_count.saturating_add(count);
+            self.withdrawn_count = self.withdrawn_count.saturating_add(count.routes);
+            self.note_ignored(count);
         }
     }
 
-    fn take_announced(&mut self, field: usize, prefixes: Prefixes<'a>, count: u32) {
+    fn take_announced(&mut self, field: usize, prefixes: Prefixes<'a>, count: PrefixCount) {
         if let Some(place) = self.announced.get_mut(field) {
             *place = prefixes;
-            self.announced_count = self.announced_count.saturating_add(count);
+            self.announced_count = self.announced_count.saturating_add(count.routes);
+            self.note_ignored(count);
+        }
+    }
+
+    fn note_ignored(&mut self, count: PrefixCount) {
+        if count.ignored > 0 {
+            self.note(ignored("has multicast prefixes, which are ignored, RFC 4271 §6.3"));
         }
     }
 
@@ -376,6 +381,17 @@ fn overrun_fault(overrun: Overrun) -> Result<Fault<'static>, Notification> {
     })
 }
 
+/// Routes that are ignored without an attribute being at fault.
+fn ignored(reason: &'static str) -> Fault<'static> {
+    Fault {
+        approach: Approach::AttributeDiscard,
+        attribute: None,
+        reason,
+        subcode: update_error::OPTIONAL_ATTRIBUTE_ERROR,
+        data: &[],
+    }
+}
+
 fn not_negotiated<'a>(raw: &RawAttribute<'a>) -> Fault<'a> {
     Fault::discard(raw, "is of a family that is not negotiated, RFC 4760 §8")
 }
@@ -387,19 +403,21 @@ fn read_family(reader: &mut Reader<'_>) -> Option<Option<Family>> {
 }
 
 /// The next hop of an MP_REACH_NLRI, if it has a length that one of this family
-/// can have. The second of two addresses is link-local (RFC 2545 §3); a speaker
-/// that has no other sends `::` as the first.
-fn read_next_hop(family: Family, octets: &[u8]) -> Option<MpNextHop> {
+/// can have; `extended` allows IPv6 next hops for IPv4 (RFC 8950 §3). The
+/// second of two addresses is link-local (RFC 2545 §3), and no other is taken
+/// for it; a speaker that has no other than that sends `::` as the first.
+fn read_next_hop(family: Family, extended: bool, octets: &[u8]) -> Option<MpNextHop> {
     let mut reader = Reader::new(octets);
+    let ipv6 = family == Family::Ipv6Unicast || extended;
     let (address, link_local) = match (family, octets.len()) {
         (Family::Ipv4Unicast, 4) => (IpAddr::V4(Ipv4Addr::from(reader.array::<4>()?)), None),
-        (_, 16) => (IpAddr::V6(Ipv6Addr::from(reader.array::<16>()?)), None),
-        (_, 32) => {
+        (_, 16) if ipv6 => (IpAddr::V6(Ipv6Addr::from(reader.array::<16>()?)), None),
+        (_, 32) if ipv6 => {
             let first = Ipv6Addr::from(reader.array::<16>()?);
             let second = Ipv6Addr::from(reader.array::<16>()?);
             match first.is_unspecified() {
                 true => (IpAddr::V6(second), None),
-                false => (IpAddr::V6(first), Some(second)),
+                false => (IpAddr::V6(first), Some(second).filter(Ipv6Addr::is_unicast_link_local)),
             }
         }
         _ => return None,
@@ -431,7 +449,12 @@ mod tests {
     }
 
     fn external() -> Context {
-        Context { four_octet_as: true, families: both(), ..Context::default() }
+        Context {
+            four_octet_as: true,
+            families: both(),
+            extended_next_hop: FamilySet::from_iter([Family::Ipv4Unicast]),
+            ..Context::default()
+        }
     }
 
     fn internal() -> Context {
@@ -728,12 +751,30 @@ mod tests {
             assert_eq!(of(afi, &link_local()), ((Some(local.into()), None), None));
             let unspecified = [vec![0; 16], link_local()].concat();
             assert_eq!(of(afi, &unspecified), ((Some(local.into()), None), None));
-            assert_eq!(of(afi, &[0; 16]).1, Some(8));
-            assert_eq!(of(afi, &[0; 32]).1, Some(8));
-            assert_eq!(of(afi, &[0xff; 16]).1, Some(8));
+            let two = [global(), global()].concat();
+            assert_eq!(of(afi, &two), ((global_address, None), None));
+            assert_eq!(of(afi, &[0; 16]).1, Some(9));
+            assert_eq!(of(afi, &[0; 32]).1, Some(9));
+            assert_eq!(of(afi, &[0xff; 16]).1, Some(9));
         }
         let four = of(1, &[192, 0, 2, 9]);
         assert_eq!(four, ((Some("192.0.2.9".parse().unwrap()), None), None));
+    }
+
+    /// RFC 8950 §4: not negotiated, it is a next hop of a wrong length, behind
+    /// which the routes cannot be found (RFC 7606 §7.11).
+    #[test]
+    fn an_ipv6_next_hop_of_an_ipv4_route_has_to_be_negotiated() {
+        let context = Context { extended_next_hop: FamilySet::EMPTY, ..external() };
+        for next_hop in [global(), [global(), link_local()].concat()] {
+            let attribute = reach(1, &next_hop);
+            let ipv4 = body(&[], &[ORIGIN, AS_PATH, &attribute], &[]);
+            assert_eq!(reset(&ipv4, &context), Notification::with_data(3, 9, attribute));
+            let ipv6 = body(&[], &[ORIGIN, AS_PATH, &reach(2, &next_hop)], &[]);
+            assert_eq!(parse(&ipv6, &context).unwrap().faults().count(), 0);
+        }
+        let classic = body(&[], &[ORIGIN, AS_PATH, &reach(1, &[192, 0, 2, 9])], &[]);
+        assert_eq!(parse(&classic, &context).unwrap().faults().count(), 0);
     }
 
     #[test]
@@ -766,6 +807,19 @@ mod tests {
         assert_eq!(parse(&update, &external()).unwrap().counts(), (0, 0));
         let short = [0x80, 14, 5, 0, 1, 128, 9, 0];
         assert_eq!(reset(&body(&[], &[&short], &[]), &external()).subcode, 9);
+    }
+
+    /// RFC 4271 §6.3.
+    #[test]
+    fn multicast_prefixes_are_ignored_and_noted() {
+        let nlri = [NLRI, &[8, 224]].concat();
+        let update = body(&[4, 224], &[ORIGIN, AS_PATH, NEXT_HOP], &nlri);
+        let update = parse(&update, &external()).unwrap();
+        assert_eq!(routes_of(&update), (vec!["0:203.0.113.0/24".into()], vec![]));
+        assert_eq!(update.faults().count(), 1);
+        let unreach = [0x80, 15, 5, 0, 2, 1, 8, 0xff];
+        let update = body(&[], &[&unreach], &[]);
+        assert_eq!(parse(&update, &external()).unwrap().is_end_of_rib(), None);
     }
 
     /// RFC 4724 §2.

@@ -213,7 +213,13 @@ mod tests {
     fn context(options: &EncodeOptions) -> Context {
         let families = FamilySet::from_iter(Family::ALL);
         let add_path = if options.add_path { families } else { FamilySet::EMPTY };
-        Context { four_octet_as: options.four_octet_as, ibgp: true, families, add_path }
+        Context {
+            four_octet_as: options.four_octet_as,
+            ibgp: true,
+            families,
+            add_path,
+            extended_next_hop: families,
+        }
     }
 
     fn received<'a>(message: &'a [u8], options: &EncodeOptions) -> Update<'a> {

@@ -1,7 +1,8 @@
-//! The tables of routes. So far: what we originate ourselves; received routes
-//! are counted and rejected.
+//! The tables of routes: what we originate ourselves, and which routes a
+//! neighbour has announced, as far as that has to be known; they are rejected.
 
 pub mod originated;
+pub mod received;
 
 use ipnet::IpNet;
 

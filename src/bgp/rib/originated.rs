@@ -87,9 +87,21 @@ impl Default for Path {
 #[derive(Clone, Debug, Default)]
 pub struct Originated {
     paths: BTreeMap<Key, BTreeMap<Owner, Path>>,
+    incomplete: bool,
 }
 
 impl Originated {
+    /// Says whether everything is in it that is to be announced as soon as the
+    /// process has found its feet. A new table is complete.
+    pub fn set_complete(&mut self, complete: bool) {
+        self.incomplete = !complete;
+    }
+
+    /// Whether an End-of-RIB would be true (RFC 4724 §2).
+    pub fn is_complete(&self) -> bool {
+        !self.incomplete
+    }
+
     /// Puts in or replaces `owner`'s path; returns whether what is exported
     /// may have changed.
     pub fn insert(&mut self, prefix: IpNet, owner: Owner, path: Path) -> bool {

@@ -73,7 +73,8 @@ impl Transport {
         if members().count() < limit {
             return true;
         }
-        let gone = members().filter_map(|(&id, n)| Some((n.idle_since()?, id))).min();
+        let now = reactor.now();
+        let gone = members().filter_map(|(&id, n)| Some((n.gone_since(now)?, id))).min();
         let Some((_, id)) = gone else { return false };
         self.forget(reactor, id);
         true

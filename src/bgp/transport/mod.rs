@@ -341,9 +341,9 @@ impl Transport {
         }
         let token = Token::new(self.settings.kinds.peer, 0, id.0);
         let deadline = self.speaker.deadline(id);
-        let idle = self.speaker.peer(id).is_some_and(|peer| peer.state() == State::Idle);
-        if let Some(neighbour) = self.neighbours.get_mut(&id) {
-            neighbour.note_idle(idle, now);
+        if let (Some(neighbour), Some(peer)) = (self.neighbours.get_mut(&id), self.speaker.peer(id))
+        {
+            neighbour.note_idle(now, peer.state() == State::Idle, peer.kept_out_until());
             let deadline = deadline.into_iter().chain(neighbour.forget_at()).min();
             neighbour.alarm.set(&mut reactor.wheel, token, deadline);
         }
@@ -369,7 +369,10 @@ impl Transport {
                 self.log_down(id, down, uptime);
                 self.notices.push_back((id, action));
             }
-            Action::Learned { .. } => self.notices.push_back((id, action)),
+            Action::Learned(_) => self.notices.push_back((id, action)),
+            Action::RefreshAsked(_) | Action::Malformed { .. } | Action::PrefixWarning { .. } => {
+                self.log_report(id, &action);
+            }
         }
     }
 
@@ -558,7 +561,7 @@ mod tests {
         let mut house = House::listening(LOCAL);
         let mut neighbour = house.established();
         let mut routes: u32 = 0;
-        while house.peer().is_quiet() {
+        while house.is_quiet() {
             let House { reactor, phases } = &mut house;
             phases.0.change(reactor, |speaker| {
                 for n in routes..routes + 100 {
@@ -576,7 +579,7 @@ mod tests {
             house.turn();
             heard += neighbour.updates_read();
         }
-        house.until(|house| house.peer().is_quiet());
+        house.until(|house| house.is_quiet());
         assert_eq!(heard, routes);
         assert_eq!(house.peer().counters().flaps, 0);
     }

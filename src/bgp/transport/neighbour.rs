@@ -34,6 +34,8 @@ pub(super) struct Neighbour {
     pub(super) complained: bool,
     /// Since when it has had no session at all.
     idle_since: Option<Time>,
+    /// Until when it may not have one, after it announced too much.
+    kept_out_until: Option<Time>,
     /// The last turn in which something was written, and what is left of the
     /// budget in it.
     written: (u64, usize),
@@ -48,22 +50,27 @@ impl Neighbour {
             alarm: Alarm::new(),
             complained: false,
             idle_since: None,
+            kept_out_until: None,
             written: (0, WRITE_BUDGET),
         }
     }
 
-    pub(super) fn note_idle(&mut self, idle: bool, now: Time) {
+    /// Whether it has no session at all, and how long it may not have one.
+    pub(super) fn note_idle(&mut self, now: Time, idle: bool, kept_out_until: Option<Time>) {
         self.idle_since = idle.then(|| self.idle_since.unwrap_or(now));
+        self.kept_out_until = kept_out_until;
     }
 
-    pub(super) fn idle_since(&self) -> Option<Time> {
-        self.idle_since
+    /// Since when it is gone and could be forgotten for another's sake.
+    pub(super) fn gone_since(&self, now: Time) -> Option<Time> {
+        self.idle_since.filter(|_| self.kept_out_until.is_none_or(|until| until <= now))
     }
 
     /// When it is forgotten, unless it comes back; `None` while it is here, and
     /// for one that is configured by its address.
     pub(super) fn forget_at(&self) -> Option<Time> {
-        Some(self.idle_since? + self.membership?.keep)
+        let at = self.idle_since? + self.membership?.keep;
+        Some(self.kept_out_until.map_or(at, |until| until.max(at)))
     }
 
     pub(super) fn is_of(&self, group: usize) -> bool {
@@ -91,16 +98,30 @@ mod tests {
     fn only_who_came_by_a_group_is_forgotten() {
         let transport = PeerTransport::plain("192.0.2.1:179".parse().expect("an address"));
         let mut configured = Neighbour::new(transport.clone(), None);
-        configured.note_idle(true, at(1));
+        configured.note_idle(at(1), true, None);
         assert_eq!(configured.forget_at(), None);
         let membership = Membership { group: 0, keep: Duration::from_secs(60) };
         let mut member = Neighbour::new(transport, Some(membership));
         assert_eq!(member.forget_at(), None);
-        member.note_idle(true, at(1));
-        member.note_idle(true, at(2));
+        member.note_idle(at(1), true, None);
+        member.note_idle(at(2), true, None);
         assert_eq!(member.forget_at(), Some(at(60_001)), "since it became idle");
-        member.note_idle(false, at(3));
-        assert_eq!((member.forget_at(), member.idle_since()), (None, None));
+        assert_eq!(member.gone_since(at(3)), Some(at(1)));
+        member.note_idle(at(3), false, None);
+        assert_eq!((member.forget_at(), member.gone_since(at(3))), (None, None));
+    }
+
+    /// Or it could be back at once, and announce too much again.
+    #[test]
+    fn who_is_kept_out_is_not_forgotten() {
+        let transport = PeerTransport::plain("192.0.2.1:179".parse().expect("an address"));
+        let membership = Membership { group: 0, keep: Duration::from_secs(60) };
+        let mut member = Neighbour::new(transport, Some(membership));
+        member.note_idle(at(1), true, Some(at(90_000)));
+        assert_eq!((member.forget_at(), member.gone_since(at(2))), (Some(at(90_000)), None));
+        assert_eq!(member.gone_since(at(90_000)), Some(at(1)));
+        member.note_idle(at(2), true, Some(at(10)));
+        assert_eq!(member.forget_at(), Some(at(60_001)));
     }
 
     #[test]

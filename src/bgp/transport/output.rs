@@ -89,7 +89,7 @@ mod tests {
     fn a_turn_writes_its_budget_and_the_next_turn_goes_on() {
         let mut house = House::listening(LOCAL);
         let mut router = house.established();
-        house.until(|house| house.peer().is_quiet() && unsent(house) == 0);
+        house.until(|house| house.is_quiet() && unsent(house) == 0);
         const ROUTES: u32 = 500;
         originate(&mut house, ROUTES);
         let (mut heard, mut full_turns) = (0, 0);
@@ -111,7 +111,7 @@ mod tests {
         }
         assert_eq!(before, 0);
         assert!(full_turns >= 500 * 3600 / WRITE_BUDGET, "{full_turns}");
-        house.until(|house| house.peer().is_quiet());
+        house.until(|house| house.is_quiet());
         assert!(!house.bgp().connections.iter().any(|(_, connection)| connection.queued));
     }
 
@@ -124,7 +124,7 @@ mod tests {
         originate(&mut house, 5000);
         let idle = |house: &mut House| !house.bgp().has_ready();
         house.until(idle);
-        assert!(!house.peer().is_quiet(), "there is more to say");
+        assert!(!house.is_quiet(), "there is more to say");
         let sent = house.peer().counters().sent.updates;
         for _ in 0..20 {
             house.turn();

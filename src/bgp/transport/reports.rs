@@ -6,7 +6,9 @@ use log::{Level, debug, info, log, warn};
 
 use super::Transport;
 use crate::bgp::down::{Down, DownReason};
+use crate::bgp::message::header;
 use crate::bgp::message::notification::{Notification, code};
+use crate::bgp::negotiation::Negotiated;
 use crate::bgp::peer::{Action, Peer, Side};
 use crate::bgp::speaker::PeerId;
 use crate::reactor::log_sink::quoted;
@@ -17,7 +19,7 @@ impl Transport {
             let families: Vec<_> = negotiated.families.iter().map(|f| f.to_string()).collect();
             info!(
                 "bgp event=established peer={} asn={} routerid={} kind={} opened_by={} \
-                 hold_time={}s keepalive={}s families={}",
+                 hold_time={}s keepalive={}s families={} with={}",
                 self.name(id),
                 negotiated.peer_asn,
                 negotiated.peer_identifier,
@@ -26,7 +28,27 @@ impl Transport {
                 negotiated.hold_time.as_secs(),
                 negotiated.keepalive.as_secs(),
                 families.join(","),
+                agreed(negotiated).join(","),
             );
+        }
+    }
+
+    /// What else a session brings that an operator should hear of.
+    pub(super) fn log_report(&self, id: PeerId, action: &Action) {
+        let name = self.name(id);
+        match action {
+            Action::RefreshAsked(family) => {
+                info!("bgp event=refresh_asked peer={name} family={family}");
+            }
+            Action::Malformed { text, count } => {
+                let fault = quoted(text);
+                warn!("bgp event=malformed_update peer={name} fault={fault} count={count}");
+            }
+            Action::PrefixWarning { family, count, limit } => warn!(
+                "bgp event=prefix_warning peer={name} family={family} prefixes={count} limit={}",
+                limit.maximum
+            ),
+            _ => {}
         }
     }
 
@@ -46,7 +68,7 @@ impl Transport {
                 counters.flaps,
                 counters.prefixes_received,
             );
-        } else if !reason.is_collision() && self.complains(id) {
+        } else if !reason.is_collision() && !self.is_up(id) && self.complains(id) {
             warn!(
                 "bgp event=not_established peer={name} reason={} next=\"keeps trying\"",
                 quoted(reason)
@@ -56,9 +78,31 @@ impl Transport {
         }
     }
 
+    fn is_up(&self, id: PeerId) -> bool {
+        self.speaker.peer(id).is_some_and(|peer| peer.established().is_some())
+    }
+
     /// Whether this is the first complaint about a neighbour since it was last
     /// up; the others are for those who ask for detail.
     pub(super) fn complains(&mut self, id: PeerId) -> bool {
         self.neighbours.get_mut(&id).is_some_and(|n| !std::mem::replace(&mut n.complained, true))
     }
+}
+
+/// The names of what a session does beyond RFC 4271, for the log.
+fn agreed(negotiated: &Negotiated) -> Vec<String> {
+    let flags = [
+        (negotiated.four_octet_as, "four-octet-as"),
+        (negotiated.route_refresh, "route-refresh"),
+        (negotiated.enhanced_refresh, "enhanced-route-refresh"),
+        (negotiated.longest_sent > header::MAX_LENGTH, "extended-message"),
+        (negotiated.extended_next_hop, "extended-next-hop"),
+        (!negotiated.add_path_sent.is_empty(), "add-path-send"),
+        (!negotiated.add_path_received.is_empty(), "add-path-receive"),
+        (negotiated.graceful_restart.is_some(), "graceful-restart"),
+    ];
+    let mut names: Vec<String> =
+        flags.iter().filter(|(agreed, _)| *agreed).map(|(_, name)| name.to_string()).collect();
+    names.extend(negotiated.role.map(|role| format!("role:{role}")));
+    names
 }

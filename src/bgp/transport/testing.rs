@@ -64,6 +64,10 @@ pub(super) fn terms(asn: u32, peer_asn: u32, identifier: [u8; 4]) -> Terms {
 }
 
 impl House {
+    pub(super) fn is_quiet(&self) -> bool {
+        self.phases.0.speaker().is_quiet()
+    }
+
     /// It listens for one neighbour with this address.
     pub(super) fn listening(address: IpAddr) -> House {
         let peer = testing::peer("them", address, terms(65001, 65000, [10, 0, 0, 1]));

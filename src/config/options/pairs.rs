@@ -91,7 +91,8 @@ const LOCAL_PREF: PairSpec = pair(
     Unsigned,
     "100",
     Supported,
-    "LOCAL_PREF, which only iBGP neighbours are sent: they prefer the highest.",
+    "LOCAL_PREF, which only iBGP neighbours are sent: they prefer the highest. Unless it is set, \
+     `communities=graceful-shutdown` makes it 0.",
 )
 .not_in_fabio();
 
@@ -111,7 +112,8 @@ const COMMUNITIES: PairSpec = pair(
     Supported,
     "Communities (RFC 1997) with blanks between them, at most 64: `65000:1`, or a well-known one of \
      `no-export`, `no-advertise`, `no-export-subconfed`, `no-peer`, `blackhole`, \
-     `graceful-shutdown`, `llgr-stale`, `no-llgr`.",
+     `graceful-shutdown`, `llgr-stale`, `no-llgr`. With `graceful-shutdown` (RFC 8326) routers \
+     use the path last: iBGP neighbours by a LOCAL_PREF of 0, others by their own policy.",
 )
 .not_in_fabio();
 
@@ -330,6 +332,110 @@ pub(super) static PEER: &[PairSpec] = &[
         "3",
         Supported,
         "How many BFD packets may be lost in a row, 1 to 255.",
+    )
+    .not_in_fabio(),
+    pair(
+        "advertisementinterval",
+        Duration,
+        "0s",
+        Supported,
+        "Least time between two announcements to the neighbour, less up to a quarter: \
+         MinRouteAdvertisementInterval and MinASOriginationInterval (RFC 4271 §9.2.1). Withdrawals \
+         never wait.",
+    )
+    .not_in_fabio(),
+    pair(
+        "extendednexthop",
+        Boolean,
+        "false",
+        Supported,
+        "Offer IPv6 next hops for IPv4 routes (RFC 8950). Where the neighbour agrees and is reached \
+         over IPv6, IPv4 prefixes go with `bgp.nexthop6`, or else our own address of the session.",
+    )
+    .not_in_fabio(),
+    pair(
+        "addpath",
+        Text,
+        "none",
+        Supported,
+        "Path identifiers (RFC 7911): `none`, `send`, `receive` or `both`.",
+    )
+    .not_in_fabio(),
+    pair(
+        "gracefulrestart",
+        Boolean,
+        "false",
+        Supported,
+        "Graceful restart (RFC 4724, RFC 8538): the neighbour keeps our routes when the session is \
+         lost. So a crash no longer withdraws, and traffic goes on coming while nothing serves it; \
+         a planned stop withdraws as ever.",
+    )
+    .not_in_fabio(),
+    pair(
+        "restarttime",
+        Duration,
+        "120s",
+        Supported,
+        "How long the neighbour keeps them with `gracefulrestart=true`; 1s to 4095s.",
+    )
+    .not_in_fabio(),
+    pair(
+        "role",
+        Text,
+        "",
+        Supported,
+        "What we are to an eBGP neighbour (RFC 9234): `customer`, `provider`, `peer`, `rs` or \
+         `rs-client`. A neighbour that says something else than the counterpart is refused, and \
+         routes carry ONLY_TO_CUSTOMER as that asks.",
+    )
+    .not_in_fabio(),
+    pair(
+        "strictrole",
+        Boolean,
+        "false",
+        Supported,
+        "With `role`: refuse a neighbour that does not say its own.",
+    )
+    .not_in_fabio(),
+    pair(
+        "fqdn",
+        Boolean,
+        "false",
+        Supported,
+        "Tell the neighbour the name of this host, for its operators.",
+    )
+    .not_in_fabio(),
+    pair(
+        "softwareversion",
+        Boolean,
+        "false",
+        Supported,
+        "Tell the neighbour that this is burgee, and its version.",
+    )
+    .not_in_fabio(),
+    pair(
+        "maxprefixes",
+        Unsigned,
+        "no limit",
+        Supported,
+        "How many prefixes of each family the neighbour may announce, 1 to 10000000, although all \
+         are rejected. With more the session ends. They are kept in memory to be counted.",
+    )
+    .not_in_fabio(),
+    pair(
+        "maxprefixeswarning",
+        Unsigned,
+        "75",
+        Supported,
+        "The share of `maxprefixes` that is warned of, in percent; 0 for never.",
+    )
+    .not_in_fabio(),
+    pair(
+        "maxprefixesrestart",
+        Duration,
+        "1m",
+        Supported,
+        "How long a neighbour that went over `maxprefixes` is kept out.",
     )
     .not_in_fabio(),
     pair(

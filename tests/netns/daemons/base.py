@@ -7,7 +7,7 @@ import shutil
 import signal
 
 from processes import Process, command_in, output_of
-from waiting import Failure
+from waiting import Failure, NotApplicable
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 SHIPPED = REPOSITORY / "vendor-config"
@@ -76,6 +76,20 @@ class Daemon:
     bfd_statement = ""
     # LOCAL_PREF 100 is shown for eBGP routes even if none was sent.
     fills_local_pref = False
+    # What takes the rule of GRACEFUL_SHUTDOWN (RFC 8326) out of the file, and
+    # the LOCAL_PREF that the rule sets.
+    without_shutdown_rule = {}
+    least_local_pref = 0
+    # What makes the daemon one that knows AS numbers of two octets only, how it
+    # then wants a neighbour of another kind configured, and whether it puts
+    # AS4_PATH into AS_PATH all the same (RFC 6793).
+    as4_off = {}
+    as_trans_neighbour = "{}"
+    merges_as4_path = False
+    # Why it is not to be had as one, in its own words.
+    as_trans_refusal = ""
+    # Whether `preferred` has all equal paths, or the best of them alone.
+    shows_multipath = True
     # Comes through a connection that is opened to it while it opens one itself.
     survives_collision = True
     # What the log or the neighbour's state says after Cease/Administrative
@@ -152,9 +166,40 @@ class Daemon:
         """Whether the neighbour has taken leave with an Administrative Shutdown."""
         return re.search(self.shutdown_pattern, self.log_text()) is not None
 
+    def saw_text(self, neighbour, text):
+        """Whether the daemon shows a text that came with a shutdown (RFC 9003)."""
+        return text in self.log_text()
+
+    def stop_session(self, neighbour, text):
+        """Ends the session with an Administrative Shutdown that says `text`, or what
+        the daemon makes of it; that is returned."""
+        raise NotImplementedError
+
+    def resume_session(self, neighbour):
+        """Lets the session come up again."""
+        raise NotImplementedError
+
+    def request_refresh(self, neighbour):
+        """Asks the neighbour for all IPv4 routes again (RFC 2918)."""
+        raise NotImplementedError
+
+    def announcements(self, neighbour):
+        """How many announcements or UPDATEs have come over the present session."""
+        raise NotImplementedError
+
+    def agreed_hold_time(self, neighbour):
+        """The hold time in force, in seconds."""
+        raise NotImplementedError
+
     def fib_refusal(self):
         """Why the daemon puts no routes into the kernel, in its own words, or ""."""
         return ""
+
+    def preferred(self, prefix):
+        """The next hops to which the daemon sends the prefix's traffic, as a set."""
+        if refusal := self.fib_refusal():
+            raise NotApplicable(refusal)
+        return self.namespace.gateways(prefix)
 
     def established(self, neighbour):
         """Whether the session with `neighbour` (an address) is Established."""

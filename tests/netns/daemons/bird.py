@@ -15,6 +15,11 @@ class Bird(Daemon):
     test_values = {"log syslog all": "log stderr all"}
     hold_time = "hold time {}"
     fills_local_pref = True
+    as4_off = {"hold time 9": "hold time 9; enable as4 off"}
+    as_trans_neighbour = "23456"
+    # It believes the capability even if its own is off.
+    as_trans_refusal = "Error: Bad peer AS: 4200000001"
+    without_shutdown_rule = {"(65535, 0)": "(65535, 99)"}
     shutdown_pattern = r"Received: Administrative shutdown"
 
     # Protocols by the neighbour's place in the shipped file.
@@ -26,15 +31,34 @@ class Bird(Daemon):
 
     def birdc(self, command):
         """The answer to one command."""
-        return self.ask("birdc", "-s", "/run/bird/bird.ctl", *command.split())
+        return self.ask("birdc", "-s", "/run/bird/bird.ctl", command)
 
     def protocol(self, neighbour):
         """The name of the protocol that the configuration gives a neighbour."""
         return {address: name for name, address in self.PROTOCOL.findall(self.render())}[neighbour]
 
+    def details(self, neighbour):
+        """All that bird shows of a session."""
+        return self.birdc(f"show protocols all {self.protocol(neighbour)}")
+
     def established(self, neighbour):
-        text = self.birdc(f"show protocols all {self.protocol(neighbour)}")
-        return re.search(r"BGP state:\s+Established", text) is not None
+        return re.search(r"BGP state:\s+Established", self.details(neighbour)) is not None
+
+    def agreed_hold_time(self, neighbour):
+        return int(re.search(r"Hold timer:\s+[\d.]+/(\d+)", self.details(neighbour))[1])
+
+    def announcements(self, neighbour):
+        return int(re.search(r"Import updates:\s+(\d+)", self.details(neighbour))[1])
+
+    def request_refresh(self, neighbour):
+        self.birdc(f"reload in {self.protocol(neighbour)}")
+
+    def stop_session(self, neighbour, text):
+        self.birdc(f'disable {self.protocol(neighbour)} "{text}"')
+        return text
+
+    def resume_session(self, neighbour):
+        self.birdc(f"enable {self.protocol(neighbour)}")
 
     def routes(self, neighbour, family):
         table = {"ipv4": "master4", "ipv6": "master6"}[family]

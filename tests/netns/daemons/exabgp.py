@@ -18,6 +18,9 @@ class ExaBgp(Daemon):
     config_file = pathlib.Path(__file__).with_name("exabgp.conf")
     installed = "exabgp.conf"
     hold_time = "hold-time {}"
+    as4_off = {"graceful-restart disable": "graceful-restart disable; asn4 disable"}
+    as_trans_neighbour = "23456"
+    merges_as4_path = True
     bfd_statement = "; bfd on"
     # Its state is then OpenConfirm still, and its new connection has no OPEN yet:
     # "'NoneType' object has no attribute 'router_id'", once a second for ever.
@@ -27,17 +30,20 @@ class ExaBgp(Daemon):
         super().__init__(*arguments)
         self.record = self.directory / "exabgp.json"
         self.recorder = self.directory / "recorder"
+        self.commands = self.directory / "exabgp.commands"
         self.values["/bin/cat"] = str(self.recorder)
 
     def launch(self):
         self.record.unlink(missing_ok=True)
+        self.commands.write_text("")
         # Its standard output stays as it is: exabgp takes the end of it for a death.
-        self.recorder.write_text(f"#!/bin/sh\nwhile read -r line; do\n"
+        self.recorder.write_text(f"#!/bin/sh\ntail -n +1 -f {self.commands} &\nwhile read -r line; do\n"
                                  f"    printf '%s\\n' \"$line\" >>{self.record}\ndone\n")
         self.recorder.chmod(0o755)
         self.spawn("exabgp", self.directory / self.installed, environment={
             "exabgp_daemon_user": "root",
             "exabgp_daemon_drop": "false",
+            "exabgp_api_ack": "false",
             "exabgp_api_cli": "false",
             "exabgp_log_all": "false",
         })
@@ -47,7 +53,8 @@ class ExaBgp(Daemon):
         if not self.record.exists():
             return []
         lines = self.record.read_text().splitlines(keepends=True)
-        records = [json.loads(line) for line in lines if line.endswith("\n")]
+        # Not strict, for this release writes the length octet of a shutdown's text.
+        records = [json.loads(line, strict=False) for line in lines if line.endswith("\n")]
         return [r for r in records
                 if r.get("neighbor", {}).get("address", {}).get("peer") == neighbour]
 
@@ -62,6 +69,33 @@ class ExaBgp(Daemon):
 
     def established(self, neighbour):
         return self.running() and self.current(neighbour) is not None
+
+    def command(self, text):
+        """Gives exabgp a command, as its helper process does."""
+        with self.commands.open("a") as commands:
+            commands.write(f"{text}\n")
+
+    def negotiated(self, neighbour):
+        """What the present session has agreed on."""
+        return next(message["neighbor"]["negotiated"] for message in self.messages(neighbour)[::-1]
+                    if message["type"] == "negotiated")
+
+    def agreed_hold_time(self, neighbour):
+        return self.negotiated(neighbour)["hold_time"]
+
+    def announcements(self, neighbour):
+        return sum("announce" in update for update in self.updates(neighbour, "receive"))
+
+    def request_refresh(self, neighbour):
+        self.command(f"neighbor {neighbour} announce route-refresh ipv4 unicast")
+
+    def stop_session(self, neighbour, text):
+        # Its command takes a subcode, and no text.
+        self.command(f"neighbor {neighbour} teardown 2")
+        return "Administrative Shutdown"
+
+    def resume_session(self, neighbour):
+        """It comes back by itself."""
 
     def running(self):
         """A dead exabgp has written no farewell into the record."""
@@ -123,6 +157,11 @@ class ExaBgp(Daemon):
         # it carries a text (RFC 9003).
         return any(message["type"] == "notification" and message["neighbor"]["message"]
                    .get("body", "").startswith("0x0602") for message in self.messages(neighbour))
+
+    def saw_text(self, neighbour, text):
+        return any(message["type"] == "notification"
+                   and text.encode().hex() in message["neighbor"]["message"].get("body", "").lower()
+                   for message in self.messages(neighbour))
 
     def fib_refusal(self):
         return "exabgp(1): does not perform any FIB manipulation on the system it runs on"

@@ -9,7 +9,7 @@ from waiting import wait_for
 
 LIBEXEC = "/usr/lib/frr"
 
-WELL_KNOWN = {"noExport": "65535:65281"}
+WELL_KNOWN = {"noExport": "65535:65281", "gracefulShutdown": "65535:0"}
 """Communities that bgpd shows by name."""
 
 
@@ -23,6 +23,9 @@ class Frr(Daemon):
     installed = "frr.conf"
     test_values = {"log syslog informational": "log stdout informational"}
     hold_time = "timers 3 {}"
+    as4_off = {"timers 3 9": "timers 3 9\n neighbor BURGEE dont-capability-negotiate"
+                             "\n neighbor BURGEE override-capability"}
+    without_shutdown_rule = {"permit graceful-shutdown": "permit 65535:99"}
 
     def launch(self):
         user = pwd.getpwnam("frr")
@@ -41,17 +44,42 @@ class Frr(Daemon):
         loaded = self.ask("vtysh", "--config_dir", self.directory, "-b")
         (self.directory / "vtysh-load.log").write_text(loaded)
 
+    def vtysh(self, *commands):
+        """The answer to commands that are given one after the other."""
+        options = [option for command in commands for option in ("-c", command)]
+        return self.ask("vtysh", "--config_dir", self.directory, *options)
+
     def show(self, command):
         """The decoded answer to `show COMMAND json`; empty while bgpd starts."""
-        text = self.ask("vtysh", "--config_dir", self.directory, "-c", f"show {command} json")
+        text = self.vtysh(f"show {command} json")
         try:
             return json.loads(text)
         except ValueError:
             return {}
 
+    def details(self, neighbour):
+        """All that bgpd shows of a session."""
+        return self.show(f"bgp neighbors {neighbour}").get(neighbour, {})
+
     def established(self, neighbour):
-        state = self.show(f"bgp neighbors {neighbour}").get(neighbour, {})
-        return state.get("bgpState") == "Established"
+        return self.details(neighbour).get("bgpState") == "Established"
+
+    def agreed_hold_time(self, neighbour):
+        return self.details(neighbour)["bgpTimerHoldTimeMsecs"] / 1000
+
+    def announcements(self, neighbour):
+        return self.details(neighbour)["messageStats"]["updatesRecv"]
+
+    def request_refresh(self, neighbour):
+        self.vtysh(f"clear bgp ipv4 unicast {neighbour} soft in")
+
+    def stop_session(self, neighbour, text):
+        self.vtysh("configure terminal", "router bgp 65000",
+                   f"neighbor {neighbour} shutdown message {text}")
+        return text
+
+    def resume_session(self, neighbour):
+        self.vtysh("configure terminal", "router bgp 65000", f"no neighbor {neighbour} shutdown")
 
     def routes(self, neighbour, family):
         # The list names the prefixes, only the single view has all attributes.
@@ -87,5 +115,5 @@ class Frr(Daemon):
         return prefix in answer.get("advertisedRoutes", {})
 
     def saw_shutdown(self, neighbour):
-        state = self.show(f"bgp neighbors {neighbour}").get(neighbour, {})
-        return "Administrative Shutdown" in state.get("lastNotificationReason", "")
+        return "Administrative Shutdown" in self.details(neighbour).get(
+            "lastNotificationReason", "")

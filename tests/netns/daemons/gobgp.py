@@ -1,9 +1,10 @@
 """gobgpd, asked through the gobgp client."""
 
 import json
+import re
 
 from daemons.base import SHIPPED, Daemon, Route, community
-from waiting import wait_for
+from waiting import NotApplicable, wait_for
 
 ORIGINS = ("igp", "egp", "incomplete")
 
@@ -25,6 +26,12 @@ class GoBgp(Daemon):
     config_file = SHIPPED / "gobgp" / "gobgpd.toml"
     installed = "gobgpd.toml"
     hold_time = "hold-time = {}"
+    as4_off = {"peer-as = 65001": "peer-as = 65001\n        as4-capability = false"}
+    without_shutdown_rule = {'"65535:0"': '"65535:99"'}
+    as_trans_refusal = "has invalid keys: as4-capability"
+    # It takes a `set-local-pref` of 0 for none.
+    least_local_pref = 1
+    shows_multipath = False
     bfd_statement = "\n[peer-groups.bfd.config]\nenabled = true"
     shutdown_pattern = r"Administrative Shutdown|administrative shutdown|Subcode=2|subcode:2"
 
@@ -45,6 +52,11 @@ class GoBgp(Daemon):
     def fib_refusal(self):
         return "zebra.md: kernel routing table updates: GoBGP uses zebra of Quagga or FRRouting"
 
+    def preferred(self, prefix):
+        family = "ipv6" if ":" in prefix else "ipv4"
+        paths = self.gobgp("global", "rib", "-a", family).get(prefix, [])
+        return {self.route(prefix, path).next_hop for path in paths if path.get("best")}
+
     def gobgp(self, *command):
         """The decoded answer of `gobgp -j COMMAND`; empty while gobgpd starts."""
         try:
@@ -53,9 +65,34 @@ class GoBgp(Daemon):
             return {}
         return {} if "error" in answer else answer
 
+    def details(self, neighbour):
+        """All that gobgpd shows of a session."""
+        return self.gobgp("neighbor", neighbour)
+
     def established(self, neighbour):
-        state = self.gobgp("neighbor", neighbour).get("state", {})
+        state = self.details(neighbour).get("state", {})
         return state.get("session_state") in ("ESTABLISHED", 6)
+
+    def agreed_hold_time(self, neighbour):
+        return self.details(neighbour)["timers"]["state"]["negotiated_hold_time"]
+
+    def announcements(self, neighbour):
+        return self.details(neighbour)["state"]["messages"]["received"].get("update", 0)
+
+    def request_refresh(self, neighbour):
+        # It keeps what came, and never asks a neighbour for it again.
+        self.ask("gobgp", "neighbor", neighbour, "softresetin")
+        counted = re.search(r"Route Refresh:\s+0\s+0", self.ask("gobgp", "neighbor", neighbour))
+        if counted:
+            raise NotApplicable(" ".join(counted[0].split()))
+
+    def stop_session(self, neighbour, text):
+        # Of `disable`, which has followed it, this release forgets the reason.
+        self.ask("gobgp", "neighbor", neighbour, "shutdown", "--reason", text)
+        return text
+
+    def resume_session(self, neighbour):
+        """It comes back by itself."""
 
     def routes(self, neighbour, family):
         # The global table holds what the import policy has let in.

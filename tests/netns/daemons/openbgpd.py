@@ -5,7 +5,7 @@ import json
 from daemons.base import SHIPPED, Daemon, Route
 from waiting import wait_for
 
-WELL_KNOWN = {"NO_EXPORT": "65535:65281"}
+WELL_KNOWN = {"NO_EXPORT": "65535:65281", "GRACEFUL_SHUTDOWN": "65535:0"}
 """Communities that bgpctl shows by name."""
 
 
@@ -20,6 +20,10 @@ class OpenBgpd(Daemon):
     hold_time = "holdtime {}"
     bfd_statement = "\nbfd yes"
     fills_local_pref = True
+    as4_off = {"max-prefix 16": "max-prefix 16\n\tannounce as-4byte no"}
+    merges_as4_path = True
+    without_shutdown_rule = {"community GRACEFUL_SHUTDOWN": "community 65535:99"}
+    shows_multipath = False
     shutdown_pattern = r"[Cc]ease, administratively down"
 
     def launch(self):
@@ -36,9 +40,28 @@ class OpenBgpd(Daemon):
         except ValueError:
             return {}
 
+    def details(self, neighbour):
+        """All that bgpd shows of a session."""
+        return next(iter(self.bgpctl("neighbor", neighbour).get("neighbors", [])), {})
+
     def established(self, neighbour):
-        neighbours = self.bgpctl("neighbor", neighbour).get("neighbors", [])
-        return any(n.get("state") == "Established" for n in neighbours)
+        return self.details(neighbour).get("state") == "Established"
+
+    def agreed_hold_time(self, neighbour):
+        return self.details(neighbour)["session"]["holdtime"]
+
+    def announcements(self, neighbour):
+        return self.details(neighbour)["stats"]["update"]["received"]["updates"]
+
+    def request_refresh(self, neighbour):
+        self.ask("bgpctl", "neighbor", neighbour, "refresh")
+
+    def stop_session(self, neighbour, text):
+        self.ask("bgpctl", "neighbor", neighbour, "down", text)
+        return text
+
+    def resume_session(self, neighbour):
+        self.ask("bgpctl", "neighbor", neighbour, "up")
 
     def routes(self, neighbour, family):
         entries = self.bgpctl("rib", "detail", family, "neighbor", neighbour).get("rib", [])
@@ -60,6 +83,10 @@ class OpenBgpd(Daemon):
             extended_communities=tuple(text.replace(" ", ":")
                                        for text in entry.get("extended_communities", ())),
         )
+
+    def preferred(self, prefix):
+        entries = self.bgpctl("rib", "detail", prefix).get("rib", [])
+        return {entry["exit_nexthop"] for entry in entries if entry.get("best")}
 
     def sent(self, neighbour, prefix):
         entries = self.bgpctl("rib", "out", "neighbor", neighbour).get("rib", [])

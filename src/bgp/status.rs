@@ -1,0 +1,42 @@
+//! What is known of a neighbour, as one value: for the log, and for those who
+//! ask.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::down::DownReason;
+use super::message::notification::Notification;
+use super::negotiation::Negotiated;
+use super::peer::{PeerCounters, Side};
+use super::session::State;
+use crate::reactor::Time;
+
+/// One neighbour at one moment. Times are those of the loop's clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// What it is called.
+    pub name: String,
+    /// Its address.
+    pub address: IpAddr,
+    /// The state of the session that is furthest.
+    pub state: State,
+    /// Since when it is established.
+    pub established: Option<Time>,
+    /// Who opened the connection of the established session.
+    pub side: Option<Side>,
+    /// Our and its address of that connection.
+    pub endpoints: Option<(SocketAddr, SocketAddr)>,
+    /// What was agreed with it, as long as it is established.
+    pub negotiated: Option<Negotiated>,
+    /// How many prefixes it has been announced.
+    pub announced: usize,
+    /// What was counted of it, over all sessions.
+    pub counters: PeerCounters,
+    /// When and why the last session ended.
+    pub last_down: Option<(Time, DownReason)>,
+    /// The last NOTIFICATION that it was sent, and when.
+    pub last_sent: Option<(Time, Notification)>,
+    /// The last NOTIFICATION that it sent, and when.
+    pub last_received: Option<(Time, Notification)>,
+    /// Until when it is kept out because it announced too much.
+    pub kept_out_until: Option<Time>,
+}
