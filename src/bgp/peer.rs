@@ -346,6 +346,11 @@ impl Peer {
         }
     }
 
+    /// Until when it is kept out, for having announced too much.
+    pub fn kept_out_until(&self) -> Option<Time> {
+        self.kept_out_until
+    }
+
     /// The settings.
     pub fn settings(&self) -> &PeerSettings {
         &self.settings
@@ -475,7 +480,7 @@ impl Peer {
             ibgp: negotiated.ibgp,
             next_hops: self.settings.next_hops,
             local: local.ip(),
-            name: self.settings.name.clone(),
+            name: self.settings.audience().to_owned(),
             overrides: self.settings.overrides.clone(),
             extended_next_hop: negotiated.extended_next_hop,
             role: negotiated.role,
@@ -628,6 +633,7 @@ mod tests {
     fn dialling() -> Peer {
         let settings = PeerSettings {
             name: "them".to_owned(),
+            group: None,
             overrides: Overrides::default(),
             address: address(THEM).ip(),
             terms: terms(65001, 65000, [10, 0, 0, 1]),

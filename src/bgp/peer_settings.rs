@@ -31,7 +31,10 @@ pub struct PrefixLimit {
 pub struct PeerSettings {
     /// What it is called in the log and by paths that are not for all.
     pub name: String,
-    /// The neighbour's address, by which it is recognized.
+    /// The name of the group that it came by, which stands for it in paths
+    /// that are not for all.
+    pub group: Option<String>,
+    /// The neighbour's address.
     pub address: IpAddr,
     /// What we bring to the session.
     pub terms: Terms,
@@ -47,4 +50,11 @@ pub struct PeerSettings {
     /// (MinRouteAdvertisementIntervalTimer, RFC 4271 §9.2.1.1; as all routes are
     /// our own, it is MinASOriginationIntervalTimer as well). Zero: none.
     pub advertisement_interval: Duration,
+}
+
+impl PeerSettings {
+    /// What paths that are not for all call it.
+    pub fn audience(&self) -> &str {
+        self.group.as_deref().unwrap_or(&self.name)
+    }
 }

@@ -43,6 +43,7 @@ impl Router {
     ) -> Result<Router, String> {
         let settings = PeerSettings {
             name: address.to_string(),
+            group: None,
             address,
             terms: Terms {
                 asn: ASN,
@@ -65,6 +66,7 @@ impl Router {
             listen: vec![SocketAddr::new(address, 0)],
             peers: vec![PeerTransport {
                 remote: SocketAddr::new(address, 0),
+                interface: None,
                 source: None,
                 source_required: false,
                 md5_key: None,
@@ -72,6 +74,7 @@ impl Router {
                 minimum_ttl: None,
                 user_timeout: None,
             }],
+            groups: Vec::new(),
             kinds: Kinds {
                 listener: Kind::GuestBgpListener,
                 session: Kind::GuestBgpSession,

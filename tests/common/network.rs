@@ -62,6 +62,7 @@ impl Node {
     fn settings(&self, other: &Node) -> PeerSettings {
         PeerSettings {
             name: self.neighbour.clone(),
+            group: None,
             address: other.address,
             terms: Terms {
                 asn: self.asn,

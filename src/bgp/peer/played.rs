@@ -51,6 +51,7 @@ impl Play {
     fn new(offer: Offer, limit: Option<PrefixLimit>) -> Play {
         let ours = Terms { offer: offer.clone(), ..testing::terms(65001, 65000, [10, 0, 0, 1]) };
         let settings = PeerSettings {
+            group: None,
             name: "them".to_owned(),
             overrides: Overrides::default(),
             address: address(THEM).ip(),
