@@ -117,6 +117,7 @@ fn settings(place: u8, choice: Choice) -> PeerSettings {
         },
         import: if choice.terms >> 7 == 0 { Import::Report } else { Import::Reject },
         limit: (choice.offer >> 7 == 1).then_some(limit),
+        advertisement_interval: Duration::from_millis(if place == 2 { 2000 } else { 0 }),
     }
 }
 

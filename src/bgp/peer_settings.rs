@@ -31,7 +31,10 @@ pub struct PrefixLimit {
 pub struct PeerSettings {
     /// What it is called in the log and by paths that are not for all.
     pub name: String,
-    /// The neighbour's address, by which it is recognized.
+    /// The name of the group that it came by, which stands for it in paths
+    /// that are not for all.
+    pub group: Option<String>,
+    /// The neighbour's address.
     pub address: IpAddr,
     /// What we bring to the session.
     pub terms: Terms,
@@ -43,4 +46,15 @@ pub struct PeerSettings {
     pub import: Import,
     /// How many it may announce.
     pub limit: Option<PrefixLimit>,
+    /// The least time between two announcements to it, before jitter
+    /// (MinRouteAdvertisementIntervalTimer, RFC 4271 §9.2.1.1; as all routes are
+    /// our own, it is MinASOriginationIntervalTimer as well). Zero: none.
+    pub advertisement_interval: Duration,
+}
+
+impl PeerSettings {
+    /// What paths that are not for all call it.
+    pub fn audience(&self) -> &str {
+        self.group.as_deref().unwrap_or(&self.name)
+    }
 }

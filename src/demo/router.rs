@@ -43,6 +43,7 @@ impl Router {
     ) -> Result<Router, String> {
         let settings = PeerSettings {
             name: address.to_string(),
+            group: None,
             address,
             terms: Terms {
                 asn: ASN,
@@ -59,11 +60,13 @@ impl Router {
             overrides: Overrides::default(),
             import: Import::Report,
             limit: None,
+            advertisement_interval: Duration::ZERO,
         };
         let transport = TransportSettings {
             listen: vec![SocketAddr::new(address, 0)],
             peers: vec![PeerTransport {
                 remote: SocketAddr::new(address, 0),
+                interface: None,
                 source: None,
                 source_required: false,
                 md5_key: None,
@@ -71,6 +74,7 @@ impl Router {
                 minimum_ttl: None,
                 user_timeout: None,
             }],
+            groups: Vec::new(),
             kinds: Kinds {
                 listener: Kind::GuestBgpListener,
                 session: Kind::GuestBgpSession,

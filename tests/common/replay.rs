@@ -116,6 +116,7 @@ fn speaker() -> Speaker {
         overrides: Overrides::default(),
         import: Import::Report,
         limit: None,
+        advertisement_interval: std::time::Duration::ZERO,
     };
     let mut speaker = Speaker::new(vec![settings], 1);
     for prefix in ANNOUNCED {

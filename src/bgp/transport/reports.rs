@@ -40,9 +40,13 @@ impl Transport {
             Action::RefreshAsked(family) => {
                 info!("bgp event=refresh_asked peer={name} family={family}");
             }
-            Action::Malformed { text, count } => {
+            Action::Malformed { text, count, evidence } => {
                 let fault = quoted(text);
                 warn!("bgp event=malformed_update peer={name} fault={fault} count={count}");
+                for text in evidence {
+                    let evidence = quoted(text);
+                    warn!("bgp event=malformed_update peer={name} evidence={evidence}");
+                }
             }
             Action::PrefixWarning { family, count, limit } => warn!(
                 "bgp event=prefix_warning peer={name} family={family} prefixes={count} limit={}",
@@ -85,7 +89,7 @@ impl Transport {
     /// Whether this is the first complaint about a neighbour since it was last
     /// up; the others are for those who ask for detail.
     pub(super) fn complains(&mut self, id: PeerId) -> bool {
-        self.complained.get_mut(id.0 as usize).is_some_and(|c| !std::mem::replace(c, true))
+        self.neighbours.get_mut(&id).is_some_and(|n| !std::mem::replace(&mut n.complained, true))
     }
 }
 
