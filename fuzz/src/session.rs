@@ -107,6 +107,7 @@ fn settings(place: u8, choice: Choice) -> PeerSettings {
     let limit = PrefixLimit { maximum: 3, warning: 2, restart: Duration::from_secs(5) };
     PeerSettings {
         name: format!("n{place}"),
+        group: None,
         address: [10, 0, 0, 100 + place].into(),
         terms: terms(place, choice),
         next_hops: NextHops { ipv4: None, ipv6: Some([0xfd00, 0, 0, 0, 0, 0, 0, 1].into()) },

@@ -110,6 +110,7 @@ fn terms() -> Terms {
 fn speaker() -> Speaker {
     let settings = PeerSettings {
         name: "daemon".to_owned(),
+        group: None,
         address: [10, 0, 1, 254].into(),
         terms: terms(),
         next_hops: NextHops { ipv4: None, ipv6: Some([0xfd00, 1, 0, 0, 0, 0, 0, 2].into()) },
