@@ -6,7 +6,6 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::*;
-use crate::bgp::export::{NextHops, Overrides};
 use crate::bgp::message::as_path::AsPath;
 use crate::bgp::message::attribute::{Attributes, Origin};
 use crate::bgp::message::capability::Capability;
@@ -18,7 +17,9 @@ use crate::bgp::message::update::{
     EncodeOptions, encode_announce, encode_end_of_rib, encode_withdraw,
 };
 use crate::bgp::offer::{AddPath, Offer};
+use crate::bgp::outbox;
 use crate::bgp::peer_settings::PrefixLimit;
+use crate::bgp::rib::originated::{Owner, Path};
 use crate::bgp::role::Role;
 use crate::bgp::testing;
 
@@ -48,16 +49,11 @@ struct Play {
 impl Play {
     fn new(offer: Offer, limit: Option<PrefixLimit>) -> Play {
         let ours = Terms { offer: offer.clone(), ..testing::terms(65001, 65000, [10, 0, 0, 1]) };
+        let ours = Terms { passive: true, ..ours };
         let settings = PeerSettings {
-            group: None,
-            name: "them".to_owned(),
-            overrides: Overrides::default(),
-            address: address(THEM).ip(),
-            terms: Terms { passive: true, ..ours },
-            next_hops: NextHops { ipv4: None, ipv6: None },
             import: Import::Report,
             limit,
-            advertisement_interval: Duration::ZERO,
+            ..PeerSettings::new("them", address(THEM).ip(), ours)
         };
         let mut peer = Peer::new(settings, 1);
         peer.start(at(0));
@@ -422,6 +418,32 @@ fn long_messages_and_path_identifiers_are_taken() {
     assert_eq!(play.seen().first().map(String::as_str), Some("- 203.0.113.0/25"));
     assert!(play.peer.established().is_some());
     assert_eq!(play.peer.counters().prefixes_withdrawn, 2000);
+}
+
+/// RFC 9687: it goes on sending KEEPALIVEs and never reads. Until it is let go
+/// it costs one outbox, however much there is to say.
+#[test]
+fn a_neighbour_that_never_reads_is_bounded_and_let_go() {
+    let mut play = Play::up(Offer::default(), None);
+    for n in 0..50_000_u32 {
+        let prefix = IpNet::from(std::net::IpAddr::V4((0x0a00_0000 + n).into()));
+        play.table.insert(prefix, Owner::Announcer, Path::default());
+        play.peer.mark(Key::new(prefix));
+    }
+    let mut keepalive = Vec::new();
+    header::encode_keepalive(&mut keepalive);
+    let mut seconds = 2;
+    while play.peer.established().is_some() {
+        play.peer.pump(at(seconds), &play.table);
+        let waiting = play.peer.transmit(SIDE).len();
+        assert!(waiting <= outbox::LIMIT + header::EXTENDED_MAX_LENGTH, "{waiting} octets");
+        seconds += 3;
+        play.peer.timeout(at(seconds));
+        play.peer.receive(at(seconds), SIDE, &keepalive);
+    }
+    assert_eq!(seconds, 482, "eight minutes after the first octet that stayed");
+    play.settle(seconds);
+    assert_eq!(play.seen(), ["down: sent Send Hold Timer Expired (8/0)"]);
 }
 
 #[test]
