@@ -105,11 +105,8 @@ pub(crate) fn their_terms(place: u8, ours: &Terms) -> Terms {
 
 fn settings(place: u8, choice: Choice) -> PeerSettings {
     let limit = PrefixLimit { maximum: 3, warning: 2, restart: Duration::from_secs(5) };
+    let address = [10, 0, 0, 100 + place].into();
     PeerSettings {
-        name: format!("n{place}"),
-        group: None,
-        address: [10, 0, 0, 100 + place].into(),
-        terms: terms(place, choice),
         next_hops: NextHops { ipv4: None, ipv6: Some([0xfd00, 0, 0, 0, 0, 0, 0, 1].into()) },
         overrides: Overrides {
             prepend: place,
@@ -119,6 +116,7 @@ fn settings(place: u8, choice: Choice) -> PeerSettings {
         import: if choice.terms >> 7 == 0 { Import::Report } else { Import::Reject },
         limit: (choice.offer >> 7 == 1).then_some(limit),
         advertisement_interval: Duration::from_millis(if place == 2 { 2000 } else { 0 }),
+        ..PeerSettings::new(format!("n{place}"), address, terms(place, choice))
     }
 }
 

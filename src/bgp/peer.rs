@@ -614,7 +614,6 @@ impl Peer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bgp::export::{NextHops, Overrides};
     use crate::bgp::message::header::{self, MessageType};
     use crate::bgp::testing::terms;
 
@@ -631,18 +630,9 @@ mod tests {
 
     /// Started, with an attempt to connect under way.
     fn dialling() -> Peer {
-        let settings = PeerSettings {
-            name: "them".to_owned(),
-            group: None,
-            overrides: Overrides::default(),
-            address: address(THEM).ip(),
-            terms: terms(65001, 65000, [10, 0, 0, 1]),
-            next_hops: NextHops { ipv4: None, ipv6: None },
-            import: Import::Report,
-            limit: None,
-            advertisement_interval: Duration::ZERO,
-        };
-        let mut peer = Peer::new(settings, 1);
+        let terms = terms(65001, 65000, [10, 0, 0, 1]);
+        let settings = PeerSettings::new("them", address(THEM).ip(), terms);
+        let mut peer = Peer::new(PeerSettings { import: Import::Report, ..settings }, 1);
         peer.start(at(0));
         assert_eq!(peer.poll_action(), Some(Action::Dial));
         peer

@@ -53,6 +53,22 @@ pub struct PeerSettings {
 }
 
 impl PeerSettings {
+    /// A neighbour whose routes are rejected, and that is announced everything
+    /// as it stands, with our addresses of the sessions as next hops.
+    pub fn new(name: impl Into<String>, address: IpAddr, terms: Terms) -> PeerSettings {
+        PeerSettings {
+            name: name.into(),
+            group: None,
+            address,
+            terms,
+            next_hops: NextHops { ipv4: None, ipv6: None },
+            overrides: Overrides::default(),
+            import: Import::Reject,
+            limit: None,
+            advertisement_interval: Duration::ZERO,
+        }
+    }
+
     /// What paths that are not for all call it.
     pub fn audience(&self) -> &str {
         self.group.as_deref().unwrap_or(&self.name)

@@ -253,7 +253,7 @@ mod tests {
 
     fn peer(name: &str) -> PeerSettings {
         let terms = testing::terms(65001, 65000, [10, 0, 0, 1]);
-        testing::peer(name, "192.0.2.1".parse().expect("an address"), terms)
+        PeerSettings::new(name, "192.0.2.1".parse().expect("an address"), terms)
     }
 
     #[test]

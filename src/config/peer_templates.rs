@@ -44,6 +44,7 @@ impl Templates {
             templates.incomplete = true;
             return templates;
         };
+        templates.incomplete = setting.broken;
         for (number, map) in (1_usize..).zip(&maps) {
             let mut item = Item::new(setting, format!("template {number}"), map);
             item.is_partial = true;

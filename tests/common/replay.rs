@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use burgee::bgp::export::{NextHops, Overrides};
+use burgee::bgp::export::NextHops;
 use burgee::bgp::message::attribute::Attributes;
 use burgee::bgp::message::header::{self, MessageType};
 use burgee::bgp::message::open::Open;
@@ -109,15 +109,9 @@ fn terms() -> Terms {
 
 fn speaker() -> Speaker {
     let settings = PeerSettings {
-        name: "daemon".to_owned(),
-        group: None,
-        address: [10, 0, 1, 254].into(),
-        terms: terms(),
         next_hops: NextHops { ipv4: None, ipv6: Some([0xfd00, 1, 0, 0, 0, 0, 0, 2].into()) },
-        overrides: Overrides::default(),
         import: Import::Report,
-        limit: None,
-        advertisement_interval: std::time::Duration::ZERO,
+        ..PeerSettings::new("daemon", [10, 0, 1, 254].into(), terms())
     };
     let mut speaker = Speaker::new(vec![settings], 1);
     for prefix in ANNOUNCED {

@@ -115,6 +115,7 @@ impl Transport {
 
 #[cfg(test)]
 mod tests {
+    use crate::bgp::peer_settings::PeerSettings;
     use std::time::Duration;
 
     use crate::bgp::negotiation::Terms;
@@ -135,7 +136,7 @@ mod tests {
             interface: Some("no-such-one".to_owned()),
             ..PeerTransport::plain(std::net::SocketAddr::new(address, 179))
         };
-        let peer = testing::peer("fe80::1%no-such-one", address, terms);
+        let peer = PeerSettings::new("fe80::1%no-such-one", address, terms);
         let mut house = House::with(vec![peer], vec![transport], Vec::new());
         assert!(house.bgp().neighbours[&PEER].complained, "at the first attempt");
         for _ in 0..10 {

@@ -136,7 +136,6 @@ mod tests {
     use crate::bgp::message::notification::Notification;
     use crate::bgp::rib::originated::{Owner, Path};
     use crate::bgp::session::State;
-    use crate::bgp::testing;
     use crate::bgp::transport::testing::{House, Router, terms};
     use crate::reactor::socket::ConnectOptions;
 
@@ -148,7 +147,7 @@ mod tests {
             prefix,
             limit,
             keep,
-            peer: testing::peer(name, prefix.addr(), terms(65001, 65000, [10, 0, 0, 1])),
+            peer: PeerSettings::new(name, prefix.addr(), terms(65001, 65000, [10, 0, 0, 1])),
             transport: PeerTransport::plain(SocketAddr::new(prefix.addr(), 0)),
         }
     }
@@ -231,7 +230,7 @@ mod tests {
     #[test]
     fn an_address_goes_before_a_prefix_and_a_long_prefix_before_a_short_one() {
         let address = "127.0.1.1".parse().expect("an address");
-        let peer = testing::peer("tor1", address, terms(65001, 65000, [10, 0, 0, 1]));
+        let peer = PeerSettings::new("tor1", address, terms(65001, 65000, [10, 0, 0, 1]));
         let transport = PeerTransport::plain(SocketAddr::new(address, 179));
         let groups = vec![
             group("wide", "127.0.0.0/16", 9, LONG),

@@ -281,7 +281,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::bgp::testing;
+    use crate::bgp::peer_settings::PeerSettings;
     use crate::bgp::transport::settings::{Group, PeerTransport};
     use crate::bgp::transport::testing::{KINDS, terms};
 
@@ -299,7 +299,7 @@ mod tests {
             prefix,
             limit: 1,
             keep: Duration::ZERO,
-            peer: testing::peer("group", prefix.addr(), terms(65001, 65000, [10, 0, 0, 1])),
+            peer: PeerSettings::new("group", prefix.addr(), terms(65001, 65000, [10, 0, 0, 1])),
             transport: peer("192.0.2.1:0", minimum_ttl, md5_key),
         }
     }

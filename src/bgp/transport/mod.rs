@@ -487,8 +487,8 @@ mod tests {
     use super::testing::{House, LOCAL, message, terms};
     use super::*;
     use crate::bgp::message::header::MessageType;
+    use crate::bgp::peer_settings::PeerSettings;
     use crate::bgp::rib::originated::{Owner, Path};
-    use crate::bgp::testing;
 
     /// RFC 4271 §6.4: the neighbour said its last word and waits for our end.
     #[test]
@@ -590,7 +590,8 @@ mod tests {
         let addresses: Vec<IpAddr> =
             (1..=300).map(|n: u32| Ipv4Addr::from(0x7f01_0000 + n).into()).collect();
         let terms = || terms(65001, 65000, [10, 0, 0, 1]);
-        let peers = addresses.iter().map(|a| testing::peer(&a.to_string(), *a, terms())).collect();
+        let peers =
+            addresses.iter().map(|a| PeerSettings::new(a.to_string(), *a, terms())).collect();
         let transports =
             addresses.iter().map(|a| PeerTransport::plain(SocketAddr::new(*a, 179))).collect();
         let mut house = House::with(peers, transports, Vec::new());

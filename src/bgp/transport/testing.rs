@@ -70,7 +70,7 @@ impl House {
 
     /// It listens for one neighbour with this address.
     pub(super) fn listening(address: IpAddr) -> House {
-        let peer = testing::peer("them", address, terms(65001, 65000, [10, 0, 0, 1]));
+        let peer = PeerSettings::new("them", address, terms(65001, 65000, [10, 0, 0, 1]));
         let peers = vec![PeerTransport::plain(SocketAddr::new(address, 179))];
         House::with(vec![peer], peers, Vec::new())
     }
@@ -81,7 +81,7 @@ impl House {
             ["127.0.0.1", "127.0.0.2"].map(|a| a.parse().expect("an address"));
         let terms = || terms(65001, 65000, [10, 0, 0, 1]);
         House::with(
-            addresses.iter().map(|a| testing::peer(&a.to_string(), *a, terms())).collect(),
+            addresses.iter().map(|a| PeerSettings::new(a.to_string(), *a, terms())).collect(),
             addresses.iter().map(|a| PeerTransport::plain(SocketAddr::new(*a, 179))).collect(),
             Vec::new(),
         )
