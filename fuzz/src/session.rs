@@ -464,6 +464,7 @@ impl World {
             };
             assert_eq!(negotiated.families, families);
             assert_eq!(seen.ends_of_rib, families.iter().collect());
+            assert!(seen.refreshing.is_empty(), "a refresh that does not end");
         }
         assert!(self.speaker.is_quiet());
     }

@@ -26,7 +26,7 @@ pub(crate) struct Stream {
     pub(crate) routes: BTreeMap<IpNet, Attributes>,
     pub(crate) ends_of_rib: BTreeSet<Family>,
     /// The families of which a refresh has begun and not ended.
-    refreshing: BTreeSet<Family>,
+    pub(crate) refreshing: BTreeSet<Family>,
 }
 
 impl Stream {
