@@ -112,7 +112,7 @@ impl Script {
             }
             return;
         }
-        for number in 0..30_u8 {
+        for number in 0..60_u8 {
             let prefix = Ipv4Net::new([10, 128, number, 0].into(), 24).expect("a length");
             let communities = (0..700).collect();
             let path = Path { med: Some(number.into()), communities, ..Path::default() };

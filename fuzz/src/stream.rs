@@ -60,7 +60,7 @@ impl Stream {
     }
 
     /// The longest message that the neighbour takes.
-    fn longest(&self) -> usize {
+    pub(crate) fn longest(&self) -> usize {
         self.negotiated.as_ref().map_or(MAX_LENGTH, |agreed| agreed.longest_sent)
     }
 
