@@ -228,37 +228,49 @@ fn path(choice: u8) -> Path {
     }
 }
 
-/// All faults end. The lowest bit of `ending` leaves the old connections
-/// behind, silent, to see that each of them ends by itself; the next one has
-/// the neighbours refuse our attempts and dial themselves.
+/// All faults end. The bits of `ending`: the old connections are left behind,
+/// silent, to see that each of them ends by itself; the neighbours refuse our
+/// attempts and dial themselves; they behave from now on over the old
+/// connections too, which may have half a message on them.
 fn heal(world: &mut World, ending: u8) {
     let deaf = ending & 2 == 2;
     world.speaker.set_complete(true);
     world.start();
     if ending & 1 == 1 {
         (0..320).for_each(|_| a_second(world, deaf));
-        for (place, neighbour) in world.neighbours.iter().enumerate() {
-            let no_hold_time = world.peer(place).settings().terms.hold_time == 0;
-            let mut links = neighbour.links.iter().flatten();
-            let all_end =
-                links.all(|link| link.served || no_hold_time || link.asks_for_no_hold_time());
-            assert!(all_end, "a silent connection that never ends");
-        }
+        check_silent_ones_end(world);
     }
+    let adopted = ending & 5 == 4;
     for place in 0..world.neighbours.len() {
+        let no_hold_time = world.peer(place).settings().terms.hold_time == 0;
         for side in SIDES {
-            let link = world.neighbours[place].links[usize::from(side == Side::Incoming)].as_ref();
-            if link.is_some_and(|link| !link.served) {
+            let link = &mut world.neighbours[place].links[usize::from(side == Side::Incoming)];
+            let Some(link) = link.as_mut().filter(|link| !link.served) else { continue };
+            link.served = adopted && !no_hold_time && !link.asks_for_no_hold_time();
+            if !link.served {
                 world.close(place, side);
             }
         }
     }
-    (0..45).for_each(|_| a_second(world, deaf));
+    // The longest hold time, if the rest of a message is still awaited.
+    (0..if adopted { 150 } else { 45 }).for_each(|_| a_second(world, deaf));
     world.check_all_is_well();
-    world.withdraw_all();
-    (0..2).for_each(|_| a_second(world, deaf));
+    let routes = world.withdraw_all();
+    (0..3).for_each(|_| a_second(world, deaf));
+    world.check_all_is_well();
+    routes.into_iter().for_each(|(prefix, owner, path)| world.originate(prefix, owner, path));
+    (0..3).for_each(|_| a_second(world, deaf));
     world.check_all_is_well();
     world.stop();
+}
+
+fn check_silent_ones_end(world: &World) {
+    for (place, neighbour) in world.neighbours.iter().enumerate() {
+        let no_hold_time = world.peer(place).settings().terms.hold_time == 0;
+        let mut links = neighbour.links.iter().flatten();
+        let all_end = links.all(|link| link.served || no_hold_time || link.asks_for_no_hold_time());
+        assert!(all_end, "a silent connection that never ends");
+    }
 }
 
 /// One second of well-behaved neighbours.

@@ -382,10 +382,14 @@ impl World {
         self.speaker.withdraw(prefix, owner);
     }
 
-    pub(crate) fn withdraw_all(&mut self) {
-        for prefix in self.routes.keys().copied().collect::<Vec<_>>() {
-            OWNERS.into_iter().for_each(|owner| self.withdraw(prefix, owner));
-        }
+    /// Withdraws all, and returns what that was.
+    pub(crate) fn withdraw_all(&mut self) -> Vec<(IpNet, Owner, Path)> {
+        let all = std::mem::take(&mut self.routes).into_iter();
+        let all: Vec<_> = all
+            .flat_map(|(prefix, owners)| owners.into_iter().map(move |(o, p)| (prefix, o, p)))
+            .collect();
+        all.iter().for_each(|(prefix, owner, _)| self.withdraw(*prefix, *owner));
+        all
     }
 
     /// Lets time pass; `punctual` says whether timers are served in time, or

@@ -8,15 +8,17 @@ use std::time::Duration;
 
 use burgee::bgp::export::NextHops;
 use burgee::bgp::message::attribute::Attributes;
-use burgee::bgp::message::header::{self, MAX_LENGTH, MessageType};
+use burgee::bgp::message::header::{self, MessageType};
 use burgee::bgp::message::open::Open;
 use burgee::bgp::message::prefix::Family;
 use burgee::bgp::message::update::{self, Context};
 use burgee::bgp::negotiation::{Negotiated, Terms};
-use burgee::bgp::offer::Offer;
+use burgee::bgp::offer::{AddPath, Offer};
 use burgee::bgp::peer::{Action, Side};
 use burgee::bgp::peer_settings::{Import, PeerSettings};
+use burgee::bgp::rib::Key;
 use burgee::bgp::rib::originated::{Owner, Path};
+use burgee::bgp::role::Role;
 use burgee::bgp::speaker::{PeerId, Speaker};
 use burgee::reactor::Time;
 use ipnet::IpNet;
@@ -97,7 +99,11 @@ fn terms() -> Terms {
         families: Family::ALL.into_iter().collect(),
         connect_retry: Duration::from_secs(1),
         passive: false,
-        offer: Offer::default(),
+        offer: Offer {
+            add_path: AddPath { send: true, receive: true },
+            role: Some(Role::Customer),
+            ..Offer::default()
+        },
     }
 }
 
@@ -191,24 +197,30 @@ impl Outcome {
             Action::Up { negotiated, .. } => {
                 self.line(format!(
                     "up asn={} identifier={} hold_time={:?} keepalive={:?} families={:?} \
-                     four_octet_as={} route_refresh={}",
+                     four_octet_as={} route_refresh={} enhanced_refresh={} longest={} \
+                     add_path_sent={:?} add_path_received={:?}",
                     negotiated.peer_asn,
                     negotiated.peer_identifier,
                     negotiated.hold_time,
                     negotiated.keepalive,
                     negotiated.families,
                     negotiated.four_octet_as,
-                    negotiated.route_refresh
+                    negotiated.route_refresh,
+                    negotiated.enhanced_refresh,
+                    negotiated.longest_sent,
+                    negotiated.add_path_sent,
+                    negotiated.add_path_received
                 ));
                 self.negotiated = Some(negotiated);
             }
             Action::Learned(learned) => {
                 for key in learned.withdrawn {
-                    self.line(format!("withdrawn {}", key.prefix));
+                    self.line(format!("withdrawn {}{}", key.prefix, path_id(key)));
                 }
                 for (keys, attributes) in learned.announced {
                     for key in keys {
-                        self.line(format!("announced {}{}", key.prefix, shown(&attributes)));
+                        let shown = format!("{}{}", path_id(key), shown(&attributes));
+                        self.line(format!("announced {}{shown}", key.prefix));
                     }
                 }
             }
@@ -225,6 +237,10 @@ impl Outcome {
         self.received.push_str(&line);
         self.received.push('\n');
     }
+}
+
+fn path_id(key: Key) -> String {
+    if key.path_id == 0 { String::new() } else { format!(" path_id={}", key.path_id) }
 }
 
 /// The attributes that are there.
@@ -248,6 +264,7 @@ fn shown(attributes: &Attributes) -> String {
     add("communities", list(attributes.communities.iter().map(pair).collect()));
     add("large", list(attributes.large_communities.iter().map(triple).collect()));
     add("extended", list(attributes.extended_communities.iter().map(hex).collect()));
+    add("only_to_customer", attributes.only_to_customer.map(|asn| asn.to_string()));
     add("unknown", list(attributes.unknown.iter().map(|known| known.code.to_string()).collect()));
     text
 }
@@ -257,7 +274,7 @@ fn shown(attributes: &Attributes) -> String {
 pub fn view(octets: &[u8], negotiated: &Negotiated) -> BTreeMap<IpNet, Attributes> {
     let mut view = BTreeMap::new();
     let mut rest = octets;
-    while let Some(frame) = header::next_frame(rest, MAX_LENGTH).expect("framed") {
+    while let Some(frame) = header::next_frame(rest, negotiated.longest_sent).expect("framed") {
         if frame.kind == MessageType::Open {
             Open::parse(frame.body).expect("an OPEN");
         }
@@ -266,6 +283,7 @@ pub fn view(octets: &[u8], negotiated: &Negotiated) -> BTreeMap<IpNet, Attribute
                 four_octet_as: negotiated.four_octet_as,
                 ibgp: negotiated.ibgp,
                 families: negotiated.families,
+                add_path: negotiated.add_path_sent,
                 ..Context::default()
             };
             let update = update::parse(frame.body, &context).expect("an UPDATE");

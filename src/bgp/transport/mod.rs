@@ -359,7 +359,7 @@ impl Transport {
             }
             Action::Up { .. } => {
                 if let Some(neighbour) = self.neighbours.get_mut(&id) {
-                    neighbour.complained = false;
+                    neighbour.contented();
                 }
                 self.log_up(id, &action);
                 self.notices.push_back((id, action));

@@ -18,6 +18,9 @@ pub(super) const WRITE_BUDGET: usize = 64 * 1024;
 /// that has not come by then is not coming.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Most reasons that are logged for a neighbour that does not come up.
+const COMPLAINTS: usize = 8;
+
 /// How a neighbour came by a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Membership {
@@ -36,8 +39,8 @@ pub(super) struct Neighbour {
     /// The outgoing and the incoming connection.
     pub(super) places: [Option<Key>; 2],
     pub(super) alarm: Alarm,
-    /// Whether a failure was logged since it was last up.
-    pub(super) complained: bool,
+    /// The failures that were logged since it was last up.
+    complaints: Vec<String>,
     /// Since when it has had no session at all.
     idle_since: Option<Time>,
     /// Since when it has had a connection and shown no OPEN.
@@ -56,12 +59,28 @@ impl Neighbour {
             membership,
             places: [None; 2],
             alarm: Alarm::new(),
-            complained: false,
+            complaints: Vec::new(),
             idle_since: None,
             silent_since: None,
             kept_out_until: None,
             written: (0, WRITE_BUDGET),
         }
+    }
+
+    /// Whether `text` is news about a neighbour that does not come up. It is
+    /// said once, and so is a bounded number of other reasons: one that is down
+    /// for a year does not fill the log.
+    pub(super) fn complains(&mut self, text: &str) -> bool {
+        let news = self.complaints.len() < COMPLAINTS && self.complaints.iter().all(|c| c != text);
+        if news {
+            self.complaints.push(text.to_owned());
+        }
+        news
+    }
+
+    /// It is up, so that the next failure is news again.
+    pub(super) fn contented(&mut self) {
+        self.complaints = Vec::new();
     }
 
     /// How far it is, and until when it may not have a session.

@@ -46,7 +46,8 @@ class ExaBgp(Daemon):
         self.record.unlink(missing_ok=True)
         self.commands.write_text("")
         # Its standard output stays as it is: exabgp takes the end of it for a death.
-        self.recorder.write_text(f"#!/bin/sh\ntail -n +1 -f {self.commands} &\nwhile read -r line; do\n"
+        self.recorder.write_text(f"#!/bin/sh\ntail -n +1 -f {self.commands} &\n"
+                                 f"while read -r line; do\n"
                                  f"    printf '%s\\n' \"$line\" >>{self.record}\ndone\n")
         self.recorder.chmod(0o755)
         self.spawn("exabgp", self.directory / self.installed, environment={
