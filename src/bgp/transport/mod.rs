@@ -27,7 +27,6 @@ use self::listener::{Listener, ListenerSettings};
 use self::neighbour::Neighbour;
 use super::message::notification::Notification;
 use super::peer::{Action, Side};
-use super::session::State;
 use super::speaker::{PeerId, Speaker};
 use crate::reactor::slab::{Key, Slab};
 use crate::reactor::socket;
@@ -343,7 +342,7 @@ impl Transport {
         let deadline = self.speaker.deadline(id);
         if let (Some(neighbour), Some(peer)) = (self.neighbours.get_mut(&id), self.speaker.peer(id))
         {
-            neighbour.note_idle(now, peer.state() == State::Idle, peer.kept_out_until());
+            neighbour.note(now, peer.state(), peer.kept_out_until());
             let deadline = deadline.into_iter().chain(neighbour.forget_at()).min();
             neighbour.alarm.set(&mut reactor.wheel, token, deadline);
         }
@@ -360,7 +359,7 @@ impl Transport {
             }
             Action::Up { .. } => {
                 if let Some(neighbour) = self.neighbours.get_mut(&id) {
-                    neighbour.complained = false;
+                    neighbour.contented();
                 }
                 self.log_up(id, &action);
                 self.notices.push_back((id, action));
@@ -489,6 +488,7 @@ mod tests {
     use crate::bgp::message::header::MessageType;
     use crate::bgp::peer_settings::PeerSettings;
     use crate::bgp::rib::originated::{Owner, Path};
+    use crate::bgp::session::State;
 
     /// RFC 4271 §6.4: the neighbour said its last word and waits for our end.
     #[test]
