@@ -239,7 +239,6 @@ impl Session {
         }
         match (self.state, input) {
             (Idle, Input::Start(Start::AfterIdleHold(wait))) => {
-                let wait = jitter(wait, &mut self.random);
                 self.timers.set(Timer::IdleHold, now + wait);
             }
             (Idle, Input::Start(Start::AfterConnectRetry)) => self.wait_in_active(now),
