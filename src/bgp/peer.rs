@@ -147,6 +147,14 @@ impl Peer {
         self.settle(now);
     }
 
+    /// See [`Session::worded`].
+    pub fn worded(&self, side: Side, notification: Notification) -> Notification {
+        match self.session(side) {
+            Some(session) => session.worded(notification),
+            None => notification,
+        }
+    }
+
     /// Ends the established session with `cease`; another attempt follows.
     pub fn reset(&mut self, now: Time, cease: Notification) {
         if let Some((side, _)) = self.established
