@@ -353,6 +353,17 @@ fn a_planned_end_is_a_hard_reset() {
     }
 }
 
+/// RFC 9384 §4: the path is lost, and we have not restarted. Nothing of ours is
+/// to be kept for it.
+#[test]
+fn a_path_that_is_lost_is_a_hard_reset() {
+    let mut play = Play::up(restart(), None);
+    play.peer.reset(at(5), Notification::cease(cease::BFD_DOWN, ""));
+    play.settle(5);
+    let hard = vec![6, cease::HARD_RESET, 6, cease::BFD_DOWN];
+    assert_eq!(play.sent.last(), Some(&(MessageType::Notification, hard)));
+}
+
 /// RFC 4724 §4.1: until we have been up once.
 #[test]
 fn we_count_as_restarted_at_first() {
