@@ -592,7 +592,11 @@ impl Peer {
     }
 
     fn note_down(&mut self, now: Time, down: &Down) {
-        self.last_down = Some((now, down.reason.clone()));
+        // Who loses a collision says nothing of why the last session ended.
+        let beside = self.established.is_some() || down.reason.is_collision();
+        if down.was_established || !beside {
+            self.last_down = Some((now, down.reason.clone()));
+        }
         // RFC 5492 §3: a neighbour that knows no capabilities is spoken to
         // without, once. Without a common family that would be in vain.
         let ipv4 = self.settings.terms.families.contains(Family::Ipv4Unicast);

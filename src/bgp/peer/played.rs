@@ -364,6 +364,31 @@ fn a_path_that_is_lost_is_a_hard_reset() {
     assert_eq!(play.sent.last(), Some(&(MessageType::Notification, hard)));
 }
 
+/// Both dial again after a session ended, and one of the two connections loses.
+#[test]
+fn why_a_session_ended_is_not_forgotten_for_a_collision() {
+    let mut play = Play::up(Offer::default(), None);
+    play.receive(5, |out| Notification::cease(cease::BFD_DOWN, "").encode(out));
+    play.dial(6);
+    play.peer.connected(at(6), Side::Outgoing, address(US), address(THEM));
+    play.establish(6);
+    let ends = [
+        |peer: &mut Peer| peer.closed(at(7), Side::Outgoing),
+        |peer: &mut Peer| {
+            let mut lost = Vec::new();
+            collision_cease().encode(&mut lost);
+            peer.receive(at(7), Side::Outgoing, &lost);
+        },
+    ];
+    for end in ends {
+        let mut peer = play.peer.clone();
+        end(&mut peer);
+        assert!(peer.session(Side::Outgoing).is_none());
+        let ended = peer.last_down().map(|(when, reason)| (*when, reason.to_string()));
+        assert_eq!(ended, Some((at(5), "received Cease/BFD Down (6/10)".to_owned())));
+    }
+}
+
 /// RFC 4724 §4.1: until we have been up once.
 #[test]
 fn we_count_as_restarted_at_first() {
