@@ -16,7 +16,7 @@ use proptest::sample::{Index, select};
 use proptest::test_runner::{Config, RngSeed};
 
 use burgee::bgp::message::as_path::{AsPath, AsPathSegment, SegmentKind};
-use burgee::bgp::message::attribute::{Attributes, Origin, UnknownAttribute};
+use burgee::bgp::message::attribute::{Attributes, Origin, PartialSet, UnknownAttribute};
 use burgee::bgp::message::capability::Capability;
 use burgee::bgp::message::header::{
     self, EXTENDED_MAX_LENGTH, HEADER_LENGTH, MAX_LENGTH, MessageType, next_frame,
@@ -85,6 +85,21 @@ fn unknown() -> impl Strategy<Value = Vec<UnknownAttribute>> {
     })
 }
 
+/// Marks some of the attributes that are there as partial.
+fn mark_partial(mut attributes: Attributes, codes: &[u8]) -> Attributes {
+    let there = [
+        (7, attributes.aggregator.is_some()),
+        (8, !attributes.communities.is_empty()),
+        (16, !attributes.extended_communities.is_empty()),
+        (32, !attributes.large_communities.is_empty()),
+        (35, attributes.only_to_customer.is_some()),
+    ];
+    for (code, _) in there.into_iter().filter(|(code, there)| *there && codes.contains(code)) {
+        attributes.partial.insert(code);
+    }
+    attributes
+}
+
 /// The attributes of a route to an internal neighbour.
 fn attributes(family: Family) -> impl Strategy<Value = Attributes> {
     let path = (select(&[Origin::Igp, Origin::Egp, Origin::Incomplete][..]), as_path(asn()));
@@ -92,24 +107,31 @@ fn attributes(family: Family) -> impl Strategy<Value = Attributes> {
     let internal = (option::of(address()), vec(address(), 0..5));
     let large = btree_set(any::<[u32; 3]>(), 0..30);
     let communities = (vec(any::<u32>(), 0..80), vec(any::<[u8; 8]>(), 0..5), large);
-    let rest = (option::of((asn(), address())), option::of(asn()), unknown());
+    let partial = vec(select(&[7_u8, 8, 16, 32, 35][..]), 0..3);
+    let rest = (option::of((asn(), address())), option::of(asn()), unknown(), partial);
     (path, next_hop(family), numbers, internal, communities, rest).prop_map(
-        |(path, next_hop, numbers, internal, communities, rest)| Attributes {
-            origin: path.0,
-            as_path: path.1,
-            next_hop: Some(next_hop.0),
-            link_local_next_hop: next_hop.1,
-            med: numbers.0,
-            local_pref: Some(numbers.1),
-            atomic_aggregate: numbers.2,
-            aggregator: rest.0,
-            communities: communities.0,
-            originator_id: internal.0,
-            cluster_list: internal.1,
-            extended_communities: communities.1,
-            large_communities: communities.2.into_iter().collect(),
-            only_to_customer: rest.1,
-            unknown: rest.2,
+        |(path, next_hop, numbers, internal, communities, rest)| {
+            mark_partial(
+                Attributes {
+                    origin: path.0,
+                    as_path: path.1,
+                    next_hop: Some(next_hop.0),
+                    link_local_next_hop: next_hop.1,
+                    med: numbers.0,
+                    local_pref: Some(numbers.1),
+                    atomic_aggregate: numbers.2,
+                    aggregator: rest.0,
+                    communities: communities.0,
+                    originator_id: internal.0,
+                    cluster_list: internal.1,
+                    extended_communities: communities.1,
+                    large_communities: communities.2.into_iter().collect(),
+                    only_to_customer: rest.1,
+                    unknown: rest.2,
+                    partial: PartialSet::default(),
+                },
+                &rest.3,
+            )
         },
     )
 }

@@ -137,6 +137,9 @@ fn storm(seed: u64) -> Duration {
     }
     for (node, offer) in nodes.iter_mut().zip(offers(&mut random)) {
         node.offer = offer;
+        if random.below(3) == 0 {
+            node.advertisement_interval = Duration::from_millis(random.below(5_000));
+        }
     }
     let mut network = Network::new(nodes, random.next_u64());
     network.latency = Duration::from_millis(1 + random.below(200));

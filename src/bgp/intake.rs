@@ -121,8 +121,10 @@ impl Intake<'_> {
         *count = count.saturating_add(1);
         let count = *count;
         if count <= REPORTED || count.is_multiple_of(REPORTED_EVERY) {
+            let mut evidence: Vec<String> = update.evidence().collect();
             for fault in faults {
-                self.reports.push(Action::Malformed { text: fault.to_string(), count });
+                let evidence = std::mem::take(&mut evidence);
+                self.reports.push(Action::Malformed { text: fault.to_string(), count, evidence });
             }
         }
     }

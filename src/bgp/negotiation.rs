@@ -40,6 +40,12 @@ impl Terms {
         self.asn == self.peer_asn
     }
 
+    /// What we offer: a role has no meaning inside an AS (RFC 9234 §4.1).
+    fn effective_offer(&self) -> Offer {
+        let role = self.offer.role.filter(|_| !self.is_ibgp());
+        Offer { role, ..self.offer.clone() }
+    }
+
     /// The OPEN that we send (RFC 4271 §4.2, RFC 5492, RFC 4760 §8, RFC 2918,
     /// RFC 6793 §4.1).
     pub fn open(&self) -> Open {
@@ -48,7 +54,7 @@ impl Terms {
             my_as: u16::try_from(self.asn).unwrap_or(AS_TRANS),
             hold_time: self.hold_time,
             identifier: self.identifier,
-            capabilities: self.offer.capabilities(self.asn, self.families),
+            capabilities: self.effective_offer().capabilities(self.asn, self.families),
         }
     }
 }
@@ -247,6 +253,16 @@ mod tests {
         theirs.hold_time = 0;
         let agreed = negotiate(&ours, &theirs).expect("agreed");
         assert_eq!((agreed.hold_time, agreed.keepalive), (Duration::ZERO, Duration::ZERO));
+    }
+
+    #[test]
+    fn a_role_is_for_external_neighbours() {
+        for (peer_asn, roles) in [(65000, 1), (65001, 0)] {
+            let offer = Offer { role: Some(Role::Peer), ..Offer::default() };
+            let open = Terms { offer, ..terms(65001, peer_asn) }.open();
+            let is_role = |c: &&Capability| matches!(c, Capability::Role(_));
+            assert_eq!(open.capabilities.iter().filter(is_role).count(), roles);
+        }
     }
 
     #[test]

@@ -23,6 +23,7 @@ use super::rib::originated::Originated;
 use super::rib::received::Received;
 use super::session::{Event, Session, Start, State};
 use super::status::PeerStatus;
+use super::timers::jitter;
 use super::writer::Writer;
 use crate::reactor::Time;
 use crate::reactor::random::Random;
@@ -64,6 +65,8 @@ pub struct Peer {
     /// Until when we count as restarted (RFC 4724 §4.1).
     restarted_until: Option<Time>,
     kept_out_until: Option<Time>,
+    /// When the next announcements may go.
+    advertise_at: Option<Time>,
 }
 
 impl Peer {
@@ -89,6 +92,7 @@ impl Peer {
             plain: false,
             restarted_until: None,
             kept_out_until: None,
+            advertise_at: None,
         }
     }
 
@@ -262,6 +266,12 @@ impl Peer {
         if self.retained.take_due(now) {
             self.forget_stale(FamilySet::ALL);
         }
+        if self.advertise_at.is_some_and(|at| at <= now) {
+            self.advertise_at = None;
+            if let Some(writer) = &mut self.writer {
+                writer.hold(false);
+            }
+        }
         self.settle(now);
     }
 
@@ -269,7 +279,7 @@ impl Peer {
     pub fn deadline(&self) -> Option<Time> {
         let of = |session: &Option<Session>| session.as_ref().and_then(Session::deadline);
         let sessions = of(&self.outgoing).into_iter().chain(of(&self.incoming));
-        sessions.chain(self.retained.deadline()).min()
+        sessions.chain(self.retained.deadline()).chain(self.advertise_at).min()
     }
 
     /// The path of `key` may have changed.
@@ -299,6 +309,11 @@ impl Peer {
             && writer.is_due(table)
         {
             session.send_routes(now, |out| writer.next_message(table, out));
+            let interval = self.settings.advertisement_interval;
+            if !interval.is_zero() && !writer.is_due(table) && writer.take_announced() {
+                writer.hold(true);
+                self.advertise_at = Some(now + jitter(interval, &mut self.random));
+            }
         }
     }
 
@@ -515,6 +530,7 @@ impl Peer {
             uptime = now.since(since);
             self.established = None;
             self.writer = None;
+            self.advertise_at = None;
             self.counters.flaps = self.counters.flaps.saturating_add(1);
             if uptime >= STABLE_AFTER {
                 self.failures = 0;
@@ -618,6 +634,7 @@ mod tests {
             next_hops: NextHops { ipv4: None, ipv6: None },
             import: Import::Report,
             limit: None,
+            advertisement_interval: Duration::ZERO,
         };
         let mut peer = Peer::new(settings, 1);
         peer.start(at(0));

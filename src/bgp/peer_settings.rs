@@ -43,4 +43,8 @@ pub struct PeerSettings {
     pub import: Import,
     /// How many it may announce.
     pub limit: Option<PrefixLimit>,
+    /// The least time between two announcements to it, before jitter
+    /// (MinRouteAdvertisementIntervalTimer, RFC 4271 §9.2.1.1; as all routes are
+    /// our own, it is MinASOriginationIntervalTimer as well). Zero: none.
+    pub advertisement_interval: Duration,
 }

@@ -33,6 +33,11 @@ pub struct Writer {
     walk: Option<Walk>,
     /// Refreshes that were asked for during the walk and follow it.
     asked: FamilySet,
+    /// Whether announcements wait (RFC 4271 §9.2.1.1), and those that do.
+    holding: bool,
+    held: BTreeSet<Key>,
+    /// Something was announced since this was last asked.
+    announced: bool,
 }
 
 /// Keys whose difference is the same.
@@ -90,12 +95,31 @@ impl Writer {
             groups: VecDeque::new(),
             walk: Some(walk),
             asked: FamilySet::EMPTY,
+            holding: false,
+            held: BTreeSet::new(),
+            announced: false,
         }
+    }
+
+    /// Lets announcements wait, or go. Withdrawals never wait, and neither does
+    /// what the neighbour was promised in full.
+    pub fn hold(&mut self, holding: bool) {
+        self.holding = holding;
+        if !holding && !self.held.is_empty() {
+            self.dirty.append(&mut self.held);
+            self.groups.clear();
+        }
+    }
+
+    /// Whether anything was announced since the last call.
+    pub fn take_announced(&mut self) -> bool {
+        std::mem::take(&mut self.announced)
     }
 
     /// The path of `key` may have changed.
     pub fn mark(&mut self, key: Key) {
         if self.negotiated.families.contains(key.family()) {
+            self.held.remove(&key);
             self.dirty.insert(key);
             self.groups.clear();
         }
@@ -160,6 +184,9 @@ impl Writer {
             };
             if settled {
                 self.dirty.remove(&key);
+            } else if self.holding && wanted.is_some() && self.walk.is_none() {
+                self.dirty.remove(&key);
+                self.held.insert(key);
             } else {
                 groups.entry((wanted.map(Rc::new), key.family())).or_default().push(key);
             }
@@ -208,6 +235,7 @@ impl Writer {
     ) {
         let prefixes = on_the_wire(keys);
         let fitted = encode_announce(out, family, attributes, &prefixes, &self.options(family));
+        self.announced |= fitted > 0;
         if fitted == 0 {
             // Attributes that leave no room for the prefix are not sent, and
             // what was sent before them is no longer true.
@@ -457,6 +485,34 @@ mod tests {
         drain(&mut writer, &table);
         writer.refresh(Family::Ipv4Unicast);
         assert!(drain(&mut writer, &table).is_empty());
+    }
+
+    /// RFC 4271 §9.2.1.1.
+    #[test]
+    fn announcements_wait_and_withdrawals_do_not() {
+        let mut table = Originated::default();
+        let (old, new) = (net("192.0.2.1/32"), net("192.0.2.2/32"));
+        table.insert(old, Owner::Announcer, Path::default());
+        let mut writer = writer();
+        drain(&mut writer, &table);
+        assert!(writer.take_announced() && !writer.take_announced());
+        writer.hold(true);
+        table.remove(old, Owner::Announcer);
+        table.insert(new, Owner::Announcer, Path::default());
+        writer.mark(Key::new(old));
+        writer.mark(Key::new(new));
+        assert_eq!(drain(&mut writer, &table), ["- 192.0.2.1/32"]);
+        assert!(!writer.is_due(&table));
+        writer.refresh(Family::Ipv6Unicast);
+        assert_eq!(
+            drain(&mut writer, &table),
+            ["mark 1 ipv6-unicast", "+ 192.0.2.2/32", "mark 2 ipv6-unicast"]
+        );
+        table.insert(old, Owner::Announcer, Path::default());
+        writer.mark(Key::new(old));
+        assert!(drain(&mut writer, &table).is_empty());
+        writer.hold(false);
+        assert_eq!(drain(&mut writer, &table), ["+ 192.0.2.1/32"]);
     }
 
     /// RFC 4724 §2: an End-of-RIB before that would be a lie.

@@ -278,6 +278,9 @@ pub struct PeerConfig {
     /// `keepalive=`, else `bgp.keepalive`, else a third of the negotiated
     /// hold time (RFC 4271 §4.4): `None`.
     pub keepalive: Option<Duration>,
+    /// `advertisementinterval=`: least time between two announcements; zero:
+    /// none.
+    pub advertisement_interval: Duration,
     /// What is announced to it goes with these.
     pub attributes: AttributeConfig,
     /// What else our OPEN offers it.

@@ -155,6 +155,9 @@ fn peer(
         hold_time,
         keepalive,
         attributes,
+        advertisement_interval: item
+            .parse(report, "advertisementinterval", duration::parse)
+            .unwrap_or_default(),
         capabilities: capabilities::read(item, report),
         prefix_limit: capabilities::limit(item, report),
     })
@@ -349,6 +352,7 @@ mod tests {
             attributes: AttributeConfig::default(),
             capabilities: super::super::CapabilityConfig::default(),
             prefix_limit: None,
+            advertisement_interval: Duration::ZERO,
         };
         assert_eq!(one(""), plain);
         let all = one("port=1179;multihop=true;multihoplength=5;password=\"a;b\";passive=true;\

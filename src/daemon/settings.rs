@@ -64,6 +64,7 @@ fn peer_settings(config: &BgpConfig, peer: &PeerConfig, families: FamilySet) -> 
         next_hops: next_hops(config),
         overrides: overrides(&peer.attributes),
         import: Import::Reject,
+        advertisement_interval: peer.advertisement_interval,
         limit: peer.prefix_limit.map(|limit| PrefixLimit {
             maximum: limit.maximum,
             warning: limit.warning,

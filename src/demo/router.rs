@@ -59,6 +59,7 @@ impl Router {
             overrides: Overrides::default(),
             import: Import::Report,
             limit: None,
+            advertisement_interval: Duration::ZERO,
         };
         let transport = TransportSettings {
             listen: vec![SocketAddr::new(address, 0)],

@@ -40,6 +40,8 @@ pub struct Node {
     pub overrides: Overrides,
     /// What this node offers the other.
     pub offer: Offer,
+    /// Least time between two of its announcements.
+    pub advertisement_interval: Duration,
 }
 
 impl Node {
@@ -53,6 +55,7 @@ impl Node {
             neighbour: "other".to_owned(),
             overrides: Overrides::default(),
             offer: Offer::default(),
+            advertisement_interval: Duration::ZERO,
         }
     }
 
@@ -78,6 +81,7 @@ impl Node {
             overrides: self.overrides.clone(),
             import: Import::Report,
             limit: None,
+            advertisement_interval: self.advertisement_interval,
         }
     }
 }

@@ -58,6 +58,39 @@ pub struct UnknownAttribute {
     pub value: Vec<u8>,
 }
 
+/// The attributes with a field in [`Attributes`] whose information is partial:
+/// somebody on the way did not know them. Whoever passes them on must not say
+/// otherwise (RFC 4271 §5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PartialSet(u8);
+
+impl PartialSet {
+    /// The optional transitive attributes, as no others can be partial
+    /// (RFC 4271 §4.3).
+    const CODES: [u8; 5] = [
+        code::AGGREGATOR,
+        code::COMMUNITIES,
+        code::EXTENDED_COMMUNITIES,
+        code::LARGE_COMMUNITIES,
+        code::ONLY_TO_CUSTOMER,
+    ];
+
+    /// Adds an attribute, if it is one that can be partial.
+    pub fn insert(&mut self, code: u8) {
+        self.0 |= PartialSet::bit(code);
+    }
+
+    /// Whether the attribute is partial.
+    pub fn contains(self, code: u8) -> bool {
+        self.0 & PartialSet::bit(code) != 0
+    }
+
+    fn bit(code: u8) -> u8 {
+        let place = PartialSet::CODES.iter().position(|&known| known == code);
+        place.and_then(|place| 1_u8.checked_shl(place.try_into().ok()?)).unwrap_or(0)
+    }
+}
+
 /// The attributes of a route. `default()` is a route of our own AS without a
 /// next hop. Empty lists are attributes that are not there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,6 +125,8 @@ pub struct Attributes {
     pub only_to_customer: Option<u32>,
     /// Attributes that are not known here and are to be passed on.
     pub unknown: Vec<UnknownAttribute>,
+    /// Which of the attributes above are partial.
+    pub partial: PartialSet,
 }
 
 /// What a speaker with two-octet AS numbers passes on beside AS_PATH and
@@ -152,6 +187,9 @@ impl Attributes {
             }
             code::ONLY_TO_CUSTOMER => self.only_to_customer = Some(reader.u32()?),
             _ => self.keep_unknown(raw),
+        }
+        if raw.flags & flag::PARTIAL != 0 {
+            self.partial.insert(raw.code);
         }
         Some(())
     }
@@ -226,7 +264,7 @@ impl Attributes {
             code::AGGREGATOR => self.encode_aggregator(four_octet_as, out),
             code::COMMUNITIES => {
                 let values = self.communities.iter().map(|value| value.to_be_bytes());
-                write_list(out, OPTIONAL_TRANSITIVE, code, values);
+                write_list(out, self.transitive(code), code, values);
             }
             code::ORIGINATOR_ID => {
                 number(self.originator_id.map(u32::from), |value| fixed(out, OPTIONAL, value));
@@ -236,7 +274,7 @@ impl Attributes {
             }
             code::EXTENDED_COMMUNITIES => {
                 let values = self.extended_communities.iter().copied();
-                write_list(out, OPTIONAL_TRANSITIVE, code, values);
+                write_list(out, self.transitive(code), code, values);
             }
             code::AS4_PATH if !four_octet_as && self.as_path.needs_as4_path() => {
                 write(out, OPTIONAL_TRANSITIVE, code, |out| self.as_path.encode_as4(out));
@@ -245,18 +283,26 @@ impl Attributes {
             code::LARGE_COMMUNITIES => {
                 let values = distinct(self.large_communities.iter().copied());
                 let fields = values.flatten().map(u32::to_be_bytes);
-                write_list(out, OPTIONAL_TRANSITIVE, code, fields);
+                write_list(out, self.transitive(code), code, fields);
             }
             code::ONLY_TO_CUSTOMER => {
-                number(self.only_to_customer, |value| fixed(out, OPTIONAL_TRANSITIVE, value));
+                number(self.only_to_customer, |value| fixed(out, self.transitive(code), value));
             }
             _ => {}
         }
     }
 
+    /// The flags of an optional transitive attribute.
+    fn transitive(&self, code: u8) -> u8 {
+        match self.partial.contains(code) {
+            true => OPTIONAL_TRANSITIVE | flag::PARTIAL,
+            false => OPTIONAL_TRANSITIVE,
+        }
+    }
+
     fn encode_aggregator(&self, four_octet_as: bool, out: &mut Vec<u8>) {
         let Some((asn, identifier)) = self.aggregator else { return };
-        write(out, OPTIONAL_TRANSITIVE, code::AGGREGATOR, |out| {
+        write(out, self.transitive(code::AGGREGATOR), code::AGGREGATOR, |out| {
             if four_octet_as {
                 out.extend_from_slice(&asn.to_be_bytes());
             } else {
@@ -518,6 +564,28 @@ mod tests {
             assert_eq!(out.len(), header.len() + count as usize * 4);
             assert_eq!(read(&out, true).communities.len(), count as usize);
         }
+    }
+
+    /// RFC 4271 §5.
+    #[test]
+    fn what_came_as_partial_is_passed_on_as_partial() {
+        let partial: [&[u8]; 5] = [
+            &[0xe0, 7, 8, 0, 0, 0xfd, 0xe9, 10, 0, 0, 1],
+            &[0xe0, 8, 4, 0xff, 0xff, 0, 0],
+            &[0xe0, 16, 8, 0, 2, 0, 1, 0, 0, 0, 9],
+            &[0xe0, 32, 12, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3],
+            &[0xe0, 35, 4, 0, 0, 0xfd, 0xe9],
+        ];
+        let base = [0x40, 1, 1, 0, 0x40, 2, 0];
+        for attribute in partial {
+            let bytes = [&base, attribute].concat();
+            let attributes = read(&bytes, true);
+            assert_eq!(encoded(&attributes, true), bytes);
+            let whole = [&base[..], &[0xc0], &attribute[1..]].concat();
+            assert_eq!(encoded(&read(&whole, true), true), whole);
+        }
+        let well_known = read(&[0x60, 1, 1, 0, 0x60, 2, 0], true);
+        assert_eq!(well_known.partial, PartialSet::default());
     }
 
     #[test]

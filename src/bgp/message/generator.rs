@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::as_path::{AsPath, AsPathSegment, SegmentKind};
-use super::attribute::{Attributes, Origin, UnknownAttribute};
+use super::attribute::{Attributes, Origin, PartialSet, UnknownAttribute};
 use super::prefix::Family;
 use crate::reactor::random::Random;
 
@@ -95,6 +95,7 @@ impl Generator {
                     .into_iter()
                     .collect()
             },
+            partial: PartialSet::default(),
         }
     }
 

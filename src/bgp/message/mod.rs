@@ -10,13 +10,15 @@
 //! - [`update`] is a borrowed view of a received UPDATE, judged as RFC 7606
 //!   asks, and also builds those that go out; [`attribute`],
 //!   [`attribute_list`], [`as_path`] and [`prefix`] are their parts, and
-//!   [`fault`] holds the rules for what is malformed.
+//!   [`fault`] holds the rules for what is malformed, and `evidence` what of it
+//!   goes to the log.
 //! - [`route_refresh`] asks for a family again; [`notification`] ends a session.
 
 pub mod as_path;
 pub mod attribute;
 pub mod attribute_list;
 pub mod capability;
+mod evidence;
 pub mod fault;
 #[cfg(test)]
 mod generator;

@@ -34,6 +34,7 @@ struct MpNextHop {
 #[derive(Clone, Debug)]
 pub struct Update<'a> {
     context: Context,
+    body: &'a [u8],
     attributes: &'a [u8],
     /// Withdrawn Routes and MP_UNREACH_NLRI.
     withdrawn: [Prefixes<'a>; 2],
@@ -69,6 +70,7 @@ pub fn parse<'a>(body: &'a [u8], context: &Context) -> Result<Update<'a>, Notifi
     let none = Prefixes::new(&[], Family::Ipv4Unicast, false);
     let mut update = Update {
         context: *context,
+        body,
         attributes,
         withdrawn: [none.clone(), none.clone()],
         withdrawn_count: 0,
@@ -91,7 +93,7 @@ pub fn parse<'a>(body: &'a [u8], context: &Context) -> Result<Update<'a>, Notifi
     if let Some(fault) = update.treat_as_withdraw.filter(|_| !update.has_reachable) {
         return Err(fault.notification());
     }
-    update.end_of_rib = update.find_end_of_rib(body, beyond_unreach);
+    update.end_of_rib = update.find_end_of_rib(beyond_unreach);
     Ok(update)
 }
 
@@ -107,6 +109,11 @@ fn malformed_mp(raw: &RawAttribute<'_>) -> Notification {
 }
 
 impl<'a> Update<'a> {
+    /// All of it, as it was received.
+    pub(super) fn body(&self) -> &'a [u8] {
+        self.body
+    }
+
     /// The fault because of which the routes of this UPDATE are withdrawn.
     pub fn treat_as_withdraw(&self) -> Option<&Fault<'a>> {
         self.treat_as_withdraw.as_ref()
@@ -346,13 +353,13 @@ impl<'a> Update<'a> {
 
     /// An empty UPDATE, or one with nothing but an empty MP_UNREACH_NLRI, which
     /// `end_of_rib` already holds the family of.
-    fn find_end_of_rib(&self, body: &[u8], beyond_unreach: bool) -> Option<Family> {
-        let family = match body {
+    fn find_end_of_rib(&self, beyond_unreach: bool) -> Option<Family> {
+        let family = match self.body {
             [0, 0, 0, 0] => Family::Ipv4Unicast,
             _ => self.end_of_rib?,
         };
         // Nothing but the attributes, so no Withdrawn Routes and no NLRI.
-        let empty = !beyond_unreach && self.attributes.len().saturating_add(4) == body.len();
+        let empty = !beyond_unreach && self.attributes.len().saturating_add(4) == self.body.len();
         (empty && self.context.families.contains(family)).then_some(family)
     }
 

@@ -72,6 +72,8 @@ pub enum Action {
         text: String,
         /// How many there were of the kind.
         count: u64,
+        /// The routes and the octets, one line each (RFC 7606 §6).
+        evidence: Vec<String>,
     },
     /// The neighbour comes near to its limit.
     PrefixWarning {

@@ -18,7 +18,9 @@ use crate::bgp::message::update::{
     EncodeOptions, encode_announce, encode_end_of_rib, encode_withdraw,
 };
 use crate::bgp::offer::{AddPath, Offer};
+use crate::bgp::outbox;
 use crate::bgp::peer_settings::PrefixLimit;
+use crate::bgp::rib::originated::{Owner, Path};
 use crate::bgp::role::Role;
 use crate::bgp::testing;
 
@@ -56,6 +58,7 @@ impl Play {
             next_hops: NextHops { ipv4: None, ipv6: None },
             import: Import::Report,
             limit,
+            advertisement_interval: Duration::ZERO,
         };
         let mut peer = Peer::new(settings, 1);
         peer.start(at(0));
@@ -420,6 +423,32 @@ fn long_messages_and_path_identifiers_are_taken() {
     assert_eq!(play.seen().first().map(String::as_str), Some("- 203.0.113.0/25"));
     assert!(play.peer.established().is_some());
     assert_eq!(play.peer.counters().prefixes_withdrawn, 2000);
+}
+
+/// RFC 9687: it goes on sending KEEPALIVEs and never reads. Until it is let go
+/// it costs one outbox, however much there is to say.
+#[test]
+fn a_neighbour_that_never_reads_is_bounded_and_let_go() {
+    let mut play = Play::up(Offer::default(), None);
+    for n in 0..50_000_u32 {
+        let prefix = IpNet::from(std::net::IpAddr::V4((0x0a00_0000 + n).into()));
+        play.table.insert(prefix, Owner::Announcer, Path::default());
+        play.peer.mark(Key::new(prefix));
+    }
+    let mut keepalive = Vec::new();
+    header::encode_keepalive(&mut keepalive);
+    let mut seconds = 2;
+    while play.peer.established().is_some() {
+        play.peer.pump(at(seconds), &play.table);
+        let waiting = play.peer.transmit(SIDE).len();
+        assert!(waiting <= outbox::LIMIT + header::EXTENDED_MAX_LENGTH, "{waiting} octets");
+        seconds += 3;
+        play.peer.timeout(at(seconds));
+        play.peer.receive(at(seconds), SIDE, &keepalive);
+    }
+    assert_eq!(seconds, 482, "eight minutes after the first octet that stayed");
+    play.settle(seconds);
+    assert_eq!(play.seen(), ["down: sent Send Hold Timer Expired (8/0)"]);
 }
 
 #[test]

@@ -611,6 +611,7 @@ mod tests {
                 next_hops: NextHops { ipv4: None, ipv6: None },
                 import: Import::Reject,
                 limit: None,
+                advertisement_interval: Duration::ZERO,
             };
             let settings = TransportSettings {
                 listen: vec![SocketAddr::new(LOCAL, 0)],

@@ -40,9 +40,13 @@ impl Transport {
             Action::RefreshAsked(family) => {
                 info!("bgp event=refresh_asked peer={name} family={family}");
             }
-            Action::Malformed { text, count } => {
+            Action::Malformed { text, count, evidence } => {
                 let fault = quoted(text);
                 warn!("bgp event=malformed_update peer={name} fault={fault} count={count}");
+                for text in evidence {
+                    let evidence = quoted(text);
+                    warn!("bgp event=malformed_update peer={name} evidence={evidence}");
+                }
             }
             Action::PrefixWarning { family, count, limit } => warn!(
                 "bgp event=prefix_warning peer={name} family={family} prefixes={count} limit={}",

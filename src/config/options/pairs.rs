@@ -295,6 +295,16 @@ pub(super) static PEER: &[PairSpec] = &[
     )
     .not_in_fabio(),
     pair(
+        "advertisementinterval",
+        Duration,
+        "0s",
+        Supported,
+        "Least time between two announcements to the neighbour, less up to a quarter: \
+         MinRouteAdvertisementInterval and MinASOriginationInterval (RFC 4271 §9.2.1). Withdrawals \
+         never wait.",
+    )
+    .not_in_fabio(),
+    pair(
         "extendednexthop",
         Boolean,
         "false",
