@@ -993,6 +993,10 @@ Where the texts leave a choice or seem to disagree:
 - **A next hop that is our own address** or on no common subnet (RFC 4271 §6.3) is for the table of
   routes to refuse; the codec knows no addresses of ours.
 
+What is logged (§6): each fault, the routes, and the octets of the whole message, for the first
+malformed UPDATEs of a neighbour and then for some of them. What we send (§5.1) has one field of
+routes a message, and MP_REACH_NLRI or MP_UNREACH_NLRI is the first attribute.
+
 ";
 
 fn table(cases: &[Case]) -> String {

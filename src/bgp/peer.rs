@@ -346,6 +346,11 @@ impl Peer {
         }
     }
 
+    /// Until when it is kept out, for having announced too much.
+    pub fn kept_out_until(&self) -> Option<Time> {
+        self.kept_out_until
+    }
+
     /// The settings.
     pub fn settings(&self) -> &PeerSettings {
         &self.settings
@@ -475,7 +480,7 @@ impl Peer {
             ibgp: negotiated.ibgp,
             next_hops: self.settings.next_hops,
             local: local.ip(),
-            name: self.settings.name.clone(),
+            name: self.settings.audience().to_owned(),
             overrides: self.settings.overrides.clone(),
             extended_next_hop: negotiated.extended_next_hop,
             role: negotiated.role,
@@ -609,7 +614,6 @@ impl Peer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bgp::export::{NextHops, Overrides};
     use crate::bgp::message::header::{self, MessageType};
     use crate::bgp::testing::terms;
 
@@ -626,17 +630,9 @@ mod tests {
 
     /// Started, with an attempt to connect under way.
     fn dialling() -> Peer {
-        let settings = PeerSettings {
-            name: "them".to_owned(),
-            overrides: Overrides::default(),
-            address: address(THEM).ip(),
-            terms: terms(65001, 65000, [10, 0, 0, 1]),
-            next_hops: NextHops { ipv4: None, ipv6: None },
-            import: Import::Report,
-            limit: None,
-            advertisement_interval: Duration::ZERO,
-        };
-        let mut peer = Peer::new(settings, 1);
+        let terms = terms(65001, 65000, [10, 0, 0, 1]);
+        let settings = PeerSettings::new("them", address(THEM).ip(), terms);
+        let mut peer = Peer::new(PeerSettings { import: Import::Report, ..settings }, 1);
         peer.start(at(0));
         assert_eq!(peer.poll_action(), Some(Action::Dial));
         peer

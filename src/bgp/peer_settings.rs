@@ -31,7 +31,10 @@ pub struct PrefixLimit {
 pub struct PeerSettings {
     /// What it is called in the log and by paths that are not for all.
     pub name: String,
-    /// The neighbour's address, by which it is recognized.
+    /// The name of the group that it came by, which stands for it in paths
+    /// that are not for all.
+    pub group: Option<String>,
+    /// The neighbour's address.
     pub address: IpAddr,
     /// What we bring to the session.
     pub terms: Terms,
@@ -47,4 +50,27 @@ pub struct PeerSettings {
     /// (MinRouteAdvertisementIntervalTimer, RFC 4271 §9.2.1.1; as all routes are
     /// our own, it is MinASOriginationIntervalTimer as well). Zero: none.
     pub advertisement_interval: Duration,
+}
+
+impl PeerSettings {
+    /// A neighbour whose routes are rejected, and that is announced everything
+    /// as it stands, with our addresses of the sessions as next hops.
+    pub fn new(name: impl Into<String>, address: IpAddr, terms: Terms) -> PeerSettings {
+        PeerSettings {
+            name: name.into(),
+            group: None,
+            address,
+            terms,
+            next_hops: NextHops { ipv4: None, ipv6: None },
+            overrides: Overrides::default(),
+            import: Import::Reject,
+            limit: None,
+            advertisement_interval: Duration::ZERO,
+        }
+    }
+
+    /// What paths that are not for all call it.
+    pub fn audience(&self) -> &str {
+        self.group.as_deref().unwrap_or(&self.name)
+    }
 }

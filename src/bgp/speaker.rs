@@ -1,7 +1,8 @@
 //! All neighbours and the table of what we originate: the whole of BGP, but
 //! for sockets. Pure, so that two speakers can be run against each other.
 
-use std::net::{IpAddr, SocketAddr};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
@@ -14,14 +15,20 @@ use super::rib::originated::{Originated, Owner, Path};
 use crate::reactor::Time;
 use crate::reactor::random::Random;
 
-/// Names a neighbour of one speaker: its place in the list of settings.
+/// Names a neighbour of one speaker. Those that a speaker begins with have the
+/// numbers of their places in the list; those that are added later get numbers
+/// that nobody had before, so that what is left of a neighbour that is gone
+/// (a timer, a notice) never hits another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId(pub u32);
 
 /// The speaker: see the module's page.
 #[derive(Clone, Debug)]
 pub struct Speaker {
-    peers: Vec<Peer>,
+    peers: BTreeMap<PeerId, Peer>,
+    next_id: u32,
+    running: bool,
+    random: Random,
     table: Originated,
 }
 
@@ -29,43 +36,78 @@ impl Speaker {
     /// A speaker with these neighbours, none of them started. `seed` feeds the
     /// jitter of their timers.
     pub fn new(peers: Vec<PeerSettings>, seed: u64) -> Speaker {
-        let mut random = Random::new(seed);
-        let peers = peers.into_iter().map(|peer| Peer::new(peer, random.next_u64())).collect();
-        Speaker { peers, table: Originated::default() }
+        let mut speaker = Speaker {
+            peers: BTreeMap::new(),
+            next_id: 0,
+            running: false,
+            random: Random::new(seed),
+            table: Originated::default(),
+        };
+        for settings in peers {
+            speaker.insert(settings);
+        }
+        speaker
+    }
+
+    fn insert(&mut self, settings: PeerSettings) -> PeerId {
+        // All numbers can be used up only by a speaker that runs for decades,
+        // and then the old ones that are free are old enough.
+        while self.peers.contains_key(&PeerId(self.next_id)) {
+            self.next_id = self.next_id.wrapping_add(1);
+        }
+        let id = PeerId(self.next_id);
+        self.next_id = self.next_id.wrapping_add(1);
+        self.peers.insert(id, Peer::new(settings, self.random.next_u64()));
+        id
+    }
+
+    /// One more neighbour, which is started if the others are.
+    pub fn add(&mut self, now: Time, settings: PeerSettings) -> PeerId {
+        let id = self.insert(settings);
+        if self.running
+            && let Some(peer) = self.peers.get_mut(&id)
+        {
+            peer.start(now);
+        }
+        id
+    }
+
+    /// Forgets a neighbour and whatever it had to say. Its sessions are not
+    /// ended: that is for who knows their connections to do first.
+    pub fn remove(&mut self, id: PeerId) {
+        self.peers.remove(&id);
     }
 
     /// The names of all neighbours.
     pub fn peer_ids(&self) -> impl Iterator<Item = PeerId> + use<> {
-        (0..u32::try_from(self.peers.len()).unwrap_or(u32::MAX)).map(PeerId)
+        let ids: Vec<PeerId> = self.peers.keys().copied().collect();
+        ids.into_iter()
     }
 
     /// One neighbour.
     pub fn peer(&self, id: PeerId) -> Option<&Peer> {
-        self.peers.get(id.0 as usize)
+        self.peers.get(&id)
     }
 
     fn peer_mut(&mut self, id: PeerId) -> Option<&mut Peer> {
-        self.peers.get_mut(id.0 as usize)
-    }
-
-    /// The neighbour with this address.
-    pub fn peer_at(&self, address: IpAddr) -> Option<PeerId> {
-        self.peer_ids().find(|id| self.peer(*id).is_some_and(|p| p.settings().address == address))
+        self.peers.get_mut(&id)
     }
 
     /// How many neighbours have an established session.
     pub fn established(&self) -> usize {
-        self.peers.iter().filter(|peer| peer.established().is_some()).count()
+        self.peers.values().filter(|peer| peer.established().is_some()).count()
     }
 
     /// Starts every neighbour.
     pub fn start(&mut self, now: Time) {
-        self.peers.iter_mut().for_each(|peer| peer.start(now));
+        self.running = true;
+        self.peers.values_mut().for_each(|peer| peer.start(now));
     }
 
     /// Ends every session with `cease`, and starts none again.
     pub fn stop(&mut self, now: Time, cease: &Notification) {
-        self.peers.iter_mut().for_each(|peer| peer.stop(now, cease));
+        self.running = false;
+        self.peers.values_mut().for_each(|peer| peer.stop(now, cease));
     }
 
     /// See [`Peer::reset`].
@@ -97,7 +139,12 @@ impl Speaker {
     }
 
     fn mark(&mut self, key: Key) {
-        self.peers.iter_mut().for_each(|peer| peer.mark(key));
+        self.peers.values_mut().for_each(|peer| peer.mark(key));
+    }
+
+    /// Whether the neighbours were started and not stopped since.
+    pub fn is_running(&self) -> bool {
+        self.running
     }
 
     /// What we originate.
@@ -163,7 +210,7 @@ impl Speaker {
 
     /// See [`Peer::pump`].
     pub fn pump(&mut self, now: Time, id: PeerId) {
-        if let Some(peer) = self.peers.get_mut(id.0 as usize) {
+        if let Some(peer) = self.peers.get_mut(&id) {
             peer.pump(now, &self.table);
         }
     }
@@ -195,6 +242,55 @@ impl Speaker {
 
     /// Whether every neighbour has been handed all it should know.
     pub fn is_quiet(&self) -> bool {
-        self.peers.iter().all(|peer| peer.is_quiet(&self.table))
+        self.peers.values().all(|peer| peer.is_quiet(&self.table))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bgp::testing;
+
+    fn peer(name: &str) -> PeerSettings {
+        let terms = testing::terms(65001, 65000, [10, 0, 0, 1]);
+        PeerSettings::new(name, "192.0.2.1".parse().expect("an address"), terms)
+    }
+
+    #[test]
+    fn a_number_names_one_neighbour_for_ever() {
+        let now = Time::from_millis(1);
+        let mut speaker = Speaker::new(vec![peer("a"), peer("b")], 1);
+        let name = |speaker: &Speaker, id| speaker.peer(id).map(|p| p.settings().name.clone());
+        assert_eq!(name(&speaker, PeerId(1)).as_deref(), Some("b"));
+        let third = speaker.add(now, peer("c"));
+        speaker.remove(third);
+        speaker.remove(PeerId(0));
+        let fourth = speaker.add(now, peer("d"));
+        assert_eq!((third, fourth), (PeerId(2), PeerId(3)));
+        assert_eq!(name(&speaker, third), None);
+        assert_eq!(speaker.poll_action(third), None);
+        assert_eq!(speaker.peer_ids().collect::<Vec<_>>(), [PeerId(1), fourth]);
+        // After all numbers were used, those that live are passed over.
+        speaker.next_id = u32::MAX;
+        assert_eq!(speaker.add(now, peer("e")), PeerId(u32::MAX));
+        assert_eq!(speaker.add(now, peer("f")), PeerId(0));
+        assert_eq!(speaker.add(now, peer("g")), PeerId(2));
+    }
+
+    #[test]
+    fn who_is_added_is_started_with_the_others() {
+        let now = Time::from_millis(1);
+        let mut speaker = Speaker::new(Vec::new(), 1);
+        let early = speaker.add(now, peer("early"));
+        assert_eq!(speaker.poll_action(early), None);
+        assert!(!speaker.is_running());
+        speaker.start(now);
+        let late = speaker.add(now, peer("late"));
+        assert_eq!(speaker.poll_action(early), Some(Action::Dial));
+        assert_eq!(speaker.poll_action(late), Some(Action::Dial));
+        speaker.stop(now, &Notification::cease(2, ""));
+        let too_late = speaker.add(now, peer("too late"));
+        assert_eq!(speaker.poll_action(too_late), None);
+        assert!(!speaker.accept(now, too_late) && !speaker.is_running());
     }
 }

@@ -32,7 +32,7 @@ fn prefix_name(prefix: &AnycastConfig) -> String {
 }
 
 fn peer_name(peer: &PeerConfig) -> String {
-    format!("peer {}", peer.address)
+    format!("peer {}", peer.remote)
 }
 
 /// The neighbours that hear of a prefix.
@@ -127,6 +127,12 @@ fn next_hop(bgp: &BgpConfig, prefix: &AnycastConfig, peer: &PeerConfig) -> (Plac
     (Place { key, item: String::new() }, next_hop)
 }
 
+/// Whether our own address of a session can be the next hop of a family. An
+/// IPv6 one can be that of IPv4 routes where it is asked for (RFC 8950).
+fn has_own_next_hop(peer: &PeerConfig, is_ipv4: bool) -> bool {
+    peer.remote.is_ipv4() == is_ipv4 || is_ipv4 && peer.capabilities.extended_next_hop
+}
+
 /// What is wrong with the next hop of a prefix towards a neighbour.
 fn judge_next_hop(
     prefix: &AnycastConfig,
@@ -134,21 +140,21 @@ fn judge_next_hop(
     place: &Place,
     next_hop: NextHopConfig,
 ) -> Option<String> {
-    let (prefix, address) = (prefix.prefix, peer.address);
+    let (prefix, remote) = (prefix.prefix, &peer.remote);
     let is_ipv4 = prefix.addr().is_ipv4();
     match next_hop {
-        NextHopConfig::Own if is_ipv4 != address.is_ipv4() => {
+        NextHopConfig::Own if !has_own_next_hop(peer, is_ipv4) => {
             let family = if is_ipv4 { "IPv4" } else { "IPv6" };
             let option = if place.item.is_empty() { place.key } else { "its nexthop" };
             Some(format!(
-                "{prefix} has no next hop towards peer {address}, whose sessions have no {family} \
+                "{prefix} has no next hop towards peer {remote}, whose sessions have no {family} \
                  address; set {option} to an {family} address of this host"
             ))
         }
         // RFC 4271 §5.1.3: a route is not advertised to a neighbour with an
         // address of that neighbour as its next hop.
-        NextHopConfig::Address(next_hop) if next_hop == address => Some(format!(
-            "{next_hop} is the address of peer {address} itself, and no next hop towards it"
+        NextHopConfig::Address(next_hop) if Some(next_hop) == remote.address() => Some(format!(
+            "{next_hop} is the address of peer {remote} itself, and no next hop towards it"
         )),
         NextHopConfig::Own | NextHopConfig::Address(_) => None,
     }
@@ -279,6 +285,38 @@ mod tests {
         assert_eq!(
             broken(V4, PEER4, "bgp.nexthop=198.51.100.2"),
             [format!("f:6: bgp.nexthop = \"198.51.100.2\": {itself}")]
+        );
+    }
+
+    /// Neighbours on the link can use its addresses as next hops, those of IPv4
+    /// routes as well if they are asked for that.
+    #[test]
+    fn a_link_needs_no_address_but_its_own() {
+        let peer = "address=fe80::1%eth0;asn=65001";
+        let own = "bgp.nexthop=0.0.0.0";
+        fine(V6, peer, "");
+        fine(V6, &format!("{peer};nexthop=self"), "");
+        fine(V4, peer, "");
+        fine(V4, &format!("{peer};extendednexthop=true"), own);
+        assert_eq!(
+            broken(V4, peer, own),
+            ["f:6: bgp.nexthop = \"0.0.0.0\": 192.0.2.53/32 has no next hop towards peer \
+              fe80::1%eth0, whose sessions have no IPv4 address; set bgp.nexthop to an IPv4 \
+              address of this host"]
+        );
+    }
+
+    #[test]
+    fn a_prefix_of_neighbours_is_named_like_one() {
+        let racks = "name=racks;prefix=203.0.113.0/24;asn=65001";
+        fine(&format!("{V4};peers=racks"), racks, "");
+        fine(&format!("{V4};peers=203.0.113.0/24"), racks, "");
+        let first = "bgp.nexthop=203.0.113.0";
+        fine(V4, racks, first);
+        assert_eq!(
+            broken(&format!("{V4};peers=rack"), racks, ""),
+            ["f:3: bgp.anycastaddresses: prefix 192.0.2.53/32: unknown peer \"rack\"; did you \
+              mean \"racks\"?"]
         );
     }
 

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::bgp::FabioRules;
 use super::kv_list::Map;
 use super::reader::{Item, Reader};
-use super::{AnycastConfig, AttributeConfig, NextHopConfig, PeerConfig, attributes};
+use super::{AnycastConfig, AttributeConfig, NextHopConfig, PeerConfig, RemoteConfig, attributes};
 
 /// Its key.
 pub(super) const KEY: &str = "bgp.anycastaddresses";
@@ -18,7 +18,7 @@ pub(super) fn read(reader: &mut Reader<'_>, rules: &mut FabioRules) -> Vec<Anyca
     let mut prefixes: Vec<AnycastConfig> = Vec::new();
     let mut before: Option<&Map> = None;
     for (number, map) in (1_usize..).zip(&maps) {
-        let mut item = Item { setting, name: format!("prefix {number}"), map };
+        let mut item = Item::new(setting, format!("prefix {number}"), map);
         let prefix = prefix(&item, before.replace(map), reader, rules);
         if let Some(prefix) = prefix {
             item.name = format!("prefix {prefix}");
@@ -93,15 +93,27 @@ fn check_next_hop(
     }
 }
 
-/// Writes the names of neighbours where their addresses were given.
+/// Writes the names of neighbours where their addresses or prefixes were given.
 pub(super) fn resolve(prefixes: &mut [AnycastConfig], peers: &[PeerConfig]) {
     for text in prefixes.iter_mut().flat_map(|prefix| &mut prefix.peers) {
-        let address = text.parse::<IpAddr>().map(|address| address.to_canonical());
-        if let Ok(address) = address
-            && let Some(peer) = peers.iter().find(|peer| peer.address == address)
-        {
+        if let Some(peer) = peers.iter().find(|peer| is_written(&peer.remote, text)) {
             text.clone_from(&peer.name);
         }
+    }
+}
+
+/// Whether `text` is an address or prefix in any spelling.
+fn is_written(remote: &RemoteConfig, text: &str) -> bool {
+    match remote {
+        RemoteConfig::Address { address, interface } => {
+            let (written, zone) = match text.split_once('%') {
+                Some((written, zone)) => (written, Some(zone)),
+                None => (text, None),
+            };
+            let written = written.parse::<IpAddr>().map(|address| address.to_canonical());
+            written.as_ref() == Ok(address) && zone == interface.as_deref()
+        }
+        RemoteConfig::Prefix { prefix, .. } => text.parse::<IpNet>().as_ref() == Ok(prefix),
     }
 }
 
@@ -147,6 +159,12 @@ mod tests {
                     bgp.anycastaddresses=192.0.2.53/32;peers=::ffff:192.0.2.1 2001:DB8:0::2 x";
         let bgp = loaded(text).config.bgp;
         assert_eq!(bgp.anycast_addresses[0].peers, ["tor1", "2001:db8::2", "x"]);
+        let text = "bgp.peers=name=a;address=fe80::1%eth0;asn=1,address=fe80::1%eth1;asn=1,\
+                    name=racks;prefix=2001:db8::/64;asn=1\n\
+                    bgp.anycastaddresses=192.0.2.53/32;peers=FE80:0::1%eth0 fe80:0::1%eth1 \
+                    2001:DB8:0::/64 fe80::1";
+        let bgp = loaded(text).config.bgp;
+        assert_eq!(bgp.anycast_addresses[0].peers, ["a", "fe80::1%eth1", "racks", "fe80::1"]);
     }
 
     #[test]

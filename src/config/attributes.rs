@@ -71,7 +71,7 @@ fn communities<T: Ord>(
     }
     if found.len() > MOST_COMMUNITIES {
         let what = format!("{key} has {} values; expected at most {MOST_COMMUNITIES}", found.len());
-        item.fail(report, &what);
+        item.fail_option(report, key, &what);
     }
     found.into_iter().collect()
 }

@@ -198,7 +198,7 @@ fn listen_addresses(reader: &mut Reader<'_>, peers: &[PeerConfig]) -> Vec<IpAddr
     let Some(setting) = reader.setting("bgp.listenaddresses") else { return Vec::new() };
     let (any4, any6) = (Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into());
     if !setting.is_set() {
-        let ipv6 = peers.iter().any(|peer| peer.address.is_ipv6());
+        let ipv6 = peers.iter().any(|peer| !peer.remote.is_ipv4());
         return if ipv6 { vec![any4, any6] } else { vec![any4] };
     }
     let texts = values::list(&setting.value);
@@ -211,6 +211,10 @@ fn listen_addresses(reader: &mut Reader<'_>, peers: &[PeerConfig]) -> Vec<IpAddr
             reader.fail(setting, &format!("{} is not an IP address", quoted(text)));
             continue;
         };
+        if matches!(address, IpAddr::V6(address) if address.is_unicast_link_local()) {
+            let what = format!("{address} is on one link only; write ::, which takes it in");
+            reader.fail(setting, &what);
+        }
         let same = |other: &&IpAddr| {
             **other == address
                 || (other.is_ipv4() == address.is_ipv4()

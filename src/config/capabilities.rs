@@ -41,7 +41,7 @@ pub(super) fn limit(item: &Item<'_>, report: &mut Report) -> Option<PrefixLimitC
     let restart = item.parse(report, "maxprefixesrestart", duration::parse);
     let Some(maximum) = maximum else {
         if warning.is_some() || restart.is_some() {
-            item.warn(
+            item.warn_together(
                 report,
                 "maxprefixeswarning and maxprefixesrestart have no effect without maxprefixes",
             );
@@ -79,7 +79,7 @@ fn restart_time(item: &Item<'_>, report: &mut Report) -> Option<Duration> {
     });
     if !on {
         if time.is_some() {
-            item.warn(report, "restarttime has no effect without gracefulrestart=true");
+            item.warn_together(report, "restarttime has no effect without gracefulrestart=true");
         }
         return None;
     }
@@ -89,7 +89,7 @@ fn restart_time(item: &Item<'_>, report: &mut Report) -> Option<Duration> {
          traffic here for up to {}, whether anything serves it or not",
         duration::print(time)
     );
-    item.warn(report, &what);
+    item.warn_together(report, &what);
     Some(time)
 }
 
@@ -109,7 +109,7 @@ fn role(text: &str) -> Result<RoleConfig, String> {
 fn strict_role(item: &Item<'_>, report: &mut Report) -> bool {
     let strict = item.boolean(report, "strictrole");
     if strict && item.get("role").is_none() {
-        item.warn(report, "strictrole has no effect without role");
+        item.warn_together(report, "strictrole has no effect without role");
     }
     strict
 }
@@ -117,7 +117,7 @@ fn strict_role(item: &Item<'_>, report: &mut Report) -> bool {
 /// A role has no meaning inside an AS (RFC 9234 §4.1).
 pub(super) fn check_role(item: &Item<'_>, report: &mut Report, own_asn: u32, asn: u32) {
     if own_asn == asn && item.get("role").is_some() {
-        item.warn(report, "role has no effect on an iBGP neighbour");
+        item.warn_together(report, "role has no effect on an iBGP neighbour");
     }
 }
 

@@ -41,7 +41,8 @@ pub fn usage() -> String {
             spec.kind.name(),
             wrap(&help, "        ", "        ")
         ));
-        for pair in spec.pairs.iter().filter(|pair| pair.support == Support::Supported) {
+        let pairs = spec.documented_pairs().iter();
+        for pair in pairs.filter(|pair| pair.support == Support::Supported) {
             let name = if pair.key.is_empty() { "(first value)" } else { pair.key };
             let help = format!("{name}: {}", plain(pair.help));
             text.push_str(&wrap(&help, "          ", "            "));
@@ -163,11 +164,11 @@ fn markdown_entry(text: &mut String, spec: &Spec) {
     let (key, kind, impact) = (spec.key, spec.kind.name(), spec.impact.phrase());
     let _ = writeln!(text, "\n### {key}\n\n{}{new}\n", spec.help);
     let _ = writeln!(text, "Kind: {kind}. Default: {default}. On a reload: {impact}.");
-    if spec.pairs.is_empty() {
+    if spec.documented_pairs().is_empty() {
         return;
     }
     text.push_str("\n| option | kind | default | what it does |\n|---|---|---|---|\n");
-    for pair in spec.pairs {
+    for pair in spec.documented_pairs() {
         markdown_pair(text, pair);
     }
 }

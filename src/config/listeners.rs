@@ -34,7 +34,7 @@ pub(super) fn read(
             "" => format!("listener {number}"),
             written => format!("listener {written}"),
         };
-        let item = Item { setting, name, map };
+        let item = Item::new(setting, name, map);
         item.check_keys(reader.report);
         let address = address(&item, written, reader);
         let protocol = protocol(&item, reader);

@@ -8,7 +8,7 @@
 //! To read the room: `properties`, `expansion`, `kv_list`, `duration` and
 //! `values` are the grammars; `command_line` and `settings` merge the sources;
 //! `reader` takes values out of the settings, for `load`, `listeners`, `bgp`,
-//! `anycast`, `peers` and `attributes`; `bgp_rules` and `announcement_rules`
+//! `anycast`, `peers`, `peer_remote`, `peer_templates` and `attributes`; `bgp_rules` and `announcement_rules`
 //! look at what does not go together; `report` gathers what is wrong; `check` and `help`
 //! print. None of them opens a file or looks into the environment.
 
@@ -28,6 +28,8 @@ mod listeners;
 mod load;
 mod nearest;
 pub mod options;
+mod peer_remote;
+mod peer_templates;
 mod peers;
 mod properties;
 mod reader;
@@ -170,7 +172,7 @@ pub struct BgpConfig {
     pub listen_addresses: Vec<IpAddr>,
     /// `bgp.connectretry`: time between two attempts to connect.
     pub connect_retry: Duration,
-    /// `bgp.peers`
+    /// `bgp.peers`, with what they have of `bgp.templates`
     pub peers: Vec<PeerConfig>,
 }
 
@@ -242,14 +244,71 @@ pub enum NextHopConfig {
     Address(IpAddr),
 }
 
-/// One neighbour of `bgp.peers`.
+/// Who one entry of `bgp.peers` is for. As text it is what was written,
+/// shortened: `192.0.2.1`, `fe80::1%eth0` or `10.1.0.0/16`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RemoteConfig {
+    /// `address=`: one neighbour.
+    Address {
+        /// Its address.
+        address: IpAddr,
+        /// The name of the interface that it is on; of a link-local address,
+        /// and of no other.
+        interface: Option<String>,
+    },
+    /// `prefix=` and `limit=`: whoever connects from there.
+    Prefix {
+        /// From where, without host bits.
+        prefix: IpNet,
+        /// Most of them at a time.
+        limit: u32,
+    },
+}
+
+impl RemoteConfig {
+    /// The address of a neighbour that is known by it.
+    pub fn address(&self) -> Option<IpAddr> {
+        match self {
+            RemoteConfig::Address { address, .. } => Some(*address),
+            RemoteConfig::Prefix { .. } => None,
+        }
+    }
+
+    /// The family of the sessions.
+    pub fn is_ipv4(&self) -> bool {
+        match self {
+            RemoteConfig::Address { address, .. } => address.is_ipv4(),
+            RemoteConfig::Prefix { prefix, .. } => prefix.addr().is_ipv4(),
+        }
+    }
+
+    /// Whether the sessions are of one link only, with link-local addresses
+    /// at both ends.
+    pub fn is_link_local(&self) -> bool {
+        matches!(self, RemoteConfig::Address { interface: Some(_), .. })
+    }
+}
+
+impl std::fmt::Display for RemoteConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            RemoteConfig::Address { address, interface: None } => write!(f, "{address}"),
+            RemoteConfig::Address { address, interface: Some(name) } => {
+                write!(f, "{address}%{name}")
+            }
+            RemoteConfig::Prefix { prefix, .. } => write!(f, "{prefix}"),
+        }
+    }
+}
+
+/// One entry of `bgp.peers`: a neighbour, or all neighbours of a prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerConfig {
-    /// `name=`, else the address as text: what it is called in the log and in
-    /// the `peers=` of prefixes. No two neighbours have the same.
+    /// `name=`, else the address or the prefix as text: what it is called in
+    /// the log and in the `peers=` of prefixes. No two have the same.
     pub name: String,
-    /// `address=`
-    pub address: IpAddr,
+    /// `address=`, or `prefix=` and `limit=`
+    pub remote: RemoteConfig,
     /// `port=`: the neighbour's port, 179 unless set.
     pub port: u16,
     /// Whether `port=` was given at all: fabio then dials from the router id.
@@ -266,7 +325,8 @@ pub struct PeerConfig {
     /// `password=` or the content of `passwordfile=`: the TCP MD5 key
     /// (RFC 2385).
     pub password: Option<Secret>,
-    /// `passive=`: never dial, wait for the neighbour.
+    /// `passive=`: never dial, wait for the neighbour. Always so with
+    /// `prefix=`.
     pub passive: bool,
     /// `source=`: the local address of our connections.
     pub source: Option<IpAddr>,

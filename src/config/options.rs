@@ -35,6 +35,8 @@ pub struct Spec {
     pub new: bool,
     /// The options inside a kv-list.
     pub pairs: &'static [PairSpec],
+    /// Whether those are another key's, which has their documentation.
+    pub pairs_elsewhere: bool,
 }
 
 /// One option inside the maps of a kv-list.
@@ -151,6 +153,7 @@ impl Spec {
             secret: false,
             new: false,
             pairs: &[],
+            pairs_elsewhere: false,
         }
     }
 
@@ -172,6 +175,16 @@ impl Spec {
     const fn of(mut self, pairs: &'static [PairSpec]) -> Spec {
         self.pairs = pairs;
         self
+    }
+
+    const fn documented_elsewhere(mut self) -> Spec {
+        self.pairs_elsewhere = true;
+        self
+    }
+
+    /// The options inside a kv-list that are documented with it.
+    pub fn documented_pairs(&self) -> &'static [PairSpec] {
+        if self.pairs_elsewhere { &[] } else { self.pairs }
     }
 
     /// The part before the first dot, by which the documentation is divided.

@@ -1,14 +1,15 @@
-//! `bgp.peers`: the neighbours.
+//! `bgp.peers`: the neighbours, and the options that each can have.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use super::bgp::{self, FabioRules, TimerCheck};
 use super::load::ReadFile;
-use super::reader::{Item, Reader, hint_of_blanks};
+use super::peer_templates::Templates;
+use super::reader::{Item, Reader};
 use super::report::Report;
 use super::{
-    AttributeConfig, BfdConfig, PeerConfig, Secret, attributes, capabilities, duration, values,
+    AttributeConfig, BfdConfig, PeerConfig, RemoteConfig, Secret, attributes, capabilities,
+    duration, peer_remote, values,
 };
 
 /// The longest key of TCP MD5 in Linux (TCP_MD5SIG_MAXKEYLEN).
@@ -24,9 +25,6 @@ pub(super) struct Timers {
     pub(super) keepalive: Option<Duration>,
 }
 
-/// The longest name of a neighbour, which is on every log line about it.
-const LONGEST_NAME: usize = 64;
-
 /// Reads all neighbours. Those with an error may be missing in the result,
 /// which also says whether none is.
 pub(super) fn read(
@@ -36,93 +34,41 @@ pub(super) fn read(
     rules: &mut FabioRules,
     read_file: ReadFile<'_>,
 ) -> (Vec<PeerConfig>, bool) {
+    let templates = Templates::read(reader, timers, read_file);
     let Some((setting, maps)) = reader.maps("bgp.peers") else { return (Vec::new(), false) };
     let mut peers: Vec<PeerConfig> = Vec::new();
     for (number, map) in (1_usize..).zip(&maps) {
-        let mut item = Item { setting, name: format!("peer {number}"), map };
-        let address = address(&item, reader, rules);
-        if let Some(address) = address {
-            item.name = format!("peer {address}");
+        let mut item = Item::new(setting, format!("peer {number}"), map);
+        item.base = templates.base(map);
+        let remote = peer_remote::read(&item, reader, rules);
+        if let Some(remote) = &remote {
+            item.name = format!("peer {remote}");
         }
-        let rest = peer(&item, reader.report, timers, read_file);
-        let (Some(address), Some(mut peer)) = (address, rest) else { continue };
-        let Some(name) = name(&item, address, reader.report) else { continue };
-        peer.address = address;
+        templates.check(&mut item, reader.report);
+        item.check_keys(reader.report);
+        let rest = options(&item, reader.report, timers, read_file);
+        let (Some(remote), Some(mut peer)) = (remote, rest) else { continue };
+        let Some(name) = peer_remote::name(&item, &remote, reader.report) else { continue };
+        peer.remote = remote;
         peer.name = name;
-        check_source(&item, &peer, reader.report);
+        peer_remote::check(&item, &mut peer, reader.report);
         capabilities::check_role(&item, reader.report, own_asn, peer.asn);
-        if peers.iter().any(|other| other.address == address) {
-            item.fail(reader.report, "two peers have this address");
-        } else if peers.iter().any(|other| other.name == peer.name) {
-            item.fail_value(reader.report, "name", &peer.name, "two peers have this name");
-        }
+        peer_remote::check_twice(&item, &peer, &peers, reader.report);
         peers.push(peer);
     }
+    peer_remote::check_names(&peers, reader);
+    templates.warn_of_unused(&maps, reader);
     let all = peers.len() == maps.len();
     (peers, all)
 }
 
-/// What logs and the `peers` of prefixes call a neighbour: `name`, or else its
-/// address. `None` after an error.
-fn name(item: &Item<'_>, address: IpAddr, report: &mut Report) -> Option<String> {
-    if item.get("name").is_none() {
-        return Some(address.to_string());
-    }
-    item.parse(report, "name", |text| {
-        // A name that is another neighbour's address would name two of them.
-        let as_address = text.parse::<IpAddr>().map(|address| address.to_canonical());
-        if as_address.is_ok_and(|other| other != address) {
-            return Err("expected a name, or the address of this very peer".to_string());
-        }
-        let fine = |c: char| c.is_alphanumeric() || "._-:/@".contains(c);
-        match text.chars().all(fine) && text.chars().count() <= LONGEST_NAME {
-            true => Ok(text.to_string()),
-            false => {
-                Err(format!("expected at most {LONGEST_NAME} letters, digits and . _ - : / @"))
-            }
-        }
-    })
-}
-
-/// fabio's rule 3, and what it lets pass.
-fn address(item: &Item<'_>, reader: &mut Reader<'_>, rules: &mut FabioRules) -> Option<IpAddr> {
-    let Some(text) = item.get("address") else {
-        let what = format!("{} has no address; write address=192.0.2.1", item.name);
-        rules.broken(reader, item.setting, &what);
-        return None;
-    };
-    let parsed = text.parse::<IpAddr>().map(|address| address.to_canonical());
-    let link_local = matches!(parsed, Ok(IpAddr::V6(address)) if address.is_unicast_link_local());
-    if link_local || text.contains('%') {
-        item.fail_value(
-            reader.report,
-            "address",
-            text,
-            "link-local peer addresses are not supported yet",
-        );
-        return None;
-    }
-    let Ok(address) = parsed else {
-        let hint = hint_of_blanks(text);
-        let what = format!("peer address {text} is not a valid IP{hint}");
-        rules.broken(reader, item.setting, &what);
-        return None;
-    };
-    if address.is_unspecified() || !bgp::is_host(address) {
-        item.fail_value(reader.report, "address", text, "expected the address of a neighbour");
-        return None;
-    }
-    Some(address)
-}
-
-/// Everything but address and name, which the caller puts in.
-fn peer(
+/// Everything but who it is and its name, which the caller puts in.
+pub(super) fn options(
     item: &Item<'_>,
     report: &mut Report,
     timers: &Timers,
     read_file: ReadFile<'_>,
 ) -> Option<PeerConfig> {
-    item.check_keys(report);
     let port = item.number(report, "port", 0..=u32::from(u16::MAX)).unwrap_or(0);
     // As in Go, a port of 0 is one that is not there.
     let port = u16::try_from(port).ok().filter(|port| *port != 0);
@@ -130,7 +76,7 @@ fn peer(
     let multihop_ttl = multihop_ttl(item, report);
     let ttl_security_hops = item.parse(report, "ttlsecurity", ttl_security).flatten();
     if multihop_ttl.is_some() && ttl_security_hops.is_some() {
-        item.fail(
+        item.fail_together(
             report,
             "ttlsecurity and multihop do not go together; ttlsecurity=N is for a neighbour that \
              is at most N hops away",
@@ -142,7 +88,10 @@ fn peer(
     let attributes: AttributeConfig = attributes::read(item, report);
     Some(PeerConfig {
         name: String::new(),
-        address: IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
+        remote: RemoteConfig::Address {
+            address: std::net::Ipv4Addr::UNSPECIFIED.into(),
+            interface: None,
+        },
         port: port.unwrap_or(bgp::PORT),
         port_given: port.is_some(),
         asn: asn?,
@@ -150,7 +99,7 @@ fn peer(
         ttl_security_hops,
         password,
         passive,
-        source: item.parse(report, "source", source),
+        source: peer_remote::source(item, report),
         bfd: bfd(item, report),
         hold_time,
         keepalive,
@@ -171,7 +120,7 @@ fn bfd(item: &Item<'_>, report: &mut Report) -> Option<BfdConfig> {
         count.filter(|count| *count > 0).ok_or("expected a number from 1 to 255".to_string())
     });
     if !on && (interval.is_some() || multiplier.is_some()) {
-        item.warn(report, "bfdinterval and bfdmultiplier have no effect without bfd=true");
+        item.warn_together(report, "bfdinterval and bfdmultiplier have no effect without bfd=true");
     }
     on.then(|| BfdConfig {
         interval: interval.unwrap_or(BFD_INTERVAL),
@@ -189,7 +138,7 @@ fn bfd_interval(text: &str) -> Result<Duration, String> {
 
 fn asn(item: &Item<'_>, report: &mut Report) -> Option<u32> {
     if item.get("asn").is_none() {
-        item.fail(report, "asn is missing; write asn= and the AS number of the neighbour");
+        item.fail_together(report, "asn is missing; write asn= and the AS number of the neighbour");
         return None;
     }
     item.parse(report, "asn", |text| {
@@ -204,7 +153,7 @@ fn multihop_ttl(item: &Item<'_>, report: &mut Report) -> Option<u8> {
     let length = item.number(report, "multihoplength", 0..=u32::from(u8::MAX));
     if !multihop {
         if length.is_some() {
-            item.warn(report, "multihoplength has no effect without multihop=true");
+            item.warn_together(report, "multihoplength has no effect without multihop=true");
         }
         return None;
     }
@@ -226,16 +175,21 @@ fn ttl_security(text: &str) -> Result<Option<u8>, String> {
     }
 }
 
+/// The password is in the configuration or in a file. Either way of an item
+/// itself goes before both of its template.
 fn password(item: &Item<'_>, report: &mut Report, read_file: ReadFile<'_>) -> Option<Secret> {
-    let password = match (item.get("password"), item.get("passwordfile")) {
+    let own = ["password", "passwordfile"].map(|key| item.has_own(key));
+    let get = |key, other: bool| item.get(key).filter(|_| item.has_own(key) || !other);
+    let (key, password) = match (get("password", own[1]), get("passwordfile", own[0])) {
         (None, None) => return None,
         (Some(_), Some(_)) => {
-            item.fail(report, "password and passwordfile do not go together; remove one");
+            let what = "password and passwordfile do not go together; remove one";
+            item.fail_option(report, "password", what);
             return None;
         }
-        (Some(password), None) => password.to_string(),
+        (Some(password), None) => ("password", password.to_string()),
         (None, Some(path)) => match password_from_file(path, read_file) {
-            Ok(password) => password,
+            Ok(password) => ("passwordfile", password),
             Err(what) => {
                 item.fail_value(report, "passwordfile", path, &what);
                 return None;
@@ -247,7 +201,7 @@ fn password(item: &Item<'_>, report: &mut Report, read_file: ReadFile<'_>) -> Op
             "the password has {} bytes; TCP MD5 takes at most {LONGEST_PASSWORD}",
             password.len()
         );
-        item.fail(report, &what);
+        item.fail_option(report, key, &what);
         return None;
     }
     Some(Secret::new(password))
@@ -261,22 +215,6 @@ fn password_from_file(path: &str, read_file: ReadFile<'_>) -> Result<String, Str
     match line {
         "" => Err("the file is empty".to_string()),
         line => Ok(line.to_string()),
-    }
-}
-
-fn source(text: &str) -> Result<IpAddr, String> {
-    match text.parse::<IpAddr>().map(|address| address.to_canonical()) {
-        Ok(address) if !address.is_unspecified() && bgp::is_host(address) => Ok(address),
-        _ => Err("expected an IP address of this host".to_string()),
-    }
-}
-
-fn check_source(item: &Item<'_>, peer: &PeerConfig, report: &mut Report) {
-    let Some(source) = peer.source else { return };
-    if source.is_ipv4() != peer.address.is_ipv4() {
-        let family = if peer.address.is_ipv4() { "IPv4" } else { "IPv6" };
-        let what = format!("expected an {family} address, as the peer has one");
-        item.fail_value(report, "source", &source.to_string(), &what);
     }
 }
 
@@ -296,7 +234,7 @@ fn peer_timers(
         match bgp::check_timers(hold_time, interval) {
             TimerCheck::Fine => {}
             TimerCheck::NoKeepalives => {
-                item.warn(report, "no KEEPALIVE is sent while the hold time is 0");
+                item.warn_together(report, "no KEEPALIVE is sent while the hold time is 0");
             }
             TimerCheck::TooSlow => {
                 let what = format!(
@@ -304,7 +242,7 @@ fn peer_timers(
                     duration::print(interval),
                     duration::print(hold_time)
                 );
-                item.fail(report, &what);
+                item.fail_together(report, &what);
             }
         }
     }
@@ -337,7 +275,10 @@ mod tests {
     fn defaults_and_every_option() {
         let plain = PeerConfig {
             name: "192.0.2.1".into(),
-            address: "192.0.2.1".parse().unwrap(),
+            remote: RemoteConfig::Address {
+                address: "192.0.2.1".parse().unwrap(),
+                interface: None,
+            },
             port: 179,
             port_given: false,
             asn: 65001,
@@ -392,7 +333,7 @@ mod tests {
         assert_eq!(one("password=").password, None);
         assert!(one(&format!("password={}", "x".repeat(80))).password.is_some());
         assert_eq!(one("asn=4200000000").asn, 4_200_000_000);
-        assert_eq!(peers("address=::ffff:192.0.2.1;asn=1")[0].address.to_string(), "192.0.2.1");
+        assert_eq!(peers("address=::ffff:192.0.2.1;asn=1")[0].remote.to_string(), "192.0.2.1");
     }
 
     #[test]
@@ -467,66 +408,6 @@ mod tests {
         for (options, error) in golden {
             assert_eq!(errors_of(&options), [error], "{options}");
         }
-    }
-
-    #[test]
-    fn addresses() {
-        let error = |address: &str| errors(&format!("bgp.peers=address={address};asn=1")).remove(0);
-        let link_local = "link-local peer addresses are not supported yet";
-        for address in ["fe80::1", "fe80::1%eth0"] {
-            assert_eq!(
-                error(address),
-                format!("f:1: bgp.peers: peer 1: address = \"{address}\": {link_local}")
-            );
-        }
-        for address in ["0.0.0.0", "::", "224.0.0.1", "255.255.255.255", "ff02::1"] {
-            assert_eq!(
-                error(address),
-                format!(
-                    "f:1: bgp.peers: peer 1: address = \"{address}\": expected the address of a \
-                     neighbour"
-                )
-            );
-        }
-        assert_eq!(
-            error("[2001:db8::1]"),
-            "f:1: bgp.peers: BGP configuration invalid: peer address [2001:db8::1] is not a valid \
-             IP"
-        );
-        assert_eq!(
-            errors("bgp.peers=address=192.0.2.1 ;asn=1"),
-            ["f:1: bgp.peers: BGP configuration invalid: peer address 192.0.2.1  is not a valid \
-              IP (there is a blank before or after it)"]
-        );
-        assert_eq!(
-            errors("bgp.peers=192.0.2.1;asn=1"),
-            ["f:1: bgp.peers: BGP configuration invalid: peer 1 has no address; write \
-              address=192.0.2.1"]
-        );
-        assert_eq!(
-            errors("bgp.peers=address=192.0.2.1;asn=1,address=::ffff:192.0.2.1;asn=2"),
-            ["f:1: bgp.peers: peer 192.0.2.1: two peers have this address"]
-        );
-    }
-
-    #[test]
-    fn names() {
-        assert_eq!(one("name=rack-1/tor.a:b_c@d").name, "rack-1/tor.a:b_c@d");
-        assert_eq!(one("name=192.0.2.1").name, "192.0.2.1");
-        assert_eq!(one("name=").name, "192.0.2.1");
-        let expected = "expected at most 64 letters, digits and . _ - : / @";
-        for bad in ["tor 1", "\"tor,1\"", "tor\"1", "tor=1", &"x".repeat(65)] {
-            let errors = errors_of(&format!("name={bad}"));
-            assert!(errors.len() == 1 && errors[0].contains(expected), "{bad}: {errors:?}");
-        }
-        assert_eq!(
-            errors_of("name=192.0.2.2"),
-            ["name = \"192.0.2.2\": expected a name, or the address of this very peer"]
-        );
-        assert_eq!(
-            errors("bgp.peers=address=192.0.2.1;asn=1;name=a,address=192.0.2.2;asn=1;name=a"),
-            ["f:1: bgp.peers: peer 192.0.2.2: name = \"a\": two peers have this name"]
-        );
     }
 
     #[test]

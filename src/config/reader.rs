@@ -154,19 +154,60 @@ pub(super) struct Item<'a> {
     /// What messages call it: `listener :80`, `peer 2`.
     pub(super) name: String,
     pub(super) map: &'a Map,
+    /// The options that it has unless its map has them: those of its template,
+    /// where what is wrong with their values is reported.
+    pub(super) base: Option<&'a Map>,
+    /// Whether it has more options than can be seen here: a template, whose
+    /// options are joined with others', or one whose template is not there.
+    /// Whether its options are enough and go together is then not asked.
+    pub(super) is_partial: bool,
+}
+
+impl<'a> Item<'a> {
+    pub(super) fn new(setting: &'a Setting, name: String, map: &'a Map) -> Item<'a> {
+        Item { setting, name, map, base: None, is_partial: false }
+    }
+
+    /// The value of an option; `None` where it is not there or empty. An option
+    /// that is written with nothing takes the one of the template away.
+    pub(super) fn get(&self, key: &str) -> Option<&'a str> {
+        let value = self.map.get(key).or_else(|| self.base?.get(key));
+        value.filter(|value| !value.is_empty())
+    }
+
+    /// Whether the item says itself what the option is.
+    pub(super) fn has_own(&self, key: &str) -> bool {
+        self.base.is_none() || self.map.get(key).is_some()
+    }
 }
 
 impl Item<'_> {
-    /// The value of an option; `None` where it is not there or empty.
-    pub(super) fn get(&self, key: &str) -> Option<&str> {
-        self.map.get(key).filter(|value| !value.is_empty())
-    }
-
     /// An error about the whole item.
     pub(super) fn fail(&self, report: &mut Report, what: &str) {
         if !self.setting.broken {
             let text = format!("{}: {}: {what}", self.setting.spec.key, self.name);
             report.error(&self.setting.source, &text);
+        }
+    }
+
+    /// An error about options that do not go together or are missing.
+    pub(super) fn fail_together(&self, report: &mut Report, what: &str) {
+        if !self.is_partial {
+            self.fail(report, what);
+        }
+    }
+
+    /// A warning about options that do not go together.
+    pub(super) fn warn_together(&self, report: &mut Report, what: &str) {
+        if !self.is_partial {
+            self.warn(report, what);
+        }
+    }
+
+    /// An error about an option whose value is not shown.
+    pub(super) fn fail_option(&self, report: &mut Report, key: &str, what: &str) {
+        if self.has_own(key) {
+            self.fail(report, what);
         }
     }
 
@@ -182,13 +223,11 @@ impl Item<'_> {
     pub(super) fn fail_value(&self, report: &mut Report, key: &str, value: &str, what: &str) {
         let pairs = self.setting.spec.pairs;
         let secret = pairs.iter().any(|pair| pair.key == key && pair.secret);
-        match secret {
-            true => self.fail(report, &format!("{key}: {what}")),
-            false => {
-                let hint = hint_of_blanks(value);
-                self.fail(report, &format!("{key} = {}: {what}{hint}", quoted(value)));
-            }
-        }
+        let text = match secret {
+            true => format!("{key}: {what}"),
+            false => format!("{key} = {}: {what}{}", quoted(value), hint_of_blanks(value)),
+        };
+        self.fail_option(report, key, &text);
     }
 
     /// Reads an option with a function that gives a value, or says what was
@@ -373,7 +412,7 @@ mod tests {
         };
         let maps = kv_list::parse(value).unwrap();
         let mut report = Report::default();
-        let item = Item { setting: &setting, name: "it".into(), map: &maps[0] };
+        let item = Item::new(&setting, "it".into(), &maps[0]);
         item.check_keys(&mut report);
         report.finish()
     }

@@ -375,14 +375,18 @@ impl poll::Phases for Daemon {
         }
         if let Some(bgp) = &mut self.bgp {
             bgp.control(reactor);
-            while let Some((PeerId(id), notice)) = bgp.poll_notice() {
+            while let Some((id, notice)) = bgp.poll_notice() {
                 // The path is watched while there is a session on it: some
                 // neighbours begin with BFD anew when BGP comes up, and that
                 // must not look like a loss.
                 match notice {
-                    Action::Up { .. } => self.bfd.set_administratively_down(id, false),
+                    Action::Up { .. } => watch_path(reactor, bgp, &mut self.bfd, &self.config, id),
                     Action::Down { down, .. } if down.was_established => {
-                        self.bfd.set_administratively_down(id, true);
+                        let stays = bgp.speaker().peer(id).is_some() && bgp.group(id).is_none();
+                        match stays {
+                            true => self.bfd.set_administratively_down(id.0, true),
+                            false => self.bfd.retire(reactor, id.0),
+                        }
                     }
                     _ => {}
                 }
@@ -472,13 +476,34 @@ fn report(change: &Change) {
 
 fn start_bfd(reactor: &mut Reactor, config: &Config, seed: u64) -> Result<BfdTransport, String> {
     let mut bfd = BfdTransport::new(settings::BFD_KINDS, Ports::default(), seed);
-    let peers = config.bgp.peers.iter().zip(0..).filter(|_| config.bgp.enabled);
-    for settings in peers.filter_map(|(peer, id)| settings::bfd(peer, id)) {
+    let sessions = config.bgp.enabled.then(|| settings::bfd(&config.bgp));
+    for settings in sessions.into_iter().flatten() {
         let id = settings.id;
         bfd.ensure(reactor, settings)?;
         bfd.set_administratively_down(id, true);
     }
     Ok(bfd)
+}
+
+/// Lets the BFD session with a neighbour that is up run, and makes it first
+/// where the connection had to say where that is.
+fn watch_path(
+    reactor: &mut Reactor,
+    bgp: &Transport,
+    bfd: &mut BfdTransport,
+    config: &Config,
+    id: PeerId,
+) {
+    let remote = bgp.remote(id);
+    let settings =
+        remote.and_then(|remote| settings::bfd_at(&config.bgp, id.0, bgp.group(id), remote));
+    if let Some(settings) = settings
+        && let Err(problem) = bfd.ensure(reactor, settings)
+    {
+        let name = bgp.speaker().peer(id).map_or("", |peer| &peer.settings().name);
+        warn!("bfd event=not_started peer={name} error={}", quoted(problem));
+    }
+    bfd.set_administratively_down(id.0, false);
 }
 
 fn start_bgp(

@@ -17,10 +17,10 @@ use crate::bgp::offer::{AddPath, Offer, RestartOffer};
 use crate::bgp::peer_settings::{Import, PeerSettings, PrefixLimit};
 use crate::bgp::rib::originated::{NextHop, Path};
 use crate::bgp::role::Role;
-use crate::bgp::transport::{Kinds, PeerTransport, TransportSettings};
+use crate::bgp::transport::{Group, Kinds, PeerTransport, TransportSettings};
 use crate::config::{
     AnnouncePolicy, AnycastConfig, AttributeConfig, BgpConfig, CapabilityConfig, ListenerConfig,
-    NextHopConfig, PeerConfig, Protocol, ProxyConfig, RoleConfig, Strategy,
+    NextHopConfig, PeerConfig, Protocol, ProxyConfig, RemoteConfig, RoleConfig, Strategy,
 };
 use crate::proxy::{ListenerSettings, ProxySettings};
 use crate::reactor::Kind;
@@ -32,6 +32,10 @@ pub(super) const BGP_KINDS: Kinds =
 
 pub(super) const BFD_KINDS: BfdKinds = BfdKinds { listener: Kind::BfdListener, session: Kind::Bfd };
 
+/// How long a neighbour of a prefix is remembered after its connection is gone:
+/// longer than a router takes to restart BGP and come back.
+const KEEP_GROUP_NEIGHBOUR: Duration = Duration::from_secs(60);
+
 /// TTL of a neighbour on the link (RFC 4271 leaves it open; one hop is what
 /// eBGP speakers use), and of GTSM (RFC 5082 §3).
 const EBGP_TTL: u8 = 1;
@@ -39,13 +43,27 @@ const GTSM_TTL: u8 = 255;
 
 /// The neighbours, as sessions see them.
 pub(super) fn peers(config: &BgpConfig) -> Vec<PeerSettings> {
+    known(config).map(|(peer, address)| peer_settings(config, peer, address)).collect()
+}
+
+/// The neighbours that are known by their address, in the order of their
+/// numbers in the speaker.
+fn known(config: &BgpConfig) -> impl Iterator<Item = (&PeerConfig, IpAddr)> {
+    config.peers.iter().filter_map(|peer| Some((peer, peer.remote.address()?)))
+}
+
+/// Those that are known by a prefix, in the order of the door's groups.
+fn unknown(config: &BgpConfig) -> impl Iterator<Item = (&PeerConfig, IpNet, u32)> {
+    config.peers.iter().filter_map(|peer| match peer.remote {
+        RemoteConfig::Prefix { prefix, limit } => Some((peer, prefix, limit)),
+        RemoteConfig::Address { .. } => None,
+    })
+}
+
+fn peer_settings(config: &BgpConfig, peer: &PeerConfig, address: IpAddr) -> PeerSettings {
     // Families are those of what is announced, whatever address the neighbour
     // is reached at.
     let families: FamilySet = prefixes(config).iter().map(Family::of).collect();
-    config.peers.iter().map(|peer| peer_settings(config, peer, families)).collect()
-}
-
-fn peer_settings(config: &BgpConfig, peer: &PeerConfig, families: FamilySet) -> PeerSettings {
     let terms = Terms {
         asn: config.asn,
         identifier: config.router_id,
@@ -59,7 +77,8 @@ fn peer_settings(config: &BgpConfig, peer: &PeerConfig, families: FamilySet) -> 
     };
     PeerSettings {
         name: peer.name.clone(),
-        address: peer.address,
+        group: None,
+        address,
         terms,
         next_hops: next_hops(config),
         overrides: overrides(&peer.attributes),
@@ -173,17 +192,30 @@ pub(super) fn transport(config: &BgpConfig) -> TransportSettings {
         .listen_port
         .map(|port| config.listen_addresses.iter().map(|a| SocketAddr::new(*a, port)).collect())
         .unwrap_or_default();
-    let peers = config.peers.iter().map(|peer| peer_transport(config, peer)).collect();
-    TransportSettings { listen, peers, kinds: BGP_KINDS }
+    let peers =
+        known(config).map(|(peer, address)| peer_transport(config, peer, address)).collect();
+    let group = |(peer, prefix, limit): (&PeerConfig, IpNet, u32)| Group {
+        prefix,
+        limit: usize::try_from(limit).unwrap_or(usize::MAX),
+        keep: KEEP_GROUP_NEIGHBOUR,
+        peer: peer_settings(config, peer, prefix.addr()),
+        transport: peer_transport(config, peer, prefix.addr()),
+    };
+    TransportSettings {
+        listen,
+        peers,
+        groups: unknown(config).map(group).collect(),
+        kinds: BGP_KINDS,
+    }
 }
 
-fn peer_transport(config: &BgpConfig, peer: &PeerConfig) -> PeerTransport {
+fn peer_transport(config: &BgpConfig, peer: &PeerConfig, address: IpAddr) -> PeerTransport {
     // fabio dials from the router id as soon as `port=` is given; where that
     // address cannot be used, fabio never connects, and we let the system
     // choose.
     let from_router_id = || {
         let router_id = IpAddr::V4(config.router_id);
-        (peer.port_given && peer.address.is_ipv4()).then_some(router_id)
+        (peer.port_given && address.is_ipv4()).then_some(router_id)
     };
     let ebgp_ttl = (peer.asn != config.asn).then_some(EBGP_TTL);
     let ttl = match (peer.ttl_security_hops, peer.multihop_ttl) {
@@ -192,7 +224,11 @@ fn peer_transport(config: &BgpConfig, peer: &PeerConfig) -> PeerTransport {
         (None, None) => ebgp_ttl,
     };
     PeerTransport {
-        remote: SocketAddr::new(peer.address, peer.port),
+        remote: SocketAddr::new(address, peer.port),
+        interface: match &peer.remote {
+            RemoteConfig::Address { interface, .. } => interface.clone(),
+            RemoteConfig::Prefix { .. } => None,
+        },
         source: peer.source.or_else(from_router_id),
         source_required: peer.source.is_some(),
         md5_key: peer.password.as_ref().map(|p| p.expose().as_bytes().to_vec()),
@@ -205,8 +241,33 @@ fn peer_transport(config: &BgpConfig, peer: &PeerConfig) -> PeerTransport {
     }
 }
 
-/// The BFD session with a neighbour, if one is wanted.
-pub(super) fn bfd(peer: &PeerConfig, id: u32) -> Option<SessionSettings> {
+/// The BFD sessions that are there from the start. Where it is the connection
+/// that says where a neighbour is, the session waits for that: see
+/// [`bfd_at`].
+pub(super) fn bfd(config: &BgpConfig) -> Vec<SessionSettings> {
+    let fixed = known(config).zip(0..).filter(|((peer, _), _)| !peer.remote.is_link_local());
+    fixed
+        .filter_map(|((peer, address), id)| bfd_session(peer, id, SocketAddr::new(address, 0)))
+        .collect()
+}
+
+/// The BFD session with a neighbour whose BGP session is with `remote`. Only
+/// now is the interface of a link-local neighbour known for sure, and one of
+/// group `group` known at all; `None` for all others.
+pub(super) fn bfd_at(
+    config: &BgpConfig,
+    id: u32,
+    group: Option<usize>,
+    remote: SocketAddr,
+) -> Option<SessionSettings> {
+    let peer = match group {
+        Some(group) => unknown(config).nth(group)?.0,
+        None => known(config).nth(usize::try_from(id).ok()?)?.0,
+    };
+    (group.is_some() || peer.remote.is_link_local()).then(|| bfd_session(peer, id, remote))?
+}
+
+fn bfd_session(peer: &PeerConfig, id: u32, remote: SocketAddr) -> Option<SessionSettings> {
     let bfd = peer.bfd?;
     // RFC 5883 §5 leaves the smallest TTL to the operator; some speakers send
     // with 64 over several hops, so none is asked for.
@@ -214,11 +275,15 @@ pub(super) fn bfd(peer: &PeerConfig, id: u32) -> Option<SessionSettings> {
         Some(_) => machine::Path::Multihop { minimum_ttl: 0 },
         None => machine::Path::SingleHop,
     };
+    let interface = match remote {
+        SocketAddr::V6(remote) => Some(remote.scope_id()).filter(|index| *index != 0),
+        SocketAddr::V4(_) => None,
+    };
     Some(SessionSettings {
         id,
-        remote: peer.address,
+        remote: remote.ip(),
         local: peer.source,
-        interface: None,
+        interface,
         session: machine::Settings {
             min_tx: bfd.interval,
             min_rx: bfd.interval,
@@ -338,5 +403,46 @@ mod tests {
         assert_eq!((settings[1].name.as_str(), &settings[1].overrides), ("198.51.100.3", &own));
         let all: FamilySet = Family::ALL.into_iter().collect();
         assert!(settings.iter().all(|peer| peer.terms.families == all));
+    }
+
+    #[test]
+    fn every_kind_of_neighbour_reaches_the_door_and_the_speaker() {
+        let peers = "name=racks;prefix=10.1.0.0/16;asn=65000;limit=7;ttlsecurity=2;password=x,\
+                     name=tor1;address=fe80::1%eth0;asn=65001;source=fe80::2,\
+                     name=tor2;address=198.51.100.2;asn=1";
+        let config = bgp("192.0.2.10/32;peers=racks tor1", peers);
+        let names: Vec<String> = super::peers(&config).into_iter().map(|peer| peer.name).collect();
+        assert_eq!(names, ["tor1", "tor2"]);
+        let TransportSettings { peers, groups, .. } = transport(&config);
+        assert_eq!(peers[0].interface.as_deref(), Some("eth0"));
+        assert_eq!((peers[0].source, peers[0].ttl), ("fe80::2".parse().ok(), Some(1)));
+        assert_eq!((peers[1].interface.clone(), peers.len()), (None, 2));
+        let [racks] = &groups[..] else { panic!("{groups:?}") };
+        assert_eq!((racks.prefix.to_string().as_str(), racks.limit), ("10.1.0.0/16", 7));
+        assert_eq!((racks.peer.name.as_str(), racks.peer.terms.passive), ("racks", true));
+        assert_eq!((racks.transport.ttl, racks.transport.minimum_ttl), (Some(255), Some(254)));
+        assert_eq!(racks.transport.md5_key.as_deref(), Some(&b"x"[..]));
+    }
+
+    #[test]
+    fn bfd_waits_for_the_connection_that_says_where_a_neighbour_is() {
+        let peers = "prefix=10.1.0.0/16;asn=1,prefix=10.2.0.0/16;asn=1;bfd=true,\
+                     address=fe80::1%eth0;asn=1;bfd=true;source=fe80::2,\
+                     address=198.51.100.2;asn=1;bfd=true,address=198.51.100.3;asn=1";
+        let config = bgp("192.0.2.10/32", peers);
+        let fixed: Vec<_> =
+            bfd(&config).into_iter().map(|s| (s.id, s.remote.to_string())).collect();
+        assert_eq!(fixed, [(1, "198.51.100.2".to_owned())]);
+        let at = |id, group, remote: &str| {
+            let found = bfd_at(&config, id, group, remote.parse().expect("an address"))?;
+            Some((found.id, found.remote.to_string(), found.local, found.interface))
+        };
+        let source = "fe80::2".parse().ok();
+        let link_local = (0, "fe80::1".to_owned(), source, Some(7));
+        assert_eq!(at(0, None, "[fe80::1%7]:179"), Some(link_local));
+        assert_eq!(at(1, None, "198.51.100.2:179"), None, "it is there already");
+        assert_eq!(at(9, Some(0), "10.1.0.1:4711"), None, "none is wanted");
+        assert_eq!(at(9, Some(1), "10.2.0.1:4711"), Some((9, "10.2.0.1".to_owned(), None, None)));
+        assert_eq!(at(9, Some(2), "10.2.0.1:4711"), None);
     }
 }

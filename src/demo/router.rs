@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::bgp::export::{NextHops, Overrides};
 use crate::bgp::message::attribute::{Attributes, Origin};
 use crate::bgp::message::prefix::Family;
 use crate::bgp::negotiation::Terms;
@@ -41,30 +40,24 @@ impl Router {
         peer_asn: u32,
         seed: u64,
     ) -> Result<Router, String> {
-        let settings = PeerSettings {
-            name: address.to_string(),
-            address,
-            terms: Terms {
-                asn: ASN,
-                identifier: IDENTIFIER,
-                peer_asn,
-                hold_time: 9,
-                keepalive: None,
-                families: Family::ALL.into_iter().collect(),
-                connect_retry: Duration::from_secs(3),
-                passive: true,
-                offer: Offer::default(),
-            },
-            next_hops: NextHops { ipv4: None, ipv6: None },
-            overrides: Overrides::default(),
-            import: Import::Report,
-            limit: None,
-            advertisement_interval: Duration::ZERO,
+        let terms = Terms {
+            asn: ASN,
+            identifier: IDENTIFIER,
+            peer_asn,
+            hold_time: 9,
+            keepalive: None,
+            families: Family::ALL.into_iter().collect(),
+            connect_retry: Duration::from_secs(3),
+            passive: true,
+            offer: Offer::default(),
         };
+        let settings = PeerSettings::new(address.to_string(), address, terms);
+        let settings = PeerSettings { import: Import::Report, ..settings };
         let transport = TransportSettings {
             listen: vec![SocketAddr::new(address, 0)],
             peers: vec![PeerTransport {
                 remote: SocketAddr::new(address, 0),
+                interface: None,
                 source: None,
                 source_required: false,
                 md5_key: None,
@@ -72,6 +65,7 @@ impl Router {
                 minimum_ttl: None,
                 user_timeout: None,
             }],
+            groups: Vec::new(),
             kinds: Kinds {
                 listener: Kind::GuestBgpListener,
                 session: Kind::GuestBgpSession,

@@ -60,28 +60,24 @@ impl Node {
     }
 
     fn settings(&self, other: &Node) -> PeerSettings {
+        let terms = Terms {
+            asn: self.asn,
+            identifier: self.identifier,
+            peer_asn: other.asn,
+            hold_time: 9,
+            keepalive: None,
+            families: Family::ALL.into_iter().collect(),
+            connect_retry: Duration::from_secs(3),
+            passive: self.passive,
+            offer: self.offer.clone(),
+        };
+        let ipv6 = Some("2001:db8:1::1".parse().expect("an address"));
         PeerSettings {
-            name: self.neighbour.clone(),
-            address: other.address,
-            terms: Terms {
-                asn: self.asn,
-                identifier: self.identifier,
-                peer_asn: other.asn,
-                hold_time: 9,
-                keepalive: None,
-                families: Family::ALL.into_iter().collect(),
-                connect_retry: Duration::from_secs(3),
-                passive: self.passive,
-                offer: self.offer.clone(),
-            },
-            next_hops: NextHops {
-                ipv4: None,
-                ipv6: Some("2001:db8:1::1".parse().expect("an address")),
-            },
+            next_hops: NextHops { ipv4: None, ipv6 },
             overrides: self.overrides.clone(),
             import: Import::Report,
-            limit: None,
             advertisement_interval: self.advertisement_interval,
+            ..PeerSettings::new(self.neighbour.as_str(), other.address, terms)
         }
     }
 }

@@ -218,6 +218,11 @@ class Lab:
         wait_for("clients are served", lambda: len(client.attempts()) >= 20 and held.log_text())
         return client, held
 
+    def link_local(self):
+        """Gives the router's lan fe80::1 and the first host's eth0 fe80::2."""
+        self.router.address("lan", "fe80::1/64")
+        self.host.namespace.address("eth0", "fe80::2/64")
+
     # What the neighbour sees of the first host.
 
     def neighbour(self, family="ipv4"):

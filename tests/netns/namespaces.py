@@ -61,7 +61,8 @@ class Namespace:
         hops = set()
         for route in json.loads(text or "[]"):
             for hop in route.get("nexthops", [route]):
-                hops.add(hop.get("gateway"))
+                # An IPv4 route by an IPv6 next hop (RFC 8950) has "via" instead.
+                hops.add(hop.get("gateway") or hop.get("via", {}).get("host"))
         return hops - {None}
 
     def bgp_connections(self):

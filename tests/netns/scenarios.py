@@ -94,8 +94,10 @@ def stays_down(lab, drops, wanted, until=0.0):
 def md5_wrong(lab):
     """Another password: several attempts reach the kernels, none connects."""
     lab.start_daemon("md5")
-    lab.start_burgee(peer(ROUTER4, password="wrong"))
+    burgee = lab.start_burgee(peer(ROUTER4, password="wrong"), log_level="DEBUG")
     stays_down(lab, md5_drops, 6)
+    wait_for("burgee's log names the password as a possible cause",
+             lambda: "or the password?" in burgee.log())
 
 
 @scenario("md5-missing", "TCP MD5")
@@ -352,12 +354,7 @@ def bfd(lab):
     """The path is lost without a word: BFD withdraws long before the hold time
     could, and after its return all is as before. The second host keeps the
     switch alive, so that no interface goes down."""
-    statement = lab.daemon_class.bfd_statement
-    hold = lab.daemon_class.hold_time.format(240)
-    if statement:
-        lab.start_daemon(values={lab.daemon_class.hold_time.format(9): hold + statement})
-    else:
-        lab.start_daemon("bfd", hold=240)
+    lab.start_daemon("bfd", hold=240)
     burgee = lab.start_burgee(peer(ROUTER4, bfd=True, bfdinterval="100ms"),
                               bgp_holdtime="240s")
     lab.wait_announced()

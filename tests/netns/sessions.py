@@ -1,8 +1,8 @@
 """What a session agrees on, how it ends, and what is asked for while it is up."""
 
-from burgee import ANYCAST4, peer
+from burgee import ANYCAST4, ANYCAST6, peer
 from cases import scenario
-from lab import ROUTER4
+from lab import ROUTER4, ROUTER6
 from scenarios import bounce_backends
 from waiting import NotApplicable, check, never_while, wait_for
 
@@ -10,6 +10,9 @@ ASN4 = "4200000001"
 """An AS number of four octets (RFC 6793)."""
 
 AS_TRANS = 23456
+
+OFFERS = ("extmessage", "enhancedrefresh", "extnexthop", "addpath", "restart", "hostname")
+"""Variants with capabilities that a neighbour may offer to one that has none of them."""
 
 
 @scenario("hold-time")
@@ -83,6 +86,18 @@ def as_trans(lab):
     route = lab.wait_announced()
     wanted = int(ASN4) if lab.daemon.merges_as4_path else AS_TRANS
     check(route.as_path == (wanted,), f"AS_PATH is {route.as_path}")
+
+
+@scenario("offers")
+def offers(lab):
+    """The neighbour offers all that it can; nothing of it is in the way."""
+    lab.start_daemon(*filter(lab.daemon_class.has_variant, OFFERS))
+    lab.start_burgee(peer(ROUTER4), peer(ROUTER6))
+    lab.wait_announced()
+    lab.wait_announced(ANYCAST6, "ipv6")
+    agreed = lab.daemon.agreed(lab.neighbour())
+    check("route-refresh" in agreed, f"agreed on {agreed}")
+    return f"agreed on {' '.join(sorted(agreed))}"
 
 
 @scenario("wrong-as")

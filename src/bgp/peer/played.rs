@@ -6,7 +6,6 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::*;
-use crate::bgp::export::{NextHops, Overrides};
 use crate::bgp::message::as_path::AsPath;
 use crate::bgp::message::attribute::{Attributes, Origin};
 use crate::bgp::message::capability::Capability;
@@ -50,15 +49,11 @@ struct Play {
 impl Play {
     fn new(offer: Offer, limit: Option<PrefixLimit>) -> Play {
         let ours = Terms { offer: offer.clone(), ..testing::terms(65001, 65000, [10, 0, 0, 1]) };
+        let ours = Terms { passive: true, ..ours };
         let settings = PeerSettings {
-            name: "them".to_owned(),
-            overrides: Overrides::default(),
-            address: address(THEM).ip(),
-            terms: Terms { passive: true, ..ours },
-            next_hops: NextHops { ipv4: None, ipv6: None },
             import: Import::Report,
             limit,
-            advertisement_interval: Duration::ZERO,
+            ..PeerSettings::new("them", address(THEM).ip(), ours)
         };
         let mut peer = Peer::new(settings, 1);
         peer.start(at(0));

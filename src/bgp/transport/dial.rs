@@ -5,7 +5,9 @@ use std::io;
 use std::net::SocketAddr;
 
 use log::{debug, warn};
+use mio::net::TcpStream;
 
+use super::settings::{PeerTransport, scoped};
 use super::{TRAFFIC_CLASS, Transport, Use, endpoints};
 use crate::bgp::peer::Side;
 use crate::bgp::session::State;
@@ -15,27 +17,39 @@ use crate::reactor::slab::Key;
 use crate::reactor::socket::{self, ConnectOptions};
 use crate::reactor::{Reactor, Time};
 
+/// Starts a connection to a neighbour. A source address that this host does
+/// not have is left out where it is only a preference.
+fn connect(peer: &PeerTransport) -> io::Result<TcpStream> {
+    let scope = peer.scope()?;
+    let remote = scoped(peer.remote, scope);
+    let mut options = ConnectOptions {
+        source: peer.source.map(|address| scoped(SocketAddr::new(address, 0), scope)),
+        ttl: peer.ttl,
+        minimum_ttl: peer.minimum_ttl,
+        md5_key: peer.md5_key.clone(),
+        user_timeout: peer.user_timeout,
+        traffic_class: Some(TRAFFIC_CLASS),
+        nodelay: true,
+        ..ConnectOptions::default()
+    };
+    match socket::connect(remote, &options) {
+        Err(error)
+            if error.kind() == io::ErrorKind::AddrNotAvailable
+                && !peer.source_required
+                && options.source.take().is_some() =>
+        {
+            socket::connect(remote, &options)
+        }
+        outcome => outcome,
+    }
+}
+
 impl Transport {
     pub(super) fn dial(&mut self, reactor: &mut Reactor, id: PeerId) {
-        let Some(peer) = self.settings.peers.get(id.0 as usize) else { return };
-        let mut options = ConnectOptions {
-            source: peer.source.map(|address| SocketAddr::new(address, 0)),
-            ttl: peer.ttl,
-            minimum_ttl: peer.minimum_ttl,
-            md5_key: peer.md5_key.clone(),
-            user_timeout: peer.user_timeout,
-            traffic_class: Some(TRAFFIC_CLASS),
-            nodelay: true,
-            ..ConnectOptions::default()
+        let outcome = match self.neighbours.get(&id) {
+            Some(neighbour) => connect(&neighbour.transport),
+            None => return,
         };
-        let mut outcome = socket::connect(peer.remote, &options);
-        if let Err(error) = &outcome
-            && error.kind() == io::ErrorKind::AddrNotAvailable
-            && !peer.source_required
-            && options.source.take().is_some()
-        {
-            outcome = socket::connect(peer.remote, &options);
-        }
         let connected = outcome.and_then(|stream| {
             self.adopt(reactor, stream, Use::Connecting(id))
                 .map(|key| self.set_place(id, Side::Outgoing, Some(key)))
@@ -56,7 +70,7 @@ impl Transport {
     }
 
     fn connect_failed(&mut self, now: Time, id: PeerId, error: &io::Error) {
-        let source = self.settings.peers.get(id.0 as usize).and_then(|peer| peer.source);
+        let source = self.neighbours.get(&id).and_then(|neighbour| neighbour.transport.source);
         let text = match (error.kind(), source) {
             (io::ErrorKind::AddrNotAvailable, Some(source)) => {
                 format!("{error}: source={source} is not an address of this host")
@@ -96,5 +110,39 @@ impl Transport {
             }
         }
         self.service(reactor, id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::bgp::peer_settings::PeerSettings;
+    use std::time::Duration;
+
+    use crate::bgp::negotiation::Terms;
+    use crate::bgp::session::State;
+    use crate::bgp::testing;
+    use crate::bgp::transport::PeerTransport;
+    use crate::bgp::transport::testing::{House, PEER};
+
+    /// It is no failure to start, and looked for at each attempt.
+    #[test]
+    fn an_interface_that_is_not_there_is_complained_of_once() {
+        let address = "fe80::1".parse().expect("an address");
+        let terms = Terms {
+            connect_retry: Duration::from_millis(1),
+            ..testing::terms(65001, 65000, [10, 0, 0, 1])
+        };
+        let transport = PeerTransport {
+            interface: Some("no-such-one".to_owned()),
+            ..PeerTransport::plain(std::net::SocketAddr::new(address, 179))
+        };
+        let peer = PeerSettings::new("fe80::1%no-such-one", address, terms);
+        let mut house = House::with(vec![peer], vec![transport], Vec::new());
+        assert!(house.bgp().neighbours[&PEER].complained, "at the first attempt");
+        for _ in 0..10 {
+            house.turn();
+            assert_eq!(house.peer().state(), State::Active, "it keeps trying");
+            assert!(house.bgp().is_closed() && !house.bgp().complains(PEER));
+        }
     }
 }

@@ -2,14 +2,15 @@
 //! judged.
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use log::{info, warn};
 use mio::Interest;
 use mio::net::{TcpListener, TcpStream};
 
-use super::{PeerTransport, TRAFFIC_CLASS, Transport, Use};
+use super::group::Joined;
+use super::{TRAFFIC_CLASS, Transport, TransportSettings, Use};
 use crate::bgp::message::notification::{Notification, cease};
 use crate::bgp::peer::{Peer, Side, collision_cease};
 use crate::bgp::session::State;
@@ -25,8 +26,14 @@ const ACCEPT_BUDGET: usize = 16;
 /// The pause after the system had no descriptor or memory for a newcomer.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Strangers beyond this many are counted, and only every so-manieth logged.
-const STRANGERS_LOGGED: u64 = 8;
+/// Refused connections beyond this many are counted, and only every so-manieth
+/// is logged, so that nobody can fill the log.
+const REFUSALS_LOGGED: u64 = 8;
+
+/// Whether the refusal that is the `count`th of its kind is logged.
+pub(super) fn is_logged(count: u64) -> bool {
+    count <= REFUSALS_LOGGED || count.is_multiple_of(1000)
+}
 
 /// What all listeners share, found from all neighbours: the kernel judges a
 /// SYN by the listener, before anybody can know which neighbour it is.
@@ -34,21 +41,50 @@ const STRANGERS_LOGGED: u64 = 8;
 pub(super) struct ListenerSettings {
     ttl: Option<u8>,
     minimum_ttl: Option<u8>,
-    md5_keys: Vec<(std::net::IpAddr, Vec<u8>)>,
+    md5_keys: Vec<Md5Key>,
+}
+
+/// A key by which SYNs are judged, for one address or for all of a prefix. The
+/// kernel takes the longest prefix, and knows nothing of interfaces but VRFs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Md5Key {
+    name: String,
+    address: IpAddr,
+    prefix_length: Option<u8>,
+    key: Vec<u8>,
+}
+
+impl Md5Key {
+    fn set(&self, listener: &TcpListener) -> Result<(), String> {
+        socket::set_md5_key(listener, self.address, self.prefix_length, Some(&self.key))
+            .map_err(|error| md5_help(&self.name, &error))
+    }
 }
 
 impl ListenerSettings {
-    pub(super) fn of(peers: &[PeerTransport]) -> ListenerSettings {
-        let minimum = peers.iter().map(|peer| peer.minimum_ttl.unwrap_or(0)).min();
+    pub(super) fn of(settings: &TransportSettings) -> ListenerSettings {
+        let groups = settings.groups.iter().map(|group| &group.transport);
+        let all = || settings.peers.iter().chain(groups.clone());
+        let minimum = all().map(|peer| peer.minimum_ttl.unwrap_or(0)).min();
+        let of_peers = settings.peers.iter().filter_map(|peer| {
+            let address = peer.remote.ip();
+            let key = peer.md5_key.clone()?;
+            Some(Md5Key { name: address.to_string(), address, prefix_length: None, key })
+        });
+        let of_groups = settings.groups.iter().filter_map(|group| {
+            Some(Md5Key {
+                name: group.prefix.to_string(),
+                address: group.prefix.network(),
+                prefix_length: Some(group.prefix.prefix_len()),
+                key: group.transport.md5_key.clone()?,
+            })
+        });
         ListenerSettings {
             // RFC 5082 §3: our answer to a GTSM neighbour must leave with 255.
-            ttl: peers.iter().any(|peer| peer.minimum_ttl.is_some()).then_some(255),
+            ttl: all().any(|peer| peer.minimum_ttl.is_some()).then_some(255),
             // The lowest of all: a neighbour without GTSM must still get in.
             minimum_ttl: minimum.filter(|&ttl| ttl > 0),
-            md5_keys: peers
-                .iter()
-                .filter_map(|peer| Some((peer.remote.ip(), peer.md5_key.clone()?)))
-                .collect(),
+            md5_keys: of_peers.chain(of_groups).collect(),
         }
     }
 }
@@ -78,11 +114,8 @@ impl Listener {
             ..ListenOptions::default()
         };
         let mut socket = socket::listen(address, &options).map_err(|e| bind_help(address, &e))?;
-        for (peer, key) in &settings.md5_keys {
-            if peer.is_ipv4() == address.is_ipv4() {
-                socket::set_md5_key(&socket, *peer, None, Some(key))
-                    .map_err(|error| md5_help(*peer, &error))?;
-            }
+        for key in settings.md5_keys.iter().filter(|k| k.address.is_ipv4() == address.is_ipv4()) {
+            key.set(&socket)?;
         }
         reactor
             .register(&mut socket, token, Interest::READABLE)
@@ -121,7 +154,7 @@ fn bind_help(address: SocketAddr, error: &io::Error) -> String {
     format!("bgp: cannot listen on {address}: {error}; {advice}")
 }
 
-fn md5_help(peer: std::net::IpAddr, error: &io::Error) -> String {
+fn md5_help(peer: &str, error: &io::Error) -> String {
     let advice =
         if error.kind() == io::ErrorKind::OutOfMemory { "; raise net.core.optmem_max" } else { "" };
     format!("bgp: cannot set the TCP MD5 key of neighbour {peer}: {error}{advice}")
@@ -164,10 +197,23 @@ impl Transport {
         }
     }
 
+    /// The neighbour that connects from there.
+    fn neighbour_at(&self, remote: SocketAddr) -> Option<PeerId> {
+        self.neighbours
+            .iter()
+            .find(|(_, neighbour)| neighbour.transport.is_at(remote))
+            .map(|(&id, _)| id)
+    }
+
     fn newcomer(&mut self, reactor: &mut Reactor, stream: TcpStream, remote: SocketAddr) {
-        let Some(id) = self.speaker.peer_at(remote.ip()) else {
+        let known =
+            self.neighbour_at(remote).map_or_else(|| self.join(reactor, remote), Joined::As);
+        let Joined::As(id) = known else {
+            if known == Joined::Refused {
+                return reject(stream);
+            }
             self.strangers = self.strangers.saturating_add(1);
-            if self.strangers <= STRANGERS_LOGGED || self.strangers.is_multiple_of(1000) {
+            if is_logged(self.strangers) {
                 info!(
                     "bgp event=refused remote={remote} reason=\"not the address of a neighbour\" \
                      count={}",
@@ -216,7 +262,8 @@ impl Transport {
     /// An accepted socket inherits the listener's options; the neighbour's own
     /// are set before an octet is read.
     fn prepare(&self, stream: &TcpStream, id: PeerId) -> io::Result<()> {
-        let Some(peer) = self.settings.peers.get(id.0 as usize) else { return Ok(()) };
+        let Some(neighbour) = self.neighbours.get(&id) else { return Ok(()) };
+        let peer = &neighbour.transport;
         let family = Family::from(peer.remote);
         if let Some(ttl) = peer.ttl {
             socket::set_ttl(stream, family, ttl)?;
@@ -226,5 +273,84 @@ impl Transport {
             socket::set_user_timeout(stream, timeout)?;
         }
         stream.set_nodelay(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::bgp::peer_settings::PeerSettings;
+    use crate::bgp::transport::settings::{Group, PeerTransport};
+    use crate::bgp::transport::testing::{KINDS, terms};
+
+    fn peer(address: &str, minimum_ttl: Option<u8>, md5_key: Option<&str>) -> PeerTransport {
+        PeerTransport {
+            minimum_ttl,
+            md5_key: md5_key.map(|key| key.as_bytes().to_vec()),
+            ..PeerTransport::plain(address.parse().expect("an address"))
+        }
+    }
+
+    fn group(prefix: &str, minimum_ttl: Option<u8>, md5_key: Option<&str>) -> Group {
+        let prefix: ipnet::IpNet = prefix.parse().expect("a prefix");
+        Group {
+            prefix,
+            limit: 1,
+            keep: Duration::ZERO,
+            peer: PeerSettings::new("group", prefix.addr(), terms(65001, 65000, [10, 0, 0, 1])),
+            transport: peer("192.0.2.1:0", minimum_ttl, md5_key),
+        }
+    }
+
+    fn of(peers: Vec<PeerTransport>, groups: Vec<Group>) -> ListenerSettings {
+        ListenerSettings::of(&TransportSettings { listen: Vec::new(), peers, groups, kinds: KINDS })
+    }
+
+    #[test]
+    fn the_lowest_ttl_of_all_neighbours_and_groups_is_let_in() {
+        let near = || peer("192.0.2.1:179", Some(255), None);
+        let ttls = |peers, groups| {
+            let settings = of(peers, groups);
+            (settings.ttl, settings.minimum_ttl)
+        };
+        assert_eq!(ttls(Vec::new(), Vec::new()), (None, None));
+        assert_eq!(ttls(vec![near()], Vec::new()), (Some(255), Some(255)));
+        let two_hops = group("10.1.0.0/16", Some(254), None);
+        assert_eq!(ttls(vec![near()], vec![two_hops]), (Some(255), Some(254)));
+        let any = group("10.1.0.0/16", None, None);
+        assert_eq!(ttls(vec![near()], vec![any]), (Some(255), None));
+    }
+
+    /// Keys of the other family would be an error of the kernel.
+    #[test]
+    fn every_kind_of_key_is_set_on_the_listeners_of_its_family() {
+        let settings = of(
+            vec![
+                peer("192.0.2.1:179", None, Some("a")),
+                peer("[2001:db8::1]:179", None, Some("b")),
+                peer("[fe80::1]:179", None, Some("c")),
+                peer("[fe80::1]:179", None, Some("c")),
+                peer("192.0.2.2:179", None, None),
+            ],
+            vec![
+                group("10.1.0.0/16", None, Some("d")),
+                group("2001:db8:1::/48", None, Some("e")),
+                group("0.0.0.0/0", None, Some("f")),
+                group("::/0", None, Some("g")),
+                group("10.2.0.0/16", None, None),
+            ],
+        );
+        let lengths: Vec<_> = settings.md5_keys.iter().map(|key| key.prefix_length).collect();
+        let expected = [None, None, None, None, Some(16), Some(48), Some(0), Some(0)];
+        assert_eq!(lengths, expected);
+        let mut reactor = Reactor::new().expect("a reactor");
+        for (address, index) in ["127.0.0.1:0", "[::1]:0"].into_iter().zip(0..) {
+            let address = address.parse().expect("an address");
+            let token = Token::new(KINDS.listener, 0, index);
+            let listener = Listener::open(&mut reactor, address, token, &settings);
+            assert_eq!(listener.map(drop), Ok(()));
+        }
     }
 }

@@ -2,28 +2,37 @@
 //! the only file group of BGP that knows the loop.
 
 mod dial;
+mod group;
 mod linger;
 mod listener;
+mod neighbour;
+mod output;
 mod reports;
+mod settings;
+#[cfg(test)]
+pub(super) mod testing;
 
-use std::collections::VecDeque;
+pub use settings::{Group, Kinds, PeerTransport, TransportSettings};
+
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
 
 use log::error;
 use mio::Interest;
 use mio::net::TcpStream;
 
 use self::listener::{Listener, ListenerSettings};
+use self::neighbour::Neighbour;
 use super::message::notification::Notification;
 use super::peer::{Action, Side};
+use super::session::State;
 use super::speaker::{PeerId, Speaker};
 use crate::reactor::slab::{Key, Slab};
 use crate::reactor::socket;
 use crate::reactor::timer_wheel::Alarm;
-use crate::reactor::{Kind, Reactor, Readiness, Time, Token, fault};
+use crate::reactor::{Reactor, Readiness, Time, Token, fault};
 
 /// Octets read from one connection in one turn, so that a neighbour with a full
 /// table holds up neither the others nor the proxy: some 30 µs of work. Less
@@ -31,52 +40,14 @@ use crate::reactor::{Kind, Reactor, Readiness, Time, Token, fault};
 /// proxied clients see meanwhile (`tests/bench/feed`).
 const READ_BUDGET: usize = 16 * 1024;
 
+/// Most neighbours that one turn looks at for their timers or a change of what
+/// is announced: some 10 µs each, so about a millisecond. The others have their
+/// turn next, before the loop sleeps.
+const SERVICE_BUDGET: usize = 128;
+
 /// DSCP CS6, network control (RFC 4594 §3.2), as it stands in the octet of the
 /// IP header.
 const TRAFFIC_CLASS: u8 = 0xc0;
-
-/// The token kinds that this speaker's sources carry, so that two speakers can
-/// share a loop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kinds {
-    /// Listeners.
-    pub listener: Kind,
-    /// Connections.
-    pub session: Kind,
-    /// Timers of neighbours.
-    pub peer: Kind,
-}
-
-/// How the connections with one neighbour are made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PeerTransport {
-    /// Where the neighbour listens.
-    pub remote: SocketAddr,
-    /// The local address of our connections.
-    pub source: Option<IpAddr>,
-    /// Whether a source address that is not on this host is an error, or else
-    /// only a preference.
-    pub source_required: bool,
-    /// The TCP MD5 key (RFC 2385).
-    pub md5_key: Option<Vec<u8>>,
-    /// The TTL of our packets; `None`: the system's.
-    pub ttl: Option<u8>,
-    /// GTSM (RFC 5082): the smallest TTL that is let in.
-    pub minimum_ttl: Option<u8>,
-    /// How long sent octets may stay unacknowledged (TCP_USER_TIMEOUT).
-    pub user_timeout: Option<Duration>,
-}
-
-/// How the speaker is reached and reaches others.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TransportSettings {
-    /// Where to listen; empty: nowhere.
-    pub listen: Vec<SocketAddr>,
-    /// One for each of the speaker's neighbours, in its order.
-    pub peers: Vec<PeerTransport>,
-    /// The token kinds.
-    pub kinds: Kinds,
-}
 
 #[derive(Debug)]
 enum Use {
@@ -105,11 +76,9 @@ pub struct Transport {
     settings: TransportSettings,
     listeners: Vec<Listener>,
     connections: Slab<Connection>,
-    /// Per neighbour: the outgoing and the incoming connection.
-    places: Vec<[Option<Key>; 2]>,
-    alarms: Vec<Alarm>,
-    /// Whether a failed connect was logged since the neighbour was last up.
-    complained: Vec<bool>,
+    neighbours: BTreeMap<PeerId, Neighbour>,
+    /// Connections that found their group full, by group.
+    turned_away: Vec<u64>,
     ready: VecDeque<Key>,
     due: VecDeque<PeerId>,
     notices: VecDeque<(PeerId, Action)>,
@@ -129,21 +98,21 @@ impl Transport {
         speaker: Speaker,
         settings: TransportSettings,
     ) -> Result<Transport, String> {
-        let rules = ListenerSettings::of(&settings.peers);
+        let rules = ListenerSettings::of(&settings);
         let mut listeners = Vec::new();
         for (address, index) in settings.listen.iter().zip(0..) {
             let token = Token::new(settings.kinds.listener, 0, index);
             listeners.push(Listener::open(reactor, *address, token, &rules)?);
         }
-        let count = settings.peers.len();
+        let doors = settings.peers.iter().map(|peer| Neighbour::new(peer.clone(), None));
+        let neighbours = speaker.peer_ids().zip(doors).collect();
         Ok(Transport {
+            turned_away: vec![0; settings.groups.len()],
             speaker,
             settings,
             listeners,
             connections: Slab::default(),
-            places: vec![[None; 2]; count],
-            alarms: (0..count).map(|_| Alarm::new()).collect(),
-            complained: vec![false; count],
+            neighbours,
             ready: VecDeque::new(),
             due: VecDeque::new(),
             notices: VecDeque::new(),
@@ -243,9 +212,10 @@ impl Transport {
     /// Phase 2: a timer of the wheel.
     pub fn expired(&mut self, token: Token) {
         if token.kind == self.settings.kinds.peer {
-            if let Some(alarm) = self.alarms.get_mut(token.index as usize) {
-                alarm.fired();
-                self.due.push_back(PeerId(token.index));
+            let id = PeerId(token.index);
+            if let Some(neighbour) = self.neighbours.get_mut(&id) {
+                neighbour.alarm.fired();
+                self.due.push_back(id);
             }
         } else if token.kind == self.settings.kinds.session {
             let key = Key::from(token);
@@ -263,11 +233,12 @@ impl Transport {
     /// Phase 3: timers first, so that a hold timer is judged before the octets
     /// that came too late; then connections, then newcomers.
     pub fn control(&mut self, reactor: &mut Reactor) {
-        for _ in 0..self.due.len() {
+        for _ in 0..self.due.len().min(SERVICE_BUDGET) {
             let Some(id) = self.due.pop_front() else { break };
             self.guarded(reactor, id, |transport, reactor| {
                 transport.speaker.timeout(reactor.now(), id);
                 transport.service(reactor, id);
+                transport.forget_if_gone(reactor, id);
             });
         }
         for _ in 0..self.ready.len() {
@@ -310,11 +281,14 @@ impl Transport {
         }
     }
 
+    /// Lets every neighbour say what it has to say: the first ones now, so that
+    /// a withdrawal is not even a turn late where there are few.
     fn service_all(&mut self, reactor: &mut Reactor) {
-        let ids: Vec<PeerId> = self.speaker.peer_ids().collect();
-        for id in ids {
+        let mut ids = self.speaker.peer_ids();
+        for id in ids.by_ref().take(SERVICE_BUDGET) {
             self.guarded(reactor, id, |transport, reactor| transport.service(reactor, id));
         }
+        self.due.extend(ids);
     }
 
     /// Runs one neighbour's own handling inside an unwind boundary: a panic
@@ -367,8 +341,11 @@ impl Transport {
         }
         let token = Token::new(self.settings.kinds.peer, 0, id.0);
         let deadline = self.speaker.deadline(id);
-        if let Some(alarm) = self.alarms.get_mut(id.0 as usize) {
-            alarm.set(&mut reactor.wheel, token, deadline);
+        if let (Some(neighbour), Some(peer)) = (self.neighbours.get_mut(&id), self.speaker.peer(id))
+        {
+            neighbour.note_idle(now, peer.state() == State::Idle, peer.kept_out_until());
+            let deadline = deadline.into_iter().chain(neighbour.forget_at()).min();
+            neighbour.alarm.set(&mut reactor.wheel, token, deadline);
         }
     }
 
@@ -382,8 +359,8 @@ impl Transport {
                 }
             }
             Action::Up { .. } => {
-                if let Some(complained) = self.complained.get_mut(id.0 as usize) {
-                    *complained = false;
+                if let Some(neighbour) = self.neighbours.get_mut(&id) {
+                    neighbour.complained = false;
                 }
                 self.log_up(id, &action);
                 self.notices.push_back((id, action));
@@ -463,40 +440,6 @@ impl Transport {
         self.speaker.closed(now, (id, side));
     }
 
-    fn write_session(&mut self, reactor: &mut Reactor, id: PeerId, side: Side) {
-        let Some(key) = self.place(id, side) else { return };
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        if !matches!(connection.used_for, Use::Open(..)) {
-            return;
-        }
-        let now = reactor.now();
-        loop {
-            let bytes = self.speaker.transmit((id, side));
-            if bytes.is_empty() || !connection.readiness.contains(Readiness::WRITABLE) {
-                return;
-            }
-            match connection.stream.write(bytes) {
-                Ok(count) => {
-                    self.speaker.transmitted(now, (id, side), count);
-                    self.speaker.pump(now, id);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    connection.readiness.remove(Readiness::WRITABLE);
-                    return;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // The read side finds the end, and with it what the neighbour
-                // may have said last.
-                Err(_) => {
-                    connection.readiness.remove(Readiness::WRITABLE);
-                    connection.readiness |= Readiness::READ_CLOSED;
-                    self.enqueue(key);
-                    return;
-                }
-            }
-        }
-    }
-
     fn drop_connection(&mut self, reactor: &mut Reactor, key: Key) {
         if let Some(mut connection) = self.connections.remove(key)
             && let Use::Lingering { alarm, .. } = &mut connection.used_for
@@ -507,12 +450,12 @@ impl Transport {
     }
 
     fn place(&self, id: PeerId, side: Side) -> Option<Key> {
-        self.places.get(id.0 as usize)?.get(side as usize).copied().flatten()
+        self.neighbours.get(&id)?.places.get(side as usize).copied().flatten()
     }
 
     fn set_place(&mut self, id: PeerId, side: Side, key: Option<Key>) {
         if let Some(place) =
-            self.places.get_mut(id.0 as usize).and_then(|places| places.get_mut(side as usize))
+            self.neighbours.get_mut(&id).and_then(|n| n.places.get_mut(side as usize))
         {
             *place = key;
         }
@@ -536,203 +479,16 @@ fn endpoints(stream: &TcpStream) -> io::Result<(SocketAddr, SocketAddr)> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, TcpStream as StdStream};
+    use std::net::{IpAddr, Ipv4Addr};
 
     use ipnet::IpNet;
     use socket2::SockRef;
 
+    use super::testing::{House, LOCAL, message, terms};
     use super::*;
-    use crate::bgp::export::{NextHops, Overrides};
-    use crate::bgp::message::header::{self, MessageType};
-    use crate::bgp::negotiation::Terms;
-    use crate::bgp::peer::Peer;
-    use crate::bgp::peer_settings::{Import, PeerSettings};
+    use crate::bgp::message::header::MessageType;
+    use crate::bgp::peer_settings::PeerSettings;
     use crate::bgp::rib::originated::{Owner, Path};
-    use crate::bgp::session::State;
-    use crate::bgp::testing;
-    use crate::reactor::poll::{Phases, turn};
-
-    const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    const PEER: PeerId = PeerId(0);
-    const KINDS: Kinds =
-        Kinds { listener: Kind::BgpListener, session: Kind::BgpSession, peer: Kind::BgpPeer };
-
-    /// A loop with nothing in it but BGP.
-    struct House {
-        reactor: Reactor,
-        phases: Bgp,
-    }
-
-    struct Bgp(Transport);
-
-    impl Phases for Bgp {
-        fn collect(&mut self, _: &mut Reactor, token: Token, readiness: Readiness) {
-            self.0.collect(token, readiness);
-        }
-        fn expired(&mut self, _: &mut Reactor, token: Token) {
-            if token.kind != Kind::Daemon {
-                self.0.expired(token);
-            }
-        }
-        fn control(&mut self, reactor: &mut Reactor) {
-            self.0.control(reactor);
-        }
-        fn apply(&mut self, _: &mut Reactor) {}
-        fn data(&mut self, _: &mut Reactor) {}
-        fn accept(&mut self, _: &mut Reactor) {}
-        fn api(&mut self, _: &mut Reactor) {}
-        fn flush(&mut self, _: &mut Reactor) {
-            self.0.flush();
-        }
-        fn has_ready(&self) -> bool {
-            self.0.has_ready()
-        }
-        fn exit_code(&self) -> Option<i32> {
-            None
-        }
-    }
-
-    fn terms(asn: u32, peer_asn: u32, identifier: [u8; 4]) -> Terms {
-        Terms { hold_time: 90, passive: true, ..testing::terms(asn, peer_asn, identifier) }
-    }
-
-    impl House {
-        fn is_quiet(&self) -> bool {
-            self.phases.0.speaker().is_quiet()
-        }
-
-        /// It listens for one neighbour with this address.
-        fn listening(address: IpAddr) -> House {
-            let peer = PeerSettings {
-                name: "them".to_owned(),
-                overrides: Overrides::default(),
-                address,
-                terms: terms(65001, 65000, [10, 0, 0, 1]),
-                next_hops: NextHops { ipv4: None, ipv6: None },
-                import: Import::Reject,
-                limit: None,
-                advertisement_interval: Duration::ZERO,
-            };
-            let settings = TransportSettings {
-                listen: vec![SocketAddr::new(LOCAL, 0)],
-                peers: vec![PeerTransport {
-                    remote: SocketAddr::new(address, 179),
-                    source: None,
-                    source_required: false,
-                    md5_key: None,
-                    ttl: None,
-                    minimum_ttl: None,
-                    user_timeout: None,
-                }],
-                kinds: KINDS,
-            };
-            let mut reactor = Reactor::new().expect("a reactor");
-            let speaker = Speaker::new(vec![peer], 1);
-            let mut transport = Transport::new(&mut reactor, speaker, settings).expect("a port");
-            transport.start(&mut reactor);
-            House { reactor, phases: Bgp(transport) }
-        }
-
-        fn bgp(&mut self) -> &mut Transport {
-            &mut self.phases.0
-        }
-
-        fn peer(&mut self) -> &Peer {
-            self.bgp().speaker().peer(PEER).expect("the neighbour")
-        }
-
-        /// One turn, which waits for an event, but not for long.
-        fn turn(&mut self) {
-            let soon = self.reactor.now() + Duration::from_millis(1);
-            self.reactor.wheel.insert(soon, Token::new(Kind::Daemon, 0, 0));
-            turn(&mut self.reactor, &mut self.phases).expect("a turn");
-        }
-
-        fn until(&mut self, done: impl Fn(&mut House) -> bool) {
-            while !done(self) {
-                self.turn();
-            }
-        }
-
-        fn connect(&mut self) -> Neighbour {
-            let address = self.bgp().listening_on()[0];
-            let stream = StdStream::connect(address).expect("accepted");
-            stream.set_nonblocking(true).expect("a socket");
-            stream.set_nodelay(true).expect("a socket");
-            Neighbour { stream, received: Vec::new(), ended: false }
-        }
-
-        fn established(&mut self) -> Neighbour {
-            let mut neighbour = self.connect();
-            let mut open = Vec::new();
-            terms(65000, 65001, [10, 0, 0, 2]).open().encode(&mut open);
-            neighbour.send(&open);
-            neighbour.send(&message(MessageType::Keepalive, &[]));
-            self.until(|house| house.peer().state() == State::Established);
-            neighbour
-        }
-    }
-
-    /// The other end, by hand.
-    struct Neighbour {
-        stream: StdStream,
-        received: Vec<u8>,
-        ended: bool,
-    }
-
-    impl Neighbour {
-        fn send(&mut self, bytes: &[u8]) {
-            self.stream.write_all(bytes).expect("room for a message");
-        }
-
-        /// Reads what is there, and says how many whole UPDATEs that have
-        /// routes were in it.
-        fn updates_read(&mut self) -> u32 {
-            let mut buffer = vec![0; 1 << 20];
-            if let Ok(count) = self.stream.read(&mut buffer) {
-                self.received.extend_from_slice(&buffer[..count]);
-            }
-            let (mut at, mut updates) = (0, 0);
-            while let Some(frame) =
-                header::next_frame(&self.received[at..], header::MAX_LENGTH).expect("sound")
-            {
-                at += frame.length;
-                updates += u32::from(frame.kind == MessageType::Update && frame.length > 100);
-            }
-            self.received.drain(..at);
-            updates
-        }
-
-        /// Everything up to the end of the stream, as message types and bodies.
-        fn hear_all(&mut self, house: &mut House) -> Vec<(MessageType, Vec<u8>)> {
-            while !self.ended {
-                house.turn();
-                let mut buffer = [0; 4096];
-                match self.stream.read(&mut buffer) {
-                    Ok(count) => {
-                        self.ended = count == 0;
-                        self.received.extend_from_slice(&buffer[..count]);
-                    }
-                    Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
-                }
-            }
-            let mut rest = &self.received[..];
-            let mut messages = Vec::new();
-            while let Some(frame) = header::next_frame(rest, header::MAX_LENGTH).expect("sound") {
-                messages.push((frame.kind, frame.body.to_vec()));
-                rest = &rest[frame.length..];
-            }
-            messages
-        }
-    }
-
-    fn message(kind: MessageType, body: &[u8]) -> Vec<u8> {
-        let mut out = Vec::new();
-        let start = header::begin(&mut out, kind);
-        out.extend_from_slice(body);
-        header::finish(&mut out, start);
-        out
-    }
 
     /// RFC 4271 §6.4: the neighbour said its last word and waits for our end.
     #[test]
@@ -826,5 +582,23 @@ mod tests {
         house.until(|house| house.is_quiet());
         assert_eq!(heard, routes);
         assert_eq!(house.peer().counters().flaps, 0);
+    }
+
+    /// However many neighbours there are, a turn looks at some.
+    #[test]
+    fn many_neighbours_are_served_over_several_turns() {
+        let addresses: Vec<IpAddr> =
+            (1..=300).map(|n: u32| Ipv4Addr::from(0x7f01_0000 + n).into()).collect();
+        let terms = || terms(65001, 65000, [10, 0, 0, 1]);
+        let peers =
+            addresses.iter().map(|a| PeerSettings::new(a.to_string(), *a, terms())).collect();
+        let transports =
+            addresses.iter().map(|a| PeerTransport::plain(SocketAddr::new(*a, 179))).collect();
+        let mut house = House::with(peers, transports, Vec::new());
+        for left in [172, 44] {
+            assert_eq!((house.bgp().due.len(), house.bgp().has_ready()), (left, true));
+            crate::reactor::poll::turn(&mut house.reactor, &mut house.phases).expect("a turn");
+        }
+        assert!(house.bgp().due.is_empty());
     }
 }

@@ -89,7 +89,7 @@ impl Transport {
     /// Whether this is the first complaint about a neighbour since it was last
     /// up; the others are for those who ask for detail.
     pub(super) fn complains(&mut self, id: PeerId) -> bool {
-        self.complained.get_mut(id.0 as usize).is_some_and(|c| !std::mem::replace(c, true))
+        self.neighbours.get_mut(&id).is_some_and(|n| !std::mem::replace(&mut n.complained, true))
     }
 }
 

@@ -160,7 +160,8 @@ pub(super) static PREFIX: &[PairSpec] = &[
         Text,
         "all",
         Supported,
-        "The neighbours that hear of the prefix, by `name` or address, with blanks between them.",
+        "The neighbours that hear of the prefix, by `name` or address, with blanks between them. \
+         The name of a `prefix` of `bgp.peers` stands for all its neighbours.",
     )
     .not_in_fabio(),
 ];
@@ -170,13 +171,45 @@ pub(super) static PEER: &[PairSpec] = &[
     pair(
         "name",
         Text,
-        "address",
+        "address or prefix",
         Supported,
         "What the neighbour is called in the log and in the `peers` of prefixes: at most 64 \
          letters, digits and `. _ - : / @`. No two have the same.",
     )
     .not_in_fabio(),
-    pair("address", Text, "", Supported, "The IP address of the neighbour. Required."),
+    pair(
+        "address",
+        Text,
+        "",
+        Supported,
+        "The IP address of the neighbour; a link-local one with its interface, `fe80::1%eth0`. \
+         This or `prefix` is required.",
+    ),
+    pair(
+        "prefix",
+        Text,
+        "",
+        Supported,
+        "Whoever connects from this prefix is a neighbour; none is dialled. An `address` goes \
+         before a prefix, a long prefix before a short one.",
+    )
+    .not_in_fabio(),
+    pair(
+        "limit",
+        Unsigned,
+        "100",
+        Supported,
+        "Most neighbours of the prefix at a time, 1 to 1000.",
+    )
+    .not_in_fabio(),
+    pair(
+        "template",
+        Text,
+        "",
+        Supported,
+        "The name of a template of `bgp.templates`: its options hold unless they are set here.",
+    )
+    .not_in_fabio(),
     pair(
         "port",
         Unsigned,
@@ -241,8 +274,15 @@ pub(super) static PEER: &[PairSpec] = &[
         "Wait for the neighbour to connect and never connect to it.",
     )
     .not_in_fabio(),
-    pair("source", Text, "", Supported, "The local IP address of connections to the neighbour.")
-        .not_in_fabio(),
+    pair(
+        "source",
+        Text,
+        "",
+        Supported,
+        "The local IP address of connections to the neighbour; a link-local one for a link-local \
+         neighbour.",
+    )
+    .not_in_fabio(),
     pair("holdtime", Duration, "bgp.holdtime", Supported, "The hold time for this neighbour.")
         .not_in_fabio(),
     pair(

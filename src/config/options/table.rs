@@ -339,6 +339,19 @@ pub static OPTIONS: &[Spec] = &[
     )
     .not_in_fabio(),
     option(
+        "bgp.templates",
+        KvList,
+        "",
+        SessionReset,
+        "Options that several neighbours share: `name=tor;asn=65000;bfd=true`, for those that have \
+         `template=tor` in `bgp.peers`. They can be all those of `bgp.peers` but `address`, `prefix` \
+         and `template`. What a neighbour sets itself goes before, and to set it to nothing, as in \
+         `med=`, takes it away.",
+    )
+    .of(pairs::PEER)
+    .not_in_fabio()
+    .documented_elsewhere(),
+    option(
         "bgp.peers",
         KvList,
         "",

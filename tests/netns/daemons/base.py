@@ -7,7 +7,7 @@ import shutil
 import signal
 
 from processes import Process, command_in, output_of
-from waiting import Failure, NotApplicable
+from waiting import Failure, NotApplicable, wait_for
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 SHIPPED = REPOSITORY / "vendor-config"
@@ -29,6 +29,12 @@ class Route:
     communities: tuple = ()
     large_communities: tuple = ()
     extended_communities: tuple = ()
+    otc: int | None = None
+
+
+FEATURES = ("route-refresh", "enhanced-route-refresh", "extended-message", "extended-nexthop",
+            "add-path", "graceful-restart", "role", "fqdn", "software-version")
+"""What two speakers can agree on with capabilities, as `Daemon.agreed` calls it."""
 
 
 def community(value):
@@ -71,9 +77,16 @@ class Daemon:
     test_values = {}
     # How the file spells the hold time of 9 seconds, for other hold times.
     hold_time = ""
-    # What would switch BFD on for the neighbour, in a daemon whose shipped
-    # file has no such variant: it is tried all the same, for its own answer.
-    bfd_statement = ""
+    # Variants that the shipped file does not have because the daemon cannot do
+    # them, with what would switch them on and the daemon's answer to that; or
+    # with None and what its documentation or source says.
+    refused = {}
+    # Variants that need no line in the file, because that is how it always is.
+    always = ()
+    # How the IPv6 neighbour is configured by a link-local address, and what it
+    # is called then.
+    link_local = {}
+    link_local_neighbour = "fe80::2%lan"
     # LOCAL_PREF 100 is shown for eBGP routes even if none was sent.
     fills_local_pref = False
     # What takes the rule of GRACEFUL_SHUTDOWN (RFC 8326) out of the file, and
@@ -102,15 +115,22 @@ class Daemon:
         self.run_directory = directory / f"run-{self.name}"
         self.processes = []
         self.values = dict(self.test_values)
-        if hold is not None:
-            self.values[self.hold_time.format(9)] = self.hold_time.format(hold)
+        self.refusals = [self.refused[variant] for variant in variants if variant in self.refused]
+        statements = "".join(statement or "" for statement, _ in self.refusals)
+        self.values[self.hold_time.format(9)] = self.hold_time.format(
+            9 if hold is None else hold) + statements
         self.values.update(values or {})
-        self.variants = variants
+        self.variants = [v for v in variants if v not in self.refused and v not in self.always]
 
     @classmethod
     def missing_programs(cls):
         """The programs that are not installed."""
         return [p for p in cls.programs if shutil.which(p) is None]
+
+    @classmethod
+    def has_variant(cls, variant):
+        """Whether the daemon can do it, with a line in its file or without."""
+        return variant in cls.always or f"# {variant}: " in cls.config_file.read_text()
 
     def render(self):
         """The shipped file with variants and values, as text."""
@@ -126,6 +146,11 @@ class Daemon:
         self.run_directory.mkdir(exist_ok=True)
         (self.directory / self.installed).write_text(self.render())
         self.launch()
+        if self.refusals:
+            statement, answer = self.refusals[0]
+            if statement is not None:
+                wait_for(f"{self.name} says '{answer}'", lambda: answer in self.log_text())
+            raise NotApplicable(answer)
 
     def launch(self):
         """Starts the daemon's processes. To be written by the subclass."""
@@ -185,6 +210,10 @@ class Daemon:
 
     def announcements(self, neighbour):
         """How many announcements or UPDATEs have come over the present session."""
+        raise NotImplementedError
+
+    def agreed(self, neighbour):
+        """The features that both sides have offered, as a set of FEATURES."""
         raise NotImplementedError
 
     def agreed_hold_time(self, neighbour):

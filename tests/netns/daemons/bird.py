@@ -15,6 +15,10 @@ class Bird(Daemon):
     test_values = {"log syslog all": "log stderr all"}
     hold_time = "hold time {}"
     fills_local_pref = True
+    always = ("enhancedrefresh",)
+    link_local = {"local fd00:1::1 as": "local fe80::1 as",
+                  "neighbor fd00:1::2 as": "neighbor fe80::2%lan as",
+                  "neighbor fd00:1::3 as": "neighbor fe80::3%lan as"}
     as4_off = {"hold time 9": "hold time 9; enable as4 off"}
     as_trans_neighbour = "23456"
     # It believes the capability even if its own is off.
@@ -23,7 +27,15 @@ class Bird(Daemon):
     shutdown_pattern = r"Received: Administrative shutdown"
 
     # Protocols by the neighbour's place in the shipped file.
-    PROTOCOL = re.compile(r"protocol bgp (\w+) from \w+ \{\s*neighbor ([\w.:]+) as")
+    PROTOCOL = re.compile(r"protocol bgp (\w+) from \w+ \{\s*neighbor ([\w.:%]+) as")
+
+    # Features as `show protocols all` calls them.
+    FEATURES = {
+        "Route refresh": "route-refresh", "Enhanced refresh": "enhanced-route-refresh",
+        "Extended message": "extended-message", "Extended next hop": "extended-nexthop",
+        "ADD-PATH": "add-path", "Graceful restart": "graceful-restart", "Role": "role",
+        "Hostname": "fqdn",
+    }
 
     def launch(self):
         (self.run_directory / "bird").mkdir(exist_ok=True)
@@ -43,6 +55,13 @@ class Bird(Daemon):
 
     def established(self, neighbour):
         return re.search(r"BGP state:\s+Established", self.details(neighbour)) is not None
+
+    def agreed(self, neighbour):
+        sections = re.split(r"^    (?=\S)", self.details(neighbour), flags=re.M)
+        offers = [set(re.findall(r"^      (\S[^:\n]*)", section, re.M)) for section in sections
+                  if "capabilities" in section.split("\n")[0]]
+        both = set.intersection(*offers) if len(offers) == 2 else ()
+        return {self.FEATURES[name] for name in both if name in self.FEATURES}
 
     def agreed_hold_time(self, neighbour):
         return int(re.search(r"Hold timer:\s+[\d.]+/(\d+)", self.details(neighbour))[1])
@@ -85,6 +104,7 @@ class Bird(Daemon):
             large_communities=Bird.communities(shown.get("large_community", "")),
             extended_communities=tuple(re.sub("^ro:", "soo:", text) for text in
                                        Bird.communities(shown.get("ext_community", ""))),
+            otc=int(shown["otc"]) if "otc" in shown else None,
         )
 
     @staticmethod

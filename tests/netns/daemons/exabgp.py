@@ -21,7 +21,16 @@ class ExaBgp(Daemon):
     as4_off = {"graceful-restart disable": "graceful-restart disable; asn4 disable"}
     as_trans_neighbour = "23456"
     merges_as4_path = True
-    bfd_statement = "; bfd on"
+    refused = {"bfd": ("; bfd on", 'invalid keyword "bfd"'),
+               "role": ("; role provider", 'invalid keyword "role"'),
+               "hostname": (None, "capabilities.py: Cumulus draft - disabling until -01 is out")}
+    always = ("extmessage", "enhancedrefresh")
+    # As the OPENs in the record call them.
+    FEATURES = {
+        "route-refresh": "route-refresh", "enhanced-route-refresh": "enhanced-route-refresh",
+        "extended-message": "extended-message", "nexthop": "extended-nexthop",
+        "addpath": "add-path", "graceful restart": "graceful-restart",
+    }
     # Its state is then OpenConfirm still, and its new connection has no OPEN yet:
     # "'NoneType' object has no attribute 'router_id'", once a second for ever.
     survives_collision = False
@@ -75,13 +84,21 @@ class ExaBgp(Daemon):
         with self.commands.open("a") as commands:
             commands.write(f"{text}\n")
 
-    def negotiated(self, neighbour):
-        """What the present session has agreed on."""
-        return next(message["neighbor"]["negotiated"] for message in self.messages(neighbour)[::-1]
-                    if message["type"] == "negotiated")
+    def opens(self, neighbour):
+        """The two OPENs of the present session."""
+        # Its own word on what is negotiated fails with ADD-PATH in this release.
+        opens = {message["neighbor"]["direction"]: message["neighbor"]["open"]
+                 for message in self.messages(neighbour) if "open" in message["neighbor"]}
+        return opens.values()
+
+    def agreed(self, neighbour):
+        offers = [{capability["name"] for capability in opened["capabilities"].values()}
+                  for opened in self.opens(neighbour)]
+        both = set.intersection(*offers) if len(offers) == 2 else ()
+        return {self.FEATURES[name] for name in both if name in self.FEATURES}
 
     def agreed_hold_time(self, neighbour):
-        return self.negotiated(neighbour)["hold_time"]
+        return min(opened["hold_time"] for opened in self.opens(neighbour))
 
     def announcements(self, neighbour):
         return sum("announce" in update for update in self.updates(neighbour, "receive"))
@@ -133,7 +150,15 @@ class ExaBgp(Daemon):
             large_communities=ExaBgp.joined(attributes.get("large-community", ())),
             extended_communities=tuple(map(ExaBgp.extended,
                                            attributes.get("extended-community", ()))),
+            otc=ExaBgp.otc(attributes),
         )
+
+    @staticmethod
+    def otc(attributes):
+        """ONLY_TO_CUSTOMER (RFC 9234), which this release shows as it came."""
+        values = [int(value, 16) for key, value in attributes.items()
+                  if key.startswith("attribute-0x23-")]
+        return values[0] if values else None
 
     @staticmethod
     def joined(shown):

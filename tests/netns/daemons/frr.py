@@ -23,6 +23,18 @@ class Frr(Daemon):
     installed = "frr.conf"
     test_values = {"log syslog informational": "log stdout informational"}
     hold_time = "timers 3 {}"
+    always = ("extmessage", "enhancedrefresh", "hostname")
+    link_local = {
+        "neighbor fd00:1::2 peer-group BURGEE": "neighbor fe80::2 peer-group BURGEE\n"
+                                                " neighbor fe80::2 interface lan",
+        "neighbor fd00:1::2 activate": "neighbor fe80::2 activate"}
+    link_local_neighbour = "fe80::2"
+    # The members of neighborCapabilities.
+    FEATURES = {
+        "routeRefresh": "route-refresh", "enhancedRouteRefresh": "enhanced-route-refresh",
+        "extendedMessage": "extended-message", "extendedNexthop": "extended-nexthop",
+        "gracefulRestart": "graceful-restart", "role": "role",
+    }
     as4_off = {"timers 3 9": "timers 3 9\n neighbor BURGEE dont-capability-negotiate"
                              "\n neighbor BURGEE override-capability"}
     without_shutdown_rule = {"permit graceful-shutdown": "permit 65535:99"}
@@ -63,6 +75,17 @@ class Frr(Daemon):
 
     def established(self, neighbour):
         return self.details(neighbour).get("bgpState") == "Established"
+
+    def agreed(self, neighbour):
+        shown = self.details(neighbour).get("neighborCapabilities", {})
+        agreed = {name for key, name in self.FEATURES.items()
+                  if str(shown.get(key)).startswith("advertisedAndReceived")}
+        directions = (key for family in shown.get("addPath", {}).values() for key in family)
+        if any(key.endswith("AdvertisedAndReceived") for key in directions):
+            agreed.add("add-path")
+        if {"advHostName", "rcvHostName"} <= shown.get("hostName", {}).keys():
+            agreed.add("fqdn")
+        return agreed
 
     def agreed_hold_time(self, neighbour):
         return self.details(neighbour)["bgpTimerHoldTimeMsecs"] / 1000
@@ -108,6 +131,7 @@ class Frr(Daemon):
             large_communities=tuple(path.get("largeCommunity", {}).get("list", ())),
             extended_communities=tuple(
                 path.get("extendedCommunity", {}).get("string", "").lower().split()),
+            otc=path.get("otc"),
         )
 
     def sent(self, neighbour, prefix):

@@ -1,17 +1,18 @@
 """gobgpd, asked through the gobgp client."""
 
+import base64
 import json
 import re
 
-from daemons.base import SHIPPED, Daemon, Route, community
+from daemons.base import FEATURES, SHIPPED, Daemon, Route, community
 from waiting import NotApplicable, wait_for
 
 ORIGINS = ("igp", "egp", "incomplete")
 
-# Path attribute types (RFC 4271 5.1, RFC 1997, RFC 4760, RFC 4360, RFC 8092), as the client
-# numbers them.
+# Path attribute types (RFC 4271 5.1, RFC 1997, RFC 4760, RFC 4360, RFC 8092, RFC 9234), as the
+# client numbers them.
 ORIGIN, AS_PATH, NEXT_HOP, MED, LOCAL_PREF, COMMUNITIES, MP_REACH = 1, 2, 3, 4, 5, 8, 14
-EXTENDED_COMMUNITIES, LARGE_COMMUNITIES = 16, 32
+EXTENDED_COMMUNITIES, LARGE_COMMUNITIES, OTC = 16, 32, 35
 
 EXTENDED_KINDS = {2: "rt", 3: "soo"}
 """Sub-types of extended communities (RFC 4360 4 and 5)."""
@@ -32,7 +33,17 @@ class GoBgp(Daemon):
     # It takes a `set-local-pref` of 0 for none.
     least_local_pref = 1
     shows_multipath = False
-    bfd_statement = "\n[peer-groups.bfd.config]\nenabled = true"
+    refused = {
+        "bfd": ("\n[peer-groups.bfd.config]", "has invalid keys: bfd"),
+        "extmessage": ("\n[peer-groups.extended-message.config]",
+                       "has invalid keys: extended-message"),
+        "enhancedrefresh": ("\n[peer-groups.enhanced-refresh.config]",
+                            "has invalid keys: enhanced-refresh"),
+        "role": ('\n[peer-groups.role.config]\nlocal-role = "provider"',
+                 "has invalid keys: role"),
+    }
+    always = ("hostname",)
+    link_local = {"fd00:1::2": "fe80::2%lan"}
     shutdown_pattern = r"Administrative Shutdown|administrative shutdown|Subcode=2|subcode:2"
 
     def launch(self):
@@ -42,12 +53,13 @@ class GoBgp(Daemon):
             self.originate()
 
     def originate(self):
-        """Gives gobgpd a route of its own; its file cannot hold one."""
-        prefix = "198.51.100.0/24"
+        """Gives gobgpd routes of its own; its file cannot hold any."""
+        prefixes = {"198.51.100.0/24", "203.0.113.0/24"}
         def added():
-            self.ask("gobgp", "global", "rib", "add", prefix)
-            return prefix in self.gobgp("global", "rib")
-        wait_for("gobgpd takes a route", added, every=1.0)
+            for prefix in prefixes:
+                self.ask("gobgp", "global", "rib", "add", prefix)
+            return prefixes <= self.gobgp("global", "rib").keys()
+        wait_for("gobgpd takes routes", added, every=1.0)
 
     def fib_refusal(self):
         return "zebra.md: kernel routing table updates: GoBGP uses zebra of Quagga or FRRouting"
@@ -72,6 +84,11 @@ class GoBgp(Daemon):
     def established(self, neighbour):
         state = self.details(neighbour).get("state", {})
         return state.get("session_state") in ("ESTABLISHED", 6)
+
+    def agreed(self, neighbour):
+        shown = self.ask("gobgp", "neighbor", neighbour)
+        return set(re.findall(r"^    ([\w-]+):\s+advertised and received", shown, re.M)
+                   ).intersection(FEATURES)
 
     def agreed_hold_time(self, neighbour):
         return self.details(neighbour)["timers"]["state"]["negotiated_hold_time"]
@@ -123,6 +140,9 @@ class GoBgp(Daemon):
             extended_communities=tuple(
                 GoBgp.extended(each)
                 for each in attributes.get(EXTENDED_COMMUNITIES, {}).get("value", ())),
+            # This release does not know it, and shows its octets.
+            otc=(int.from_bytes(base64.b64decode(attributes[OTC]["value"]))
+                 if OTC in attributes else None),
         )
 
     @staticmethod

@@ -1,6 +1,7 @@
 """OpenBGPD, asked through bgpctl."""
 
 import json
+import re
 
 from daemons.base import SHIPPED, Daemon, Route
 from waiting import wait_for
@@ -18,7 +19,19 @@ class OpenBgpd(Daemon):
     config_file = SHIPPED / "openbgpd" / "bgpd.conf"
     installed = "bgpd.conf"
     hold_time = "holdtime {}"
-    bfd_statement = "\nbfd yes"
+    refused = {
+        "bfd": ("\nbfd yes", "syntax error"),
+        "extmessage": ("\nannounce extended message yes", "syntax error"),
+        "extnexthop": ("\nannounce extended nexthop yes", "syntax error"),
+        "hostname": ("\nannounce fqdn yes", "syntax error"),
+    }
+    link_local = {"fd00:1::1": "fe80::1%lan", "fd00:1::2": "fe80::2%lan"}
+    # As bgpctl calls them.
+    FEATURES = {
+        "Route Refresh": "route-refresh", "Enhanced Route Refresh": "enhanced-route-refresh",
+        "Graceful Restart": "graceful-restart", "Add-path": "add-path",
+        "Open Policy role": "role",
+    }
     fills_local_pref = True
     as4_off = {"max-prefix 16": "max-prefix 16\n\tannounce as-4byte no"}
     merges_as4_path = True
@@ -46,6 +59,13 @@ class OpenBgpd(Daemon):
 
     def established(self, neighbour):
         return self.details(neighbour).get("state") == "Established"
+
+    def agreed(self, neighbour):
+        shown = self.ask("bgpctl", "show", "neighbor", neighbour)
+        section = re.search(r"Negotiated capabilities:\n((?:    .*\n)*)", shown)
+        lines = section[1].splitlines() if section else ()
+        return {name for line in lines for shown, name in self.FEATURES.items()
+                if re.match(rf"    {shown}($|[: ])", line)}
 
     def agreed_hold_time(self, neighbour):
         return self.details(neighbour)["session"]["holdtime"]
@@ -82,6 +102,7 @@ class OpenBgpd(Daemon):
             large_communities=tuple(entry.get("large_communities", ())),
             extended_communities=tuple(text.replace(" ", ":")
                                        for text in entry.get("extended_communities", ())),
+            otc=found.get("OTC", {}).get("as"),
         )
 
     def preferred(self, prefix):
