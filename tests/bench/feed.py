@@ -111,6 +111,10 @@ def main():
     data, updates = feed(count)
     listener = listen(179)
     print(f"listening {updates} {len(data)}", flush=True)
+    # A router's buffer; the kernel doubles it. With the megabytes that a socket
+    # may have here, the feed would go through this machine's own network stack
+    # in bursts that no other machine could cause.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 32 * 1024)
     connection, _ = listener.accept()
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.sendall(open_message() + message(4) + END_OF_RIB)

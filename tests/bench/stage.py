@@ -54,19 +54,19 @@ class Stage(contextlib.ExitStack):
         self.callback(namespace.close)
         return namespace
 
-    def start(self, namespace, command, cpu, niceness=-20, **options):
+    def start(self, namespace, command, cpu, **options):
         """Starts a process in a namespace, on this one CPU, where what else runs
         on the machine gets next to nothing."""
         process = subprocess.Popen(
             ["ip", "netns", "exec", namespace.name, *command],
-            preexec_fn=lambda: place(cpu, niceness),
+            preexec_fn=lambda: place(cpu),
             **{"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, **options})
         self.callback(end, process)
         return process
 
-    def helper(self, namespace, command, niceness=-20):
+    def helper(self, namespace, command):
         """A process that is talked to by lines, not on the speaker's CPU."""
-        return self.start(namespace, command, OTHERS_CPU, niceness, stdin=subprocess.PIPE,
+        return self.start(namespace, command, OTHERS_CPU, stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE, text=True)
 
     def succeeds(self, command):
@@ -76,15 +76,21 @@ class Stage(contextlib.ExitStack):
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
 
 
-def place(cpu, niceness):
-    """Puts this process on one CPU, and says how much others count there. The
-    kernel may share a CPU between sessions before it does between processes, so
-    it has one of its own."""
+def place(cpu):
+    """Puts this process on one CPU, where others get next to nothing. The kernel
+    may share a CPU between sessions before it does between processes, so it has
+    one of its own."""
     os.setsid()
     os.sched_setaffinity(0, {cpu})
-    os.setpriority(os.PRIO_PROCESS, 0, niceness)
+    os.setpriority(os.PRIO_PROCESS, 0, -20)
     with contextlib.suppress(OSError), open("/proc/self/autogroup", "w", encoding="ascii") as file:
-        file.write(str(niceness))
+        file.write("-20")
+
+
+def real_time(process):
+    """From now on the process has its CPU whenever it wants it: what it waits
+    for is the speaker, and nobody else. It is to want it for moments only."""
+    os.sched_setscheduler(process.pid, os.SCHED_FIFO, os.sched_param(1))
 
 
 def end(process):
