@@ -345,7 +345,8 @@ impl Peer {
         if let (Some(session), Some(writer)) = (session, &mut self.writer)
             && writer.is_due(table)
         {
-            session.send_routes(now, |out| writer.next_message(table, out));
+            writer.begin_round();
+            session.send_routes(now, |out| writer.next_message(table, out) && !writer.is_spent());
             let interval = self.settings.advertisement_interval;
             if !interval.is_zero() && !writer.is_due(table) && writer.take_announced() {
                 writer.hold(true);

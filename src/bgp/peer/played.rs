@@ -521,7 +521,10 @@ fn a_neighbour_that_never_reads_is_bounded_and_let_go() {
     header::encode_keepalive(&mut keepalive);
     let mut seconds = 2;
     while play.peer.established().is_some() {
-        play.peer.pump(at(seconds), &play.table);
+        // More rounds than it takes to fill the outbox.
+        for _ in 0..100 {
+            play.peer.pump(at(seconds), &play.table);
+        }
         let waiting = play.peer.transmit(SIDE).len();
         assert!(waiting <= outbox::LIMIT + header::EXTENDED_MAX_LENGTH, "{waiting} octets");
         seconds += 3;
