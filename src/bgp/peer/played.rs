@@ -434,6 +434,15 @@ fn a_neighbour_that_knows_no_capabilities_is_spoken_to_without() {
     let agreed = play.peer.status().negotiated.expect("established");
     assert!(!agreed.four_octet_as && !agreed.route_refresh);
     assert_eq!(agreed.families.iter().collect::<Vec<_>>(), [Family::Ipv4Unicast]);
+    // RFC 8654 §4: nobody told it that more than 4096 octets may come.
+    play.seen();
+    play.receive(5, |out| {
+        let start = header::begin(out, MessageType::Update);
+        out.resize(start + 4097, 0);
+        header::finish(out, start);
+    });
+    let seen = play.seen();
+    assert!(seen.iter().any(|line| line.contains("Bad Message Length (1/2)")), "{seen:?}");
 }
 
 /// RFC 9234 §4.2.

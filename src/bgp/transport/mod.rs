@@ -626,6 +626,25 @@ mod tests {
         assert_eq!(house.bgp().due.len(), 44);
     }
 
+    /// Those who follow what a neighbour does hear of it in the same turn.
+    #[test]
+    fn a_fault_in_one_session_is_its_end() {
+        let mut house = House::listening(LOCAL);
+        let mut neighbour = house.established();
+        house.until(|house| house.is_quiet());
+        while house.bgp().poll_notice().is_some() {}
+        house.bgp().inject_panic();
+        neighbour.send(&message(MessageType::Keepalive, &[]));
+        house.until(|house| house.bgp().panics() == 1);
+        let notice = house.bgp().poll_notice();
+        assert!(
+            matches!(&notice, Some((_, Action::Down { down, .. })) if down.was_established),
+            "{notice:?}"
+        );
+        assert!(house.bgp().is_closed());
+        let _again = house.established();
+    }
+
     /// RFC 8538 §3: a neighbour that would keep our routes after any other.
     #[test]
     fn the_last_words_of_the_process_are_final() {

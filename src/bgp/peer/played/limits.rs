@@ -91,3 +91,56 @@ fn what_is_repeated_is_reported_once() {
     play.announce(9, &[A], None);
     assert!(play.seen().iter().any(|line| line == "warning 1"), "a new session is news again");
 }
+
+impl Play {
+    /// Routes of some 3600 octets each.
+    fn originate(&mut self, count: u32) {
+        for n in 0..count {
+            let path = Path { communities: (n..n + 900).collect(), ..Path::default() };
+            let prefix = IpNet::from(std::net::IpAddr::V4((0x0a00_0000 + n).into()));
+            self.table.insert(prefix, Owner::Announcer, path);
+            self.peer.mark(Key::new(prefix));
+        }
+    }
+}
+
+/// The interval begins when all has been said, and not when the outbox is full.
+#[test]
+fn what_does_not_fit_into_one_outbox_does_not_wait_for_the_interval() {
+    let mut play = Play::new(Offer::default(), None);
+    play.peer.settings.advertisement_interval = Duration::from_secs(30);
+    play.establish(1);
+    // More than the writer compares at a time.
+    play.originate(1100);
+    let mut updates = 0;
+    while !play.peer.is_quiet(&play.table) || !play.sent.is_empty() {
+        play.settle(2);
+        updates += play.sent.iter().filter(|(kind, _)| *kind == MessageType::Update).count();
+    }
+    assert_eq!(updates, 1100);
+    play.table.insert(net(A), Owner::Announcer, Path::default());
+    play.peer.mark(Key::new(net(A)));
+    play.settle(3);
+    assert!(play.sent.is_empty(), "what comes now waits");
+}
+
+/// RFC 9687 §3.1: slow is not dead.
+#[test]
+fn a_neighbour_that_reads_a_little_now_and_then_is_kept() {
+    let mut play = Play::up(Offer::default(), None);
+    play.originate(100);
+    for seconds in (4..1200).step_by(3) {
+        play.peer.pump(at(seconds), &play.table);
+        assert!(!play.peer.transmit(SIDE).is_empty());
+        if seconds % 100 == 0 {
+            play.peer.transmitted(at(seconds), SIDE, 1000);
+        }
+        play.peer.receive(at(seconds), SIDE, &{
+            let mut keepalive = Vec::new();
+            header::encode_keepalive(&mut keepalive);
+            keepalive
+        });
+        play.peer.timeout(at(seconds));
+        assert!(play.peer.established().is_some(), "after {seconds} s");
+    }
+}
