@@ -138,7 +138,8 @@ def frr(folder, _, neighbours=(OBSERVER,)):
     remote = (" neighbor @ADDRESS@ remote-as 65000\n neighbor @ADDRESS@ timers connect 1\n"
               " neighbor @ADDRESS@ advertisement-interval 0")
     text = FRR.replace(" @NEIGHBOURS@", each(remote, neighbours))
-    text = text.replace("  @FILTERS@", each("  neighbor @ADDRESS@ route-map NOTHING in", neighbours))
+    inward = "  neighbor @ADDRESS@ route-map NOTHING in"
+    text = text.replace("  @FILTERS@", each(inward, neighbours))
     conf = write(folder, "bgpd.conf", text)
     return ["/usr/lib/frr/bgpd", "-Z", "-n", "-S", "-f", conf, "-i",
             os.path.join(folder, "bgpd.pid"), "-P", "0", "--vty_socket", folder], None
