@@ -95,7 +95,8 @@ class Bird(Daemon):
         """One route from the attributes that `show route all` prints as BGP.NAME: VALUE."""
         return Route(
             prefix=prefix,
-            next_hop=shown["next_hop"].split()[0],
+            # The global one; a link-local one comes after it, or after "::".
+            next_hop=shown["next_hop"].removeprefix(":: ").split()[0],
             as_path=tuple(map(int, shown["as_path"].split())),
             origin=shown["origin"].lower(),
             med=int(shown["med"]) if "med" in shown else None,

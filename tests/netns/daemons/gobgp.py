@@ -116,7 +116,8 @@ class GoBgp(Daemon):
         routes = {}
         for prefix, paths in self.gobgp("global", "rib", "-a", family).items():
             for path in paths:
-                if path.get("source-id") is None or path.get("neighbor-ip") == neighbour:
+                # It says a link-local address without its interface.
+                if path.get("source-id") is None or path.get("neighbor-ip") == neighbour.split("%")[0]:
                     routes[prefix] = self.route(prefix, path)
         return routes
 
