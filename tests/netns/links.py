@@ -19,6 +19,7 @@ def start_link(lab, *variants, hold=None):
     """The link, and the daemon with a neighbour on it."""
     lab.link_local()
     lab.start_daemon(*variants, values=lab.daemon_class.link_local, hold=hold)
+    lab.daemon.admit_lack("link-local")
 
 
 def wait_on_link(lab, *prefixes):
@@ -77,6 +78,7 @@ def link_local_passive(lab):
     """burgee only listens, the neighbour dials."""
     start_link(lab)
     lab.start_burgee(peer(ROUTER, passive=True))
+    lab.daemon.admit_lack("link-local dial")
     wait_on_link(lab, ANYCAST6)
     local, _ = lab.wait_connection()
     check(local.endswith(":179"), f"burgee was not dialled, it is {local}")
@@ -87,6 +89,7 @@ def link_local_md5(lab):
     """TCP MD5 between link-local addresses."""
     start_link(lab, "md5")
     lab.start_burgee(peer(ROUTER, password="secret"))
+    lab.daemon.admit_lack("link-local md5")
     wait_on_link(lab, ANYCAST6)
 
 

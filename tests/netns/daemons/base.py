@@ -87,6 +87,8 @@ class Daemon:
     # is called then.
     link_local = {}
     link_local_neighbour = "fe80::2%lan"
+    # What it cannot do although its file can ask for it: what its log then says.
+    lacks = {}
     # LOCAL_PREF 100 is shown for eBGP routes even if none was sent.
     fills_local_pref = False
     # What takes the rule of GRACEFUL_SHUTDOWN (RFC 8326) out of the file, and
@@ -108,6 +110,12 @@ class Daemon:
     # What the log or the neighbour's state says after Cease/Administrative
     # Shutdown, as a regular expression.
     shutdown_pattern = ""
+    # The same of Cease/Connection Rejected.
+    rejection_pattern = ""
+    # What gives the daemon another session, from 10.0.1.9 to 10.0.1.3.
+    second_session = {}
+    # A session that it has stopped does not come back by itself.
+    stays_stopped = True
 
     def __init__(self, namespace, directory, variants=(), values=None, hold=None):
         self.namespace = namespace
@@ -187,9 +195,19 @@ class Daemon:
         """Everything the daemon has logged."""
         return "".join(p.read_text(errors="replace") for p in sorted(self.directory.glob("*.log")))
 
+    def admit_lack(self, what):
+        """Ends the case as not applicable, if `what` is lacking and the daemon says so."""
+        if words := self.lacks.get(what):
+            wait_for(f"{self.name} says '{words}'", lambda: words in self.log_text())
+            raise NotApplicable(words)
+
     def saw_shutdown(self, neighbour):
         """Whether the neighbour has taken leave with an Administrative Shutdown."""
         return re.search(self.shutdown_pattern, self.log_text()) is not None
+
+    def saw_rejection(self, neighbour):
+        """Whether the neighbour has refused a connection with Connection Rejected."""
+        return re.search(self.rejection_pattern, self.log_text()) is not None
 
     def saw_text(self, neighbour, text):
         """Whether the daemon shows a text that came with a shutdown (RFC 9003)."""

@@ -24,6 +24,9 @@ class Bird(Daemon):
     # It believes the capability even if its own is off.
     as_trans_refusal = "Error: Bad peer AS: 4200000001"
     without_shutdown_rule = {"(65535, 0)": "(65535, 99)"}
+    second_session = {"neighbor 10.0.1.3 as BURGEE_AS":
+                      "neighbor 10.0.1.3 as BURGEE_AS; local 10.0.1.9 as UPSTREAM_AS"}
+    rejection_pattern = r"Received: Connection rejected"
     shutdown_pattern = r"Received: Administrative shutdown"
 
     # Protocols by the neighbour's place in the shipped file.

@@ -24,7 +24,13 @@ class ExaBgp(Daemon):
     refused = {"bfd": ("; bfd on", 'invalid keyword "bfd"'),
                "role": ("; role provider", 'invalid keyword "role"'),
                "hostname": (None, "capabilities.py: Cumulus draft - disabling until -01 is out")}
+    link_local = {"fd00:1::1": "fe80::1%lan", "fd00:1::2": "fe80::2%lan"}
+    lacks = {"link-local": '"fe80::2%lan" is an invalid IP address'}
     always = ("extmessage", "enhancedrefresh")
+    second_session = {"neighbor 10.0.1.2": "neighbor 10.0.1.3 {\n    inherit burgee;\n"
+                      "    local-address 10.0.1.9;\n    family { ipv4 unicast; }\n}\n"
+                      "neighbor 10.0.1.2"}
+    stays_stopped = False
     # As the OPENs in the record call them.
     FEATURES = {
         "route-refresh": "route-refresh", "enhanced-route-refresh": "enhanced-route-refresh",
@@ -179,10 +185,17 @@ class ExaBgp(Daemon):
                    for entry in entries)
 
     def saw_shutdown(self, neighbour):
+        return self.notified(neighbour, "0602")
+
+    def saw_rejection(self, neighbour):
+        return self.notified(neighbour, "0605")
+
+    def notified(self, neighbour, code):
+        """Whether a NOTIFICATION with this code and subcode has come."""
         # The raw octets, because this release fails to decode the message when
         # it carries a text (RFC 9003).
         return any(message["type"] == "notification" and message["neighbor"]["message"]
-                   .get("body", "").startswith("0x0602") for message in self.messages(neighbour))
+                   .get("body", "").startswith(f"0x{code}") for message in self.messages(neighbour))
 
     def saw_text(self, neighbour, text):
         return any(message["type"] == "notification"

@@ -21,7 +21,7 @@ class Frr(Daemon):
     programs = tuple(f"{LIBEXEC}/{p}" for p in ("zebra", "staticd", "bfdd", "bgpd")) + ("vtysh",)
     config_file = SHIPPED / "frr" / "frr.conf"
     installed = "frr.conf"
-    test_values = {"log syslog informational": "log stdout informational"}
+    test_values = {"log syslog informational": "log stdout debugging\ndebug bgp neighbor-events"}
     hold_time = "timers 3 {}"
     always = ("extmessage", "enhancedrefresh", "hostname")
     link_local = {
@@ -29,12 +29,17 @@ class Frr(Daemon):
                                                 " neighbor fe80::2 interface lan",
         "neighbor fd00:1::2 activate": "neighbor fe80::2 activate"}
     link_local_neighbour = "fe80::2"
+    # It dials those only that it has heard router advertisements of.
+    lacks = {"link-local dial": "fe80::2 [FSM] Waiting for NHT"}
     # The members of neighborCapabilities.
     FEATURES = {
         "routeRefresh": "route-refresh", "enhancedRouteRefresh": "enhanced-route-refresh",
         "extendedMessage": "extended-message", "extendedNexthop": "extended-nexthop",
         "gracefulRestart": "graceful-restart", "role": "role",
     }
+    second_session = {"neighbor 10.0.1.3 peer-group BURGEE":
+                      "neighbor 10.0.1.3 peer-group BURGEE\n neighbor 10.0.1.3 update-source 10.0.1.9"}
+    rejection_pattern = r"received NOTIFICATION .*6/5 \(Cease/Connection Rejected\)"
     as4_off = {"timers 3 9": "timers 3 9\n neighbor BURGEE dont-capability-negotiate"
                              "\n neighbor BURGEE override-capability"}
     without_shutdown_rule = {"permit graceful-shutdown": "permit 65535:99"}

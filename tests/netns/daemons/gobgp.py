@@ -43,7 +43,16 @@ class GoBgp(Daemon):
                  "has invalid keys: role"),
     }
     always = ("hostname",)
-    link_local = {"fd00:1::2": "fe80::2%lan"}
+    # Its sets of neighbours have no interfaces.
+    link_local = {'neighbor-address = "fd00:1::2"': 'neighbor-address = "fe80::2%lan"',
+                  "fd00:1::2": "fe80::2"}
+    # It dials without a signature then.
+    lacks = {"link-local md5": "dial tcp [fe80::1%lan]:0-\\u003e[fe80::2%lan]:179: i/o timeout"}
+    second_session = {'neighbor-address = "10.0.1.3"\n        peer-group = "burgee"':
+                      'neighbor-address = "10.0.1.3"\n        peer-group = "burgee"\n'
+                      '    [neighbors.transport.config]\n        local-address = "10.0.1.9"'}
+    stays_stopped = False
+    rejection_pattern = r'"Code":6.*"Subcode":5|subcode 5'
     shutdown_pattern = r"Administrative Shutdown|administrative shutdown|Subcode=2|subcode:2"
 
     def launch(self):
