@@ -5,6 +5,7 @@ import re
 import time
 
 from burgee import ANYCAST4, ANYCAST6, entry, peer
+from capture import NOTIFICATION
 from cases import scenario
 from lab import ROUTER4, ROUTER6
 from waiting import check, never_while, wait_for
@@ -12,6 +13,8 @@ from waiting import check, never_while, wait_for
 NETWORK4, NETWORK6 = "10.0.1.0/24", "fd00:1::/64"
 SECOND = ("10.0.1.3", "10.0.1.9")
 """The second session of a daemon: where it goes to, and where it comes from."""
+
+CONNECTION_REJECTED = bytes((6, 5))
 
 
 def racks(prefix=NETWORK4, name="racks", asn=65000, **options):
@@ -85,6 +88,7 @@ def dynamic_limit(lab):
     lab.host.namespace.address("eth0", f"{to}/24")
     lab.router.address("lan", f"{source}/24")
     lab.start_daemon(values=lab.daemon_class.second_session)
+    capture = lab.capture()
     burgee = start_racks(lab, racks(limit=1))
     neighbours = (lab.host.address4, to)
     up = lambda: [n for n in neighbours if lab.daemon.established(n)]
@@ -92,10 +96,11 @@ def dynamic_limit(lab):
     check(len(inside) == 1, f"sessions in spite of the limit: {inside}")
     outside = next(n for n in neighbours if n not in inside)
     never_while("both sessions are up", lambda: len(up()) == 2,
-                lambda: lab.daemon.saw_rejection(outside))
+                lambda: any(m.kind == NOTIFICATION and m.body[:2] == CONNECTION_REJECTED
+                            for m in capture.messages(outside)))
     wait_for("burgee says why", lambda: "limit of 1" in burgee.log())
 
-    if not lab.daemon.stays_stopped:
+    if not lab.daemon.makes_room:
         return
     lab.daemon.stop_session(inside[0], "making room")
     wait_for("the other one has its place", lambda: up() == [outside])

@@ -105,17 +105,18 @@ class Daemon:
     as_trans_refusal = ""
     # Whether `preferred` has all equal paths, or the best of them alone.
     shows_multipath = True
+    # Sets the N bit (RFC 8538), and takes a Hard Reset for what it is.
+    knows_hard_reset = False
     # Comes through a connection that is opened to it while it opens one itself.
     survives_collision = True
     # What the log or the neighbour's state says after Cease/Administrative
     # Shutdown, as a regular expression.
     shutdown_pattern = ""
-    # The same of Cease/Connection Rejected.
-    rejection_pattern = ""
     # What gives the daemon another session, from 10.0.1.9 to 10.0.1.3.
     second_session = {}
-    # A session that it has stopped does not come back by itself.
-    stays_stopped = True
+    # A session that it has stopped does not come back by itself, and one that was
+    # refused is tried again soon.
+    makes_room = True
 
     def __init__(self, namespace, directory, variants=(), values=None, hold=None):
         self.namespace = namespace
@@ -205,10 +206,6 @@ class Daemon:
         """Whether the neighbour has taken leave with an Administrative Shutdown."""
         return re.search(self.shutdown_pattern, self.log_text()) is not None
 
-    def saw_rejection(self, neighbour):
-        """Whether the neighbour has refused a connection with Connection Rejected."""
-        return re.search(self.rejection_pattern, self.log_text()) is not None
-
     def saw_text(self, neighbour, text):
         """Whether the daemon shows a text that came with a shutdown (RFC 9003)."""
         return text in self.log_text()
@@ -220,6 +217,10 @@ class Daemon:
 
     def resume_session(self, neighbour):
         """Lets the session come up again."""
+        raise NotImplementedError
+
+    def reset_session(self, neighbour):
+        """Ends the session with an Administrative Reset; it comes back by itself."""
         raise NotImplementedError
 
     def request_refresh(self, neighbour):

@@ -26,7 +26,6 @@ class Bird(Daemon):
     without_shutdown_rule = {"(65535, 0)": "(65535, 99)"}
     second_session = {"neighbor 10.0.1.3 as BURGEE_AS":
                       "neighbor 10.0.1.3 as BURGEE_AS; local 10.0.1.9 as UPSTREAM_AS"}
-    rejection_pattern = r"Received: Connection rejected"
     shutdown_pattern = r"Received: Administrative shutdown"
 
     # Protocols by the neighbour's place in the shipped file.
@@ -81,6 +80,9 @@ class Bird(Daemon):
 
     def resume_session(self, neighbour):
         self.birdc(f"enable {self.protocol(neighbour)}")
+
+    def reset_session(self, neighbour):
+        self.birdc(f"restart {self.protocol(neighbour)}")
 
     def routes(self, neighbour, family):
         table = {"ipv4": "master4", "ipv6": "master6"}[family]

@@ -30,7 +30,7 @@ class ExaBgp(Daemon):
     second_session = {"neighbor 10.0.1.2": "neighbor 10.0.1.3 {\n    inherit burgee;\n"
                       "    local-address 10.0.1.9;\n    family { ipv4 unicast; }\n}\n"
                       "neighbor 10.0.1.2"}
-    stays_stopped = False
+    makes_room = False
     # As the OPENs in the record call them.
     FEATURES = {
         "route-refresh": "route-refresh", "enhanced-route-refresh": "enhanced-route-refresh",
@@ -118,6 +118,9 @@ class ExaBgp(Daemon):
         self.command(f"neighbor {neighbour} teardown 2")
         return "Administrative Shutdown"
 
+    def reset_session(self, neighbour):
+        self.command(f"neighbor {neighbour} teardown 4")
+
     def resume_session(self, neighbour):
         """It comes back by itself."""
 
@@ -185,17 +188,10 @@ class ExaBgp(Daemon):
                    for entry in entries)
 
     def saw_shutdown(self, neighbour):
-        return self.notified(neighbour, "0602")
-
-    def saw_rejection(self, neighbour):
-        return self.notified(neighbour, "0605")
-
-    def notified(self, neighbour, code):
-        """Whether a NOTIFICATION with this code and subcode has come."""
         # The raw octets, because this release fails to decode the message when
         # it carries a text (RFC 9003).
         return any(message["type"] == "notification" and message["neighbor"]["message"]
-                   .get("body", "").startswith(f"0x{code}") for message in self.messages(neighbour))
+                   .get("body", "").startswith("0x0602") for message in self.messages(neighbour))
 
     def saw_text(self, neighbour, text):
         return any(message["type"] == "notification"

@@ -39,7 +39,7 @@ class Frr(Daemon):
     }
     second_session = {"neighbor 10.0.1.3 peer-group BURGEE":
                       "neighbor 10.0.1.3 peer-group BURGEE\n neighbor 10.0.1.3 update-source 10.0.1.9"}
-    rejection_pattern = r"received NOTIFICATION .*6/5 \(Cease/Connection Rejected\)"
+    knows_hard_reset = True
     as4_off = {"timers 3 9": "timers 3 9\n neighbor BURGEE dont-capability-negotiate"
                              "\n neighbor BURGEE override-capability"}
     without_shutdown_rule = {"permit graceful-shutdown": "permit 65535:99"}
@@ -108,6 +108,9 @@ class Frr(Daemon):
 
     def resume_session(self, neighbour):
         self.vtysh("configure terminal", "router bgp 65000", f"no neighbor {neighbour} shutdown")
+
+    def reset_session(self, neighbour):
+        self.vtysh(f"clear bgp {neighbour}")
 
     def routes(self, neighbour, family):
         # The list names the prefixes, only the single view has all attributes.

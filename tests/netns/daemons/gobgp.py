@@ -42,6 +42,7 @@ class GoBgp(Daemon):
         "role": ('\n[peer-groups.role.config]\nlocal-role = "provider"',
                  "has invalid keys: role"),
     }
+    knows_hard_reset = True
     always = ("hostname",)
     # Its sets of neighbours have no interfaces.
     link_local = {'neighbor-address = "fd00:1::2"': 'neighbor-address = "fe80::2%lan"',
@@ -51,8 +52,7 @@ class GoBgp(Daemon):
     second_session = {'neighbor-address = "10.0.1.3"\n        peer-group = "burgee"':
                       'neighbor-address = "10.0.1.3"\n        peer-group = "burgee"\n'
                       '    [neighbors.transport.config]\n        local-address = "10.0.1.9"'}
-    stays_stopped = False
-    rejection_pattern = r'"Code":6.*"Subcode":5|subcode 5'
+    makes_room = False
     shutdown_pattern = r"Administrative Shutdown|administrative shutdown|Subcode=2|subcode:2"
 
     def launch(self):
@@ -119,6 +119,9 @@ class GoBgp(Daemon):
 
     def resume_session(self, neighbour):
         """It comes back by itself."""
+
+    def reset_session(self, neighbour):
+        self.ask("gobgp", "neighbor", neighbour, "reset")
 
     def routes(self, neighbour, family):
         # The global table holds what the import policy has let in.

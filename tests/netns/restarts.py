@@ -1,0 +1,82 @@
+"""How a session ends that both sides agreed to survive (RFC 4724, RFC 8538)."""
+
+from burgee import ANYCAST4, peer
+from capture import NOTIFICATION, OPEN
+from capabilities import check_agreed
+from cases import scenario
+from lab import ROUTER4
+from waiting import check, never_while, wait_for
+
+GRACEFUL_RESTART = 64
+"""The code of the capability (RFC 4724 3)."""
+
+SURVIVES_NOTIFICATION = 0x40
+"""The "N" bit in the first octet of its value (RFC 8538 2)."""
+
+CEASE, SHUTDOWN, RESET, HARD_RESET = 6, 2, 4, 9
+
+
+def capabilities(message):
+    """The capabilities in an OPEN, as a dictionary from code to value."""
+    found, parameters = {}, message.body[10:]
+    while parameters:
+        kind, length = parameters[:2]
+        inside, parameters = parameters[2:2 + length], parameters[2 + length:]
+        while kind == 2 and inside:
+            found[inside[0]] = inside[2:2 + inside[1]]
+            inside = inside[2 + inside[1]:]
+    return found
+
+
+def survives_notification(capture, address):
+    """Whether a side has set the N bit in its last OPEN."""
+    last = [m for m in capture.messages(address) if m.kind == OPEN][-1]
+    return bool(capabilities(last).get(GRACEFUL_RESTART, b"\0")[0] & SURVIVES_NOTIFICATION)
+
+
+def notifications(capture, address):
+    """The NOTIFICATIONs that a side has sent: their octets."""
+    return [m.body for m in capture.messages(address) if m.kind == NOTIFICATION]
+
+
+def start_restarting(lab):
+    """Both sides agree on graceful restart, and the N bit is there if both know it."""
+    lab.start_daemon("restart")
+    capture = lab.capture()
+    burgee = lab.start_burgee(peer(ROUTER4, gracefulrestart=True))
+    lab.wait_announced()
+    check_agreed(lab, "graceful-restart")
+    check(survives_notification(capture, lab.host.address4), "burgee has not set the N bit")
+    known = survives_notification(capture, ROUTER4)
+    check(known == lab.daemon.knows_hard_reset, f"the N bit of {lab.daemon.name} is {known}")
+    return burgee, capture
+
+
+@scenario("hard-reset")
+def hard_reset(lab):
+    """A planned stop: burgee withdraws, and its last word is a Hard Reset to a
+    neighbour that knows it, so that nothing is kept."""
+    burgee, capture = start_restarting(lab)
+    lab.wait_connection()
+    burgee.terminate()
+    lab.wait_withdrawn()
+    check(burgee.wait_exit() == 0, f"burgee's exit status is {burgee.process.popen.returncode}")
+    wait_for("the session is gone", lambda: not lab.established())
+    check(lab.route(ANYCAST4) is None, "the route is back")
+    last = notifications(capture, lab.host.address4)[-1]
+    known = lab.daemon.knows_hard_reset
+    wanted = (CEASE, HARD_RESET, CEASE, SHUTDOWN) if known else (CEASE, SHUTDOWN)
+    check(last.startswith(bytes(wanted)), f"the last NOTIFICATION is {last.hex()}")
+
+
+@scenario("reset-by-neighbour")
+def reset_by_neighbour(lab):
+    """The neighbour's operator resets the session: burgee says so, and has another one."""
+    burgee, capture = start_restarting(lab)
+    before = lab.wait_connection()
+    lab.daemon.reset_session(lab.neighbour())
+    wait_for("there is a new session with the route", lambda: (
+        before not in lab.host.namespace.bgp_connections() and lab.established()
+        and lab.route(ANYCAST4)))
+    said = [n.hex() for n in notifications(capture, ROUTER4)]
+    return f"{said}" + str([l for l in burgee.log().splitlines() if "event=down" in l])
