@@ -48,6 +48,17 @@ class Message:
         _, announced = _field(rest)
         return announced, withdrawn
 
+    def announced(self):
+        """The IPv4 prefixes that an UPDATE announces outside of its attributes."""
+        octets, found = self.nlri()[0], []
+        while octets:
+            length = octets[0]
+            end = 1 + (length + 7) // 8
+            address = socket.inet_ntoa(octets[1:end].ljust(4, b"\0"))
+            found.append(f"{address}/{length}")
+            octets = octets[end:]
+        return found
+
     def attribute(self, wanted):
         """The value of one path attribute of an UPDATE, or None."""
         _, rest = _field(self.body)

@@ -5,7 +5,7 @@ from capture import NOTIFICATION, OPEN
 from capabilities import check_agreed
 from cases import scenario
 from lab import ROUTER4
-from waiting import check, never_while, wait_for
+from waiting import check, wait_for
 
 GRACEFUL_RESTART = 64
 """The code of the capability (RFC 4724 3)."""
@@ -69,14 +69,29 @@ def hard_reset(lab):
     check(last.startswith(bytes(wanted)), f"the last NOTIFICATION is {last.hex()}")
 
 
-@scenario("reset-by-neighbour")
-def reset_by_neighbour(lab):
-    """The neighbour's operator resets the session: burgee says so, and has another one."""
-    burgee, capture = start_restarting(lab)
-    before = lab.wait_connection()
-    lab.daemon.reset_session(lab.neighbour())
+def wait_new_session(lab, before):
+    """Waits for a session on another connection, with the route."""
     wait_for("there is a new session with the route", lambda: (
         before not in lab.host.namespace.bgp_connections() and lab.established()
         and lab.route(ANYCAST4)))
-    said = [n.hex() for n in notifications(capture, ROUTER4)]
-    return f"{said}" + str([l for l in burgee.log().splitlines() if "event=down" in l])
+
+
+@scenario("reset-by-neighbour")
+def reset_by_neighbour(lab):
+    """The neighbour's operator resets the session, and where that is possible with a
+    Hard Reset too: burgee says what came, and has a session again."""
+    burgee, capture = start_restarting(lab)
+    before = lab.wait_connection()
+    lab.daemon.reset_session(lab.neighbour())
+    wait_new_session(lab, before)
+    for said in notifications(capture, ROUTER4):
+        check(said.startswith(bytes((CEASE, RESET))), f"{lab.daemon.name} has sent {said.hex()}")
+        check("received Cease/Administrative Reset (6/4)" in burgee.log(), "burgee does not say so")
+
+    before = lab.wait_connection()
+    if lab.daemon.reset_session_hard(lab.neighbour()):
+        wait_new_session(lab, before)
+        last = notifications(capture, ROUTER4)[-1]
+        check(last.startswith(bytes((CEASE, HARD_RESET, CEASE, RESET))), f"it says {last.hex()}")
+        said = "received Cease/Hard Reset (6/9) cause=Cease/Administrative Reset (6/4)"
+        check(said in burgee.log(), "burgee does not say that it was a Hard Reset")

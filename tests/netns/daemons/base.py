@@ -107,6 +107,8 @@ class Daemon:
     shows_multipath = True
     # Sets the N bit (RFC 8538), and takes a Hard Reset for what it is.
     knows_hard_reset = False
+    # What makes it accept 198.18.0.0/20 as /32, thousands of them.
+    many_accepted = {}
     # Comes through a connection that is opened to it while it opens one itself.
     survives_collision = True
     # What the log or the neighbour's state says after Cease/Administrative
@@ -223,6 +225,10 @@ class Daemon:
         """Ends the session with an Administrative Reset; it comes back by itself."""
         raise NotImplementedError
 
+    def reset_session_hard(self, neighbour):
+        """The same with a Hard Reset (RFC 8538 3); false if it has no such command."""
+        return False
+
     def request_refresh(self, neighbour):
         """Asks the neighbour for all IPv4 routes again (RFC 2918)."""
         raise NotImplementedError
@@ -256,6 +262,17 @@ class Daemon:
     def routes(self, neighbour, family):
         """What was learned from `neighbour` and accepted: prefix → Route."""
         raise NotImplementedError
+
+    @classmethod
+    def many_announced(cls, prefixes):
+        """What makes the variant `announce` announce these IPv4 prefixes as well."""
+        return {}
+
+    def wait_originated(self, prefixes):
+        """Waits until it could announce all of them."""
+
+    def announce_at_once(self):
+        """Announces all again in one go, if it has done that in many small ones before."""
 
     def sent(self, neighbour, prefix):
         """Whether the daemon has announced `prefix` to `neighbour`."""

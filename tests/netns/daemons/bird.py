@@ -32,6 +32,8 @@ class Bird(Daemon):
     PROTOCOL = re.compile(r"protocol bgp (\w+) from \w+ \{\s*neighbor ([\w.:%]+) as")
 
     # Features as `show protocols all` calls them.
+    many_accepted = {"192.0.2.10/32": "192.0.2.10/32, 198.18.0.0/20{32,32}",
+                     "import limit 16": "import limit 5000"}
     FEATURES = {
         "Route refresh": "route-refresh", "Enhanced refresh": "enhanced-route-refresh",
         "Extended message": "extended-message", "Extended next hop": "extended-nexthop",
@@ -117,6 +119,15 @@ class Bird(Daemon):
     def communities(shown):
         """`(rt, 65000, 1) (…)` as texts."""
         return tuple(re.sub(r",\s*", ":", inside) for inside in re.findall(r"\(([^)]*)\)", shown))
+
+    @classmethod
+    def many_announced(cls, prefixes):
+        last = "route 203.0.113.0/24 unreachable;"
+        return {last: last + "".join(f" route {prefix} unreachable;" for prefix in prefixes)}
+
+    def announce_at_once(self):
+        # A new session is fed 256 routes at a time.
+        self.birdc("restart static1")
 
     def sent(self, neighbour, prefix):
         return prefix in self.birdc(f"show route export {self.protocol(neighbour)}")

@@ -181,6 +181,11 @@ class ExaBgp(Daemon):
         kind, administrator, number = shown["string"].split(":")
         return f"{EXTENDED_KINDS[kind]}:{administrator.removesuffix('L')}:{number}"
 
+    @classmethod
+    def many_announced(cls, prefixes):
+        last = "route 203.0.113.0/24 next-hop self;"
+        return {last: last + "".join(f" route {prefix} next-hop self;" for prefix in prefixes)}
+
     def sent(self, neighbour, prefix):
         return any(entry["nlri"] == prefix
                    for update in self.updates(neighbour, "send")
