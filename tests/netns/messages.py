@@ -51,7 +51,7 @@ def extended_sent(lab):
     lab.wait_established()
     check_agreed(lab, "extended-message")
     wait_for(f"{lab.daemon.name} has all prefixes", lambda: (
-        set(MANY) <= lab.daemon.routes(lab.neighbour(), "ipv4").keys()), every=1.0)
+        set(MANY) <= lab.daemon.prefixes(lab.neighbour())), every=0.5)
     updates = until_all(capture.messages(lab.host.address4))
     longest = max(map(len, updates))
     check(longest > LONGEST, f"the longest of {len(updates)} UPDATEs has {longest} octets")

@@ -5,7 +5,7 @@ from capture import NOTIFICATION, OPEN
 from capabilities import check_agreed
 from cases import scenario
 from lab import ROUTER4
-from waiting import check, wait_for
+from waiting import NotApplicable, check, never_while, wait_for
 
 GRACEFUL_RESTART = 64
 """The code of the capability (RFC 4724 3)."""
@@ -13,6 +13,9 @@ GRACEFUL_RESTART = 64
 SURVIVES_NOTIFICATION = 0x40
 """The "N" bit in the first octet of its value (RFC 8538 2)."""
 
+NO_N_BIT = "its OPEN: graceful restart without the N bit (RFC 8538)"
+
+HOLD_TIMER_EXPIRED = bytes((4, 0))
 CEASE, SHUTDOWN, RESET, HARD_RESET = 6, 2, 4, 9
 
 
@@ -39,11 +42,11 @@ def notifications(capture, address):
     return [m.body for m in capture.messages(address) if m.kind == NOTIFICATION]
 
 
-def start_restarting(lab):
+def start_restarting(lab, **settings):
     """Both sides agree on graceful restart, and the N bit is there if both know it."""
     lab.start_daemon("restart")
     capture = lab.capture()
-    burgee = lab.start_burgee(peer(ROUTER4, gracefulrestart=True))
+    burgee = lab.start_burgee(peer(ROUTER4, gracefulrestart=True), **settings)
     lab.wait_announced()
     check_agreed(lab, "graceful-restart")
     check(survives_notification(capture, lab.host.address4), "burgee has not set the N bit")
@@ -74,6 +77,28 @@ def wait_new_session(lab, before):
     wait_for("there is a new session with the route", lambda: (
         before not in lab.host.namespace.bgp_connections() and lab.established()
         and lab.route(ANYCAST4)))
+
+
+@scenario("notification-survived")
+def notification_survived(lab):
+    """The neighbour hangs beyond the hold time, and burgee's NOTIFICATION is no Hard
+    Reset: the route is used all the time, until there is a new session and after."""
+    _, capture = start_restarting(lab, bgp_holdtime="3s")
+    if not lab.daemon.knows_hard_reset:
+        raise NotApplicable(NO_N_BIT)
+    used = lambda: lab.daemon.preferred(ANYCAST4) == {lab.host.address4}
+    wait_for("the route is used", used)
+    before = lab.wait_connection()
+    lab.daemon.freeze()
+    wait_for("burgee drops the session", lambda: (
+        before not in lab.host.namespace.bgp_connections()))
+    lab.daemon.thaw()
+    never_while("the route is not used", lambda: not used(), lambda: (
+        lab.established() and lab.host.namespace.bgp_connections() - {before}))
+    wait_new_session(lab, before)
+    check(used(), "the route is not used in the new session")
+    said = notifications(capture, lab.host.address4)
+    check(said[:1] == [HOLD_TIMER_EXPIRED], f"burgee has sent {[n.hex() for n in said]}")
 
 
 @scenario("reset-by-neighbour")

@@ -263,6 +263,10 @@ class Daemon:
         """What was learned from `neighbour` and accepted: prefix → Route."""
         raise NotImplementedError
 
+    def prefixes(self, neighbour):
+        """The IPv4 prefixes of `routes`, where there may be thousands."""
+        return self.routes(neighbour, IPV4).keys()
+
     @classmethod
     def many_announced(cls, prefixes):
         """What makes the variant `announce` announce these IPv4 prefixes as well."""

@@ -122,11 +122,13 @@ class Frr(Daemon):
         self.vtysh(f"clear bgp {neighbour}")
         return True
 
+    def prefixes(self, neighbour, family="ipv4"):
+        return self.show(f"bgp {family} unicast neighbors {neighbour} routes").get("routes", {}).keys()
+
     def routes(self, neighbour, family):
         # The list names the prefixes, only the single view has all attributes.
-        listed = self.show(f"bgp {family} unicast neighbors {neighbour} routes").get("routes", {})
         routes = {}
-        for prefix in listed:
+        for prefix in self.prefixes(neighbour, family):
             for path in self.show(f"bgp {family} unicast {prefix}").get("paths", []):
                 if path["peer"]["peerId"] == neighbour and path.get("valid"):
                     routes[prefix] = self.route(prefix, path)
