@@ -83,7 +83,7 @@ impl Transport {
 
     fn report_failure(&mut self, id: PeerId, text: &str) {
         let (name, error) = (self.name(id), quoted(text));
-        if self.complains(id) {
+        if self.complains(id, text) {
             warn!("bgp event=connect_failed peer={name} error={error} next=\"keeps trying\"");
         } else {
             debug!("bgp event=connect_failed peer={name} error={error}");
@@ -115,10 +115,10 @@ impl Transport {
 
 #[cfg(test)]
 mod tests {
-    use crate::bgp::peer_settings::PeerSettings;
     use std::time::Duration;
 
     use crate::bgp::negotiation::Terms;
+    use crate::bgp::peer_settings::PeerSettings;
     use crate::bgp::session::State;
     use crate::bgp::testing;
     use crate::bgp::transport::PeerTransport;
@@ -138,11 +138,13 @@ mod tests {
         };
         let peer = PeerSettings::new("fe80::1%no-such-one", address, terms);
         let mut house = House::with(vec![peer], vec![transport], Vec::new());
-        assert!(house.bgp().neighbours[&PEER].complained, "at the first attempt");
+        let text = "interface no-such-one does not exist";
+        assert!(!house.bgp().complains(PEER, text), "that was said at the first attempt");
         for _ in 0..10 {
             house.turn();
             assert_eq!(house.peer().state(), State::Active, "it keeps trying");
-            assert!(house.bgp().is_closed() && !house.bgp().complains(PEER));
+            assert!(house.bgp().is_closed());
         }
+        assert!(house.bgp().complains(PEER, "something else"));
     }
 }

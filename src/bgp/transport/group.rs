@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use log::{debug, info};
 
-use super::listener::is_logged;
+use super::listener::{is_logged, rejection};
 use super::neighbour::{Membership, Neighbour};
 use super::settings::{Group, PeerTransport};
 use super::{Transport, endpoints};
@@ -67,15 +67,15 @@ impl Transport {
     }
 
     /// Whether a group has room for one more. One that is only kept in case it
-    /// comes back makes room.
+    /// comes back makes room, and one that says nothing.
     fn has_place(&mut self, reactor: &mut Reactor, group: usize, limit: usize) -> bool {
         let members = || self.neighbours.iter().filter(|(_, n)| n.is_of(group));
         if members().count() < limit {
             return true;
         }
         let now = reactor.now();
-        let gone = members().filter_map(|(&id, n)| Some((n.gone_since(now)?, id))).min();
-        let Some((_, id)) = gone else { return false };
+        let useless = members().filter_map(|(&id, n)| Some((n.useless_since(now)?, id))).min();
+        let Some((_, id)) = useless else { return false };
         self.forget(reactor, id);
         true
     }
@@ -107,7 +107,7 @@ impl Transport {
         if let Some(mut neighbour) = self.neighbours.remove(&id) {
             neighbour.alarm.clear(&mut reactor.wheel);
             for key in neighbour.places.into_iter().flatten() {
-                self.drop_connection(reactor, key);
+                self.linger(reactor, key, rejection());
             }
         }
         self.speaker.remove(id);
@@ -209,6 +209,20 @@ mod tests {
         let up = |name: &str| (name.to_owned(), State::Established);
         assert_eq!(names(&mut house), [up("racks/127.0.1.2"), up("racks/127.0.1.3")]);
         assert_eq!(house.bgp().group(PeerId(0)), None, "its number is nobody's");
+    }
+
+    #[test]
+    fn who_has_to_give_way_hears_of_it() {
+        let mut house = house(vec![group("racks", "127.0.1.0/24", 1, LONG)]);
+        let mut silent = house.connect_from("127.0.1.1");
+        house.until(|house| house.bgp().speaker().peer_ids().count() == 1);
+        house.until(|house| house.peer().transmit(Side::Incoming).is_empty());
+        let House { reactor, phases } = &mut house;
+        phases.0.forget(reactor, PeerId(0));
+        let heard: Vec<_> = silent.hear_all(&mut house).into_iter().map(|(kind, _)| kind).collect();
+        assert_eq!(heard, [MessageType::Open, MessageType::Notification]);
+        assert_eq!(house.bgp().speaker().peer_ids().count(), 0);
+        let _other = established(&mut house, "127.0.1.2");
     }
 
     #[test]

@@ -161,11 +161,16 @@ fn md5_help(peer: &str, error: &io::Error) -> String {
 }
 
 /// Says that a connection is not wanted, as far as that needs no waiting, and
-/// closes it (RFC 4486 §4).
+/// closes it.
 fn reject(mut stream: TcpStream) {
+    let _ = stream.write(&rejection());
+}
+
+/// What a connection hears that is not wanted (RFC 4486 §4).
+pub(super) fn rejection() -> Vec<u8> {
     let mut bytes = Vec::new();
     Notification::cease(cease::CONNECTION_REJECTED, "").encode(&mut bytes);
-    let _ = stream.write(&bytes);
+    bytes
 }
 
 impl Transport {

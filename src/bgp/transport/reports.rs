@@ -72,7 +72,10 @@ impl Transport {
                 counters.flaps,
                 counters.prefixes_received,
             );
-        } else if !reason.is_collision() && !self.is_up(id) && self.complains(id) {
+        } else if !reason.is_collision()
+            && !self.is_up(id)
+            && self.complains(id, &reason.to_string())
+        {
             warn!(
                 "bgp event=not_established peer={name} reason={} next=\"keeps trying\"",
                 quoted(reason)
@@ -86,10 +89,10 @@ impl Transport {
         self.speaker.peer(id).is_some_and(|peer| peer.established().is_some())
     }
 
-    /// Whether this is the first complaint about a neighbour since it was last
-    /// up; the others are for those who ask for detail.
-    pub(super) fn complains(&mut self, id: PeerId) -> bool {
-        self.neighbours.get_mut(&id).is_some_and(|n| !std::mem::replace(&mut n.complained, true))
+    /// Whether this is news about a neighbour that does not come up; the rest
+    /// is for those who ask for detail.
+    pub(super) fn complains(&mut self, id: PeerId, text: &str) -> bool {
+        self.neighbours.get_mut(&id).is_some_and(|neighbour| neighbour.complains(text))
     }
 }
 
