@@ -44,8 +44,11 @@ def enhanced_refresh(lab):
                 lambda: lab.daemon.announcements(lab.neighbour()) > before)
     check(lab.wait_announced() == route, "the route is another one")
     wait_for("the answer has an end", lambda: steps(capture, asked)[-1:] == ["end"])
+    # A neighbour may ask by itself as well, and two requests have one answer.
     seen = steps(capture, asked)
-    check(seen == ["asked", "begin", "routes", "end"], f"what came is {seen}")
+    answers = [step for step in seen if step != "asked"]
+    check(seen[0] == "asked" and answers == ["begin", "routes", "end"] * answers.count("end"),
+          f"what came is {seen}")
     bounce_backends(lab, (ANYCAST4,))
 
 
