@@ -58,7 +58,7 @@ class GoBgp(Daemon):
     def launch(self):
         self.spawn("gobgpd", "-f", self.directory / self.installed, "--log-level", "debug",
                    "--api-hosts", "127.0.0.1:50051")
-        if "announce" in self.variants:
+        if "announce" in self.variants and not self.refusals:
             self.originate()
 
     def originate(self):
