@@ -9,6 +9,8 @@
 //! are used up, others go on without.
 
 mod listener;
+mod octets;
+pub mod proxy_header;
 mod relay;
 mod tcp;
 
