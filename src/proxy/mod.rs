@@ -8,6 +8,7 @@
 //! a slow reader holds at most one buffer in each direction; when the buffers
 //! are used up, others go on without.
 
+pub mod client_hello;
 mod listener;
 mod octets;
 pub mod proxy_header;
