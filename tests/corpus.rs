@@ -9,6 +9,8 @@ mod fuzzing;
 
 use std::path::{Path, PathBuf};
 
+use burgee::proxy::client_hello::{ClientHello, HelloReader, Progress};
+
 /// Names the input when a check fails, and only then.
 struct Named(PathBuf);
 
@@ -92,4 +94,70 @@ fn sessions() {
 #[test]
 fn pairs_of_speakers() {
     replay("pair");
+}
+
+#[test]
+fn proxy_headers() {
+    replay("proxy_header");
+}
+
+#[test]
+fn client_hellos() {
+    replay("client_hello");
+}
+
+#[test]
+fn access_logs() {
+    replay("access_log");
+}
+
+#[test]
+fn limits() {
+    replay("limits");
+}
+
+fn recorded_hello(octets: &[u8]) -> ClientHello {
+    match HelloReader::new().read(octets) {
+        Progress::Hello(hello) => hello,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What the clients were asked to say: name, protocols, versions.
+#[test]
+fn hellos_of_real_clients_say_what_they_were_asked_for() {
+    macro_rules! recorded {
+        ($name:literal) => {
+            recorded_hello(include_bytes!(concat!("corpus/client_hello/", $name)))
+        };
+    }
+    let (both, h2) = (&[0x0304, 0x0303][..], &["h2", "http/1.1"][..]);
+    for (hello, name, protocols, versions) in [
+        (recorded!("openssl-tls13"), Some("www.example.com"), h2, both),
+        (recorded!("openssl-tls12"), Some("a.example"), &[], &[0x0303]),
+        (recorded!("openssl-tls11"), Some("a.example"), &[], &[0x0302]),
+        (recorded!("openssl-tls10"), Some("a.example"), &[], &[0x0301]),
+        (recorded!("openssl-no-name"), None, &[], both),
+        (recorded!("openssl-only-tls13"), Some("b.example"), &[], &[0x0304]),
+        (recorded!("openssl-early-data"), Some("early.example"), &[], both),
+        (recorded!("curl-h2"), Some("curl.example"), h2, both),
+        (recorded!("curl-http1"), Some("curl.example"), &["http/1.1"], &[0x0303]),
+        (recorded!("curl-address"), None, h2, both),
+    ] {
+        assert_eq!(hello.server_name.as_deref(), name);
+        assert!(
+            hello.alpn.iter().map(|it| it.as_slice()).eq(protocols.iter().map(|it| it.as_bytes()))
+        );
+        assert_eq!(hello.versions, versions);
+    }
+}
+
+#[test]
+fn a_real_hello_in_several_records_is_put_together() {
+    let octets = include_bytes!("corpus/client_hello/openssl-fragments");
+    assert_eq!(octets[3..5], [2, 0], "its first record has 512 octets");
+    let hello = recorded_hello(octets);
+    assert_eq!(hello.server_name.as_deref(), Some("fragments.example"));
+    assert_eq!(hello.alpn.len(), 120);
+    assert_eq!(hello.alpn.last().map(|it| it.as_slice()), Some(&b"protocol-119"[..]));
 }
