@@ -9,6 +9,7 @@
 //! are used up, others go on without.
 
 pub mod client_hello;
+pub mod limits;
 mod listener;
 mod octets;
 pub mod proxy_header;
