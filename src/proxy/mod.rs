@@ -8,6 +8,7 @@
 //! a slow reader holds at most one buffer in each direction; when the buffers
 //! are used up, others go on without.
 
+pub mod access_log;
 pub mod client_hello;
 pub mod limits;
 mod listener;
