@@ -131,18 +131,19 @@ fn hellos_of_real_clients_say_what_they_were_asked_for() {
             recorded_hello(include_bytes!(concat!("corpus/client_hello/", $name)))
         };
     }
-    let (both, h2) = (&[0x0304, 0x0303][..], &["h2", "http/1.1"][..]);
+    let all = &[0x0304, 0x0303, 0x0302, 0x0301][..];
+    let h2 = &["h2", "http/1.1"][..];
     for (hello, name, protocols, versions) in [
-        (recorded!("openssl-tls13"), Some("www.example.com"), h2, both),
+        (recorded!("openssl-tls13"), Some("www.example.com"), h2, all),
         (recorded!("openssl-tls12"), Some("a.example"), &[], &[0x0303]),
         (recorded!("openssl-tls11"), Some("a.example"), &[], &[0x0302]),
         (recorded!("openssl-tls10"), Some("a.example"), &[], &[0x0301]),
-        (recorded!("openssl-no-name"), None, &[], both),
+        (recorded!("openssl-no-name"), None, &[], all),
         (recorded!("openssl-only-tls13"), Some("b.example"), &[], &[0x0304]),
-        (recorded!("openssl-early-data"), Some("early.example"), &[], both),
-        (recorded!("curl-h2"), Some("curl.example"), h2, both),
+        (recorded!("openssl-early-data"), Some("early.example"), &[], all),
+        (recorded!("curl-h2"), Some("curl.example"), h2, all),
         (recorded!("curl-http1"), Some("curl.example"), &["http/1.1"], &[0x0303]),
-        (recorded!("curl-address"), None, h2, both),
+        (recorded!("curl-address"), None, h2, all),
     ] {
         assert_eq!(hello.server_name.as_deref(), name);
         assert!(
