@@ -10,6 +10,7 @@ mod fuzzing;
 use std::path::{Path, PathBuf};
 
 use burgee::proxy::client_hello::{ClientHello, HelloReader, Progress};
+use burgee::proxy::proxy_header::{Decoded, Version, decode};
 
 /// Names the input when a check fails, and only then.
 struct Named(PathBuf);
@@ -161,4 +162,26 @@ fn a_real_hello_in_several_records_is_put_together() {
     assert_eq!(hello.server_name.as_deref(), Some("fragments.example"));
     assert_eq!(hello.alpn.len(), 120);
     assert_eq!(hello.alpn.last().map(|it| it.as_slice()), Some(&b"protocol-119"[..]));
+}
+
+#[test]
+fn headers_of_other_programs_are_read() {
+    macro_rules! recorded {
+        ($name:literal) => {
+            &include_bytes!(concat!("corpus/proxy_header/", $name))[..]
+        };
+    }
+    // HAProxy was asked for a checksum in both, and for a name of the connection.
+    let (v2, v6) = (recorded!("haproxy-v2"), recorded!("haproxy-v2-ipv6"));
+    let id = &b"7F000001:E306_6B04B239"[..];
+    for (octets, version, source, id, rest) in [
+        (recorded!("curl-haproxy-protocol"), Version::V1, "127.0.0.1:37084", None, &b"GET /"[..]),
+        (v2, Version::V2, "127.0.0.1:58118", Some(id), b"hello"),
+        (v6, Version::V2, "[::1]:59298", None, b"hello"),
+    ] {
+        let Decoded::Header(header) = decode(octets) else { panic!("{:?}", decode(octets)) };
+        assert_eq!((header.version, header.unique_id), (version, id));
+        assert_eq!(header.endpoints.map(|ends| ends.source.to_string()).as_deref(), Some(source));
+        assert!(octets[header.length..].starts_with(rest));
+    }
 }

@@ -3,13 +3,17 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::decode::{Decoded, Header, Malformed, decode};
 
 /// Most prefixes in a list of trusted sources. They are looked through one by
 /// one for each connection: this many in about a microsecond.
 pub const MAX_TRUSTED: usize = 256;
+
+/// Octets after which the beginning of a header is no other protocol's.
+/// `PROXY` in version 1; the line breaks and the zero of version 2 are as many.
+const UNMISTAKABLE: usize = 5;
 
 /// Who may say where its connections come from: a list of prefixes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,7 +23,13 @@ impl TrustedSources {
     /// Everybody, as with fabio. PROXY §2 warns of it: whoever reaches the
     /// listener may then claim any address.
     pub fn everybody() -> TrustedSources {
-        TrustedSources(vec![IpNet::default(), IpNet::V6(ipnet::Ipv6Net::default())])
+        TrustedSources(vec![Ipv4Net::default().into(), Ipv6Net::default().into()])
+    }
+
+    /// These prefixes, an IPv4-mapped one as the IPv4 one that it is, because
+    /// that is how sources are compared. They are looked through one by one.
+    pub fn new(prefixes: impl IntoIterator<Item = IpNet>) -> TrustedSources {
+        TrustedSources(prefixes.into_iter().map(canonical).collect())
     }
 
     /// Reads addresses and prefixes with commas or blanks between them.
@@ -35,7 +45,7 @@ impl TrustedSources {
             count if count > MAX_TRUSTED => {
                 Err(format!("{count} trusted sources: at most {MAX_TRUSTED} are allowed"))
             }
-            _ => Ok(TrustedSources(prefixes)),
+            _ => Ok(TrustedSources::new(prefixes)),
         }
     }
 
@@ -47,19 +57,19 @@ impl TrustedSources {
     }
 }
 
-/// A prefix, or an address as the prefix of itself alone; IPv4 where it is
-/// written as IPv4-mapped, because that is how sources are compared.
+/// A prefix, or an address as the prefix of itself alone.
 fn prefix(text: &str) -> Result<IpNet, String> {
-    let parsed = match text.parse::<IpNet>() {
-        Ok(prefix) => prefix,
-        Err(_) => text.parse::<IpAddr>().map(IpNet::from).map_err(|_| {
-            format!("{text:?} is no address or prefix such as 192.0.2.0/24 or 2001:db8::/32")
-        })?,
-    };
-    let IpNet::V6(v6) = parsed else { return Ok(parsed) };
+    let address = || text.parse::<IpAddr>().map(IpNet::from);
+    text.parse().or_else(|_| address()).map_err(|_| {
+        format!("{text:?} is no address or prefix such as 192.0.2.0/24 or 2001:db8::/32")
+    })
+}
+
+fn canonical(prefix: IpNet) -> IpNet {
+    let IpNet::V6(v6) = prefix else { return prefix };
     let mapped = v6.addr().to_ipv4_mapped().zip(v6.prefix_len().checked_sub(96));
     let narrow = mapped.and_then(|(address, length)| Ipv4Net::new(address, length).ok());
-    Ok(narrow.map_or(parsed, IpNet::V4))
+    narrow.map_or(prefix, IpNet::V4)
 }
 
 /// Whether a trusted source must send a header.
@@ -174,10 +184,6 @@ impl HeaderPolicy {
         }
     }
 }
-
-/// Octets after which the beginning of a header is no other protocol's.
-/// `PROXY` in version 1; the line breaks and the zero of version 2 are as many.
-const UNMISTAKABLE: usize = 5;
 
 #[cfg(test)]
 mod tests {
