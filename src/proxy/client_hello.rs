@@ -40,7 +40,8 @@ const SERVER_NAME: u16 = 0;
 const ALPN: u16 = 16;
 const SUPPORTED_VERSIONS: u16 = 43;
 
-/// What a client said of itself.
+/// What a client said of itself. A hostile one makes some hundred KiB of it, so
+/// it is to be used, and not to be kept as long as the connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientHello {
     /// The host that it wants to talk to, if it says so: a DNS name of at most
