@@ -4,11 +4,20 @@
 //! of them it asks through [`Targets`]. `relay` has the rules of passing bytes
 //! on, `tcp` does it to sockets, `listener` takes clients in.
 //!
+//! Four parts of it are pure: [`proxy_header`] and [`client_hello`] read what a
+//! client sends first, [`limits`] counts connections, and [`access_log`] writes
+//! a line about each.
+//!
 //! An idle connection is one slot and two sockets. A connection that waits for
 //! a slow reader holds at most one buffer in each direction; when the buffers
 //! are used up, others go on without.
 
+pub mod access_log;
+pub mod client_hello;
+pub mod limits;
 mod listener;
+mod octets;
+pub mod proxy_header;
 mod relay;
 mod tcp;
 
