@@ -214,12 +214,7 @@ impl Drafts {
                 && walk.destination.as_ref().is_none_or(|d| d == target.destination.as_str())
                 && walk.tags.iter().all(|tag| target.tags.contains(tag));
             match &mut walk.action {
-                Action::Delete if matches => {
-                    draft.target = None;
-                    if let Some(route) = self.routes.get_mut(draft.route) {
-                        route.alive = route.alive.saturating_sub(1);
-                    }
-                }
+                Action::Delete if matches => self.delete(at),
                 Action::Weigh(_, met) if matches => met.push(at),
                 _ => {}
             }
@@ -228,9 +223,13 @@ impl Drafts {
     }
 
     /// Ends a walk that met the last target: each of those that were met gets
-    /// an equal part of the weight.
+    /// an equal part of the weight. Those that differed in their weights alone
+    /// are then duplicates, of which the first stays. (In fabio both stay, and
+    /// what it shows of the table makes another one.)
     pub(super) fn conclude(&mut self, walk: Walk) {
-        let Action::Weigh(weight, met) = walk.action else { return };
+        let Action::Weigh(weight, mut met) = walk.action else { return };
+        let mut distinct = Places::with_room(met.len());
+        met.retain(|&at| self.is_first(&mut distinct, at));
         let part = weight / met.len() as f64;
         for at in met {
             let Some(draft) = self.targets.get_mut(at) else { continue };
@@ -239,6 +238,33 @@ impl Drafts {
             let (service, tags) = (&target.service, &target.tags);
             let identity = identity(route, service, &target.destination, tags, part);
             self.by_identity.insert(identity, at);
+        }
+    }
+
+    /// Whether no target of `distinct` is the same as this one but for the
+    /// weight; then it is put in, else it is deleted.
+    fn is_first(&mut self, distinct: &mut Places, at: usize) -> bool {
+        let target = |at: usize| self.targets.get(at)?.target.as_ref();
+        let Some(own) = target(at) else { return false };
+        let hash = identity(0, &own.service, &own.destination, &own.tags, 0.0);
+        let is_same = |other: &Target| {
+            own.service == other.service
+                && own.destination == other.destination
+                && own.tags == other.tags
+        };
+        if distinct.find(hash, |place| target(place).is_some_and(is_same)).is_none() {
+            distinct.insert(hash, at);
+            return true;
+        }
+        self.delete(at);
+        false
+    }
+
+    fn delete(&mut self, at: usize) {
+        let Some(draft) = self.targets.get_mut(at) else { return };
+        draft.target = None;
+        if let Some(route) = self.routes.get_mut(draft.route) {
+            route.alive = route.alive.saturating_sub(1);
         }
     }
 

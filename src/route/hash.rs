@@ -78,6 +78,11 @@ impl Places {
         Places { slots: vec![VACANT; slots.unwrap_or(FEWEST)], used: 0 }
     }
 
+    /// Whether no place was put in.
+    pub(super) fn is_empty(&self) -> bool {
+        self.used == 0
+    }
+
     /// A place with this hash that `is_meant`.
     pub(super) fn find(&self, hash: u64, is_meant: impl Fn(usize) -> bool) -> Option<usize> {
         let hash = folded(hash);

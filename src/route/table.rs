@@ -21,7 +21,8 @@ use super::source::{self, Source, canonical};
 pub struct Table {
     routes: Vec<Route>,
     index: Places,
-    has_wildcards: bool,
+    /// Those of the index whose host is `*` or begins with `*.`.
+    wildcards: Places,
     targets: Vec<(Rc<str>, SocketAddr)>,
 }
 
@@ -126,40 +127,57 @@ impl Table {
     /// takes longer than a turn of the loop may.
     pub fn dismantle(&mut self, count: usize) -> bool {
         self.index = Places::default();
+        self.wildcards = Places::default();
         self.routes.truncate(self.routes.len().saturating_sub(count));
         !self.routes.is_empty()
     }
 
-    /// The exact host, else the longest wildcard: all suffixes that begin with
-    /// a dot are met on one walk from the end of the name.
+    /// The exact host, else the longest wildcard.
     fn find_host(&self, name: &str, path: &str) -> Option<&Route> {
-        let exact = |hash: Hash, host: &str, star: bool| {
-            self.find(source::hash_host(hash, path), |source| match source {
-                Source::Host { host: own, path: own_path } if star => {
-                    own_path == path && own.strip_prefix('*') == Some(host)
+        let is_exact = |source: &Source| matches!(source, Source::Host { host, path: own } if own == path && host == name);
+        let hash = source::hash_host(source::hash_backwards(name), path);
+        self.find(hash, is_exact).or_else(|| self.find_wildcard(name, path))
+    }
+
+    /// All suffixes that begin with a dot are met on one walk from the end of
+    /// the name, so that the last one found is the longest.
+    fn find_wildcard(&self, name: &str, path: &str) -> Option<&Route> {
+        if self.wildcards.is_empty() || name.is_empty() {
+            return None;
+        }
+        let find = |hash: Hash, suffix: &str| {
+            let is_meant = |source: &Source| match source {
+                Source::Host { host, path: own } => {
+                    own == path && host.strip_prefix('*') == Some(suffix)
                 }
-                Source::Host { host: own, path: own_path } => own_path == path && own == host,
                 _ => false,
-            })
+            };
+            let hash = source::hash_host(hash.byte(b'*'), path);
+            self.find_in(&self.wildcards, hash, is_meant)
         };
         let mut hash = Hash::new();
-        let mut widest = None;
-        if self.has_wildcards && !name.is_empty() {
-            widest = exact(hash.byte(b'*'), "", true);
-        }
+        let mut longest = find(hash, "");
         for (at, byte) in name.bytes().enumerate().rev() {
             hash = hash.byte(byte);
-            if byte == b'.' && at > 0 && self.has_wildcards {
-                let suffix = name.get(at..).unwrap_or_default();
-                widest = exact(hash.byte(b'*'), suffix, true).or(widest);
+            if byte == b'.' && at > 0 {
+                longest = find(hash, name.get(at..).unwrap_or_default()).or(longest);
             }
         }
-        exact(hash, name, false).or(widest)
+        longest
     }
 
     fn find(&self, hash: u64, is_meant: impl Fn(&Source) -> bool) -> Option<&Route> {
+        self.find_in(&self.index, hash, is_meant)
+    }
+
+    fn find_in(
+        &self,
+        index: &Places,
+        hash: u64,
+        is_meant: impl Fn(&Source) -> bool,
+    ) -> Option<&Route> {
         let is_meant = |at: usize| self.routes.get(at).is_some_and(|r| is_meant(&r.source));
-        self.index.find(hash, is_meant).and_then(|at| self.routes.get(at))
+        index.find(hash, is_meant).and_then(|at| self.routes.get(at))
     }
 
     /// A table to be filled with up to `routes` routes.
@@ -172,8 +190,10 @@ impl Table {
     pub(super) fn push(&mut self, source: Source, targets: Vec<Target>) {
         let place = self.routes.len();
         self.index.insert(source.hash(), place);
-        if let Source::Host { host, .. } = &source {
-            self.has_wildcards |= host == "*" || host.starts_with("*.");
+        if let Source::Host { host, .. } = &source
+            && (host == "*" || host.starts_with("*."))
+        {
+            self.wildcards.insert(source.hash(), place);
         }
         let mut route = Route { place, source, targets, upto: Vec::new(), strategy: None };
         route.weigh();
