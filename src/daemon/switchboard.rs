@@ -265,14 +265,8 @@ impl Switchboard {
         let Some(route) = find(&self.table) else { return Pick::NoRoute };
         let (ids, targets, connections) = (&self.ids, &self.targets, &self.connections);
         let is_let_in = |target: &Target| target.options.access.admits(client);
-        if !route.targets().iter().any(is_let_in) {
-            return Pick::Denied;
-        }
-        // No header can be sent yet, and such a target would wait for it.
         let is_served = |target: &Target| {
-            target.options.proxy_header.is_none()
-                && target.address().is_some_and(|address| !tried.contains(&address))
-                && is_let_in(target)
+            target.address().is_some_and(|address| !tried.contains(&address)) && is_let_in(target)
         };
         let is_healthy = |target: &Target| {
             let id = target.index.and_then(|index| ids.get(index));
@@ -288,7 +282,10 @@ impl Switchboard {
             .picker
             .pick(route, &Ask { client, fit: &healthy, load: &load })
             .or_else(|| self.picker.pick(route, &Ask { client, fit: &is_served, load: &load }));
-        let Some(address) = picked.and_then(Target::address) else { return Pick::NoTarget };
+        let Some(address) = picked.and_then(Target::address) else {
+            let is_denied = !route.targets().iter().any(is_let_in);
+            return if is_denied { Pick::Denied } else { Pick::NoTarget };
+        };
         let count = self.connections.entry(address).or_insert(0);
         *count = count.saturating_add(1);
         Pick::Target(address)
@@ -442,11 +439,14 @@ mod tests {
     }
 
     #[test]
-    fn targets_that_cannot_be_served_as_they_want_are_passed_over() {
-        let routes = "route add a :80 tcp://192.0.2.1:1 opts \"pxyproto=true\"\n\
-                      route add a :80 https://backend/\n\
-                      route add a :80 https://example.com/ opts \"redirect=301\"";
+    fn targets_without_an_address_are_passed_over() {
+        let routes = "route add a :80 https://backend/\n\
+                      route add a :80 https://example.com/ opts \"redirect=301\"\n";
         assert_eq!(pick(&mut switchboard(routes, 1), "0.0.0.0:80", "10.0.0.1"), Pick::NoTarget);
+        let routes = format!("{routes}route add a :80 http://192.0.2.1:3");
+        for _ in 0..3 {
+            assert_eq!(pick(&mut switchboard(&routes, 1), "0.0.0.0:80", "10.0.0.1"), target(3));
+        }
     }
 
     #[test]

@@ -343,6 +343,19 @@ mod tests {
     }
 
     #[test]
+    fn targets_that_a_weight_makes_the_same_are_one() {
+        let built = build_text(
+            b"route add a :1 tcp://192.0.2.1:1 weight 0.1 opts \"first=1\"\n\
+              route add a :1 tcp://192.0.2.1:1\n\
+              route add a :1 tcp://192.0.2.1:2\n\
+              route weight a :1 weight 0.5",
+        );
+        let targets = built.table.routes()[0].targets();
+        assert_eq!(targets.iter().map(|t| t.fixed_weight).collect::<Vec<_>>(), [0.25, 0.25]);
+        assert_eq!(targets[0].options.get("first"), Some("1"));
+    }
+
+    #[test]
     fn a_duplicate_of_what_was_deleted_is_none() {
         let line = "route add a :1 tcp://192.0.2.1:1\n";
         assert_eq!(table(&format!("{line}route del a\n{line}{line}")), line);

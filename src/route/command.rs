@@ -135,17 +135,22 @@ fn parse_add(words: &mut Words<'_>) -> Result<Add, String> {
     words.expect_end("the target", "weight W, tags \"…\" and opts \"…\"")?;
     let (options, mut oddities) = Options::parse(opts);
     let destination = Destination::parse(target, options.get("redirect").is_some())?;
-    check_auth(&destination, &options)?;
+    check_served(&destination, &options)?;
     oddities.extend(odd_for_now(&source, &destination, &options));
     Ok(Add { service, source, destination, weight, tags, options, oddities })
 }
 
-/// Nobody can be asked for a password over plain TCP, and a target must not
-/// be served without one that it was to be protected by.
-fn check_auth(destination: &Destination, options: &Options) -> Result<(), String> {
+/// Refuses what a target must not be served without. Nobody can be asked for a
+/// password over plain TCP.
+fn check_served(destination: &Destination, options: &Options) -> Result<(), String> {
     if destination.scheme() == Scheme::Tcp && options.get("auth").is_some() {
         return Err("the option \"auth\" needs HTTP, and serving a tcp target without it would \
                     let everybody in"
+            .to_owned());
+    }
+    if options.proxy_header.is_some() {
+        return Err("the option \"pxyproto\" is not supported yet, and the target would wait \
+                    for a PROXY header"
             .to_owned());
     }
     Ok(())
@@ -157,15 +162,12 @@ fn odd_for_now(source: &Source, destination: &Destination, options: &Options) ->
     let mut odd = |key: &str, problem: String| {
         oddities.push(Oddity { once: Some(key.to_owned()), problem });
     };
-    if let Source::Host { path, .. } = source {
+    if let Source::Host { path, .. } = source
+        && !source.is_looked_up()
+    {
         let (key, what) = if path == "/" { ("host", "names") } else { ("path", "paths") };
         let source = quoted(&source.to_string());
         odd(key, format!("the source {source} is kept, and no listener looks {what} up yet"));
-    }
-    if options.proxy_header.is_some() {
-        let problem = "the target is kept, and not dialled: it would wait for a PROXY header, and \
-                       none is sent yet";
-        odd("pxyproto", problem.to_owned());
     }
     if destination.address().is_none() && options.get("redirect").is_none() {
         let problem = format!(
@@ -464,7 +466,6 @@ mod tests {
         assert_eq!(odd("route add a x.com/ https://192.0.2.1"), ["host"]);
         assert_eq!(odd("route add a x.com/a http://192.0.2.1"), ["path"]);
         assert_eq!(odd("route add a :1 http://backend/"), ["name"]);
-        assert_eq!(odd("route add a :1 tcp://192.0.2.1:1 opts \"pxyproto=v2\""), ["pxyproto"]);
         assert_eq!(odd("route add a / https://$host$path opts \"redirect=301\""), ["host"]);
     }
 
@@ -506,8 +507,10 @@ mod tests {
     }
 
     #[test]
-    fn a_tcp_target_that_asks_for_a_password_is_refused() {
+    fn rules_that_cannot_be_kept_are_never_ignored() {
         let line = "route add a :1 tcp://192.0.2.1:1 opts";
+        assert_problem(&format!("{line} \"pxyproto=true\""), "\"pxyproto\" is not supported");
+        add(&format!("{line} \"pxyproto=false strip=/a\""));
         assert_problem(&format!("{line} \"proto=tcp auth=mine\""), "let everybody in");
         add("route add a x/ http://192.0.2.1 opts \"auth=mine\"");
     }

@@ -280,6 +280,7 @@ impl Drafts {
         let route = self.routes.get_mut(self.finished)?;
         self.finished = self.finished.saturating_add(1);
         let source = route.source.take();
+        let is_looked_up = source.as_ref().is_some_and(Source::is_looked_up);
         let mut next = route.chain.first;
         let mut targets = Vec::with_capacity(route.alive);
         let mut visited = 0_usize;
@@ -287,7 +288,9 @@ impl Drafts {
             next = draft.next_of_route;
             visited = visited.saturating_add(1);
             let Some(mut target) = draft.target.take() else { continue };
-            target.index = number(&mut self.numbered, table, &target);
+            if is_looked_up {
+                target.index = number(&mut self.numbered, table, &target);
+            }
             targets.push(target);
         }
         if let Some(source) = source.filter(|_| !targets.is_empty()) {

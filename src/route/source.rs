@@ -49,6 +49,17 @@ impl Source {
         Ok(Source::Host { host: host.to_lowercase(), path: path.to_owned() })
     }
 
+    /// Whether there are listeners that look up sources of this kind. What
+    /// nobody looks up is held and shown, and a warning says so; its targets
+    /// are not checked, because their health must not count for the
+    /// announcements.
+    pub fn is_looked_up(&self) -> bool {
+        match self {
+            Source::Port(_) | Source::Address(_) => true,
+            Source::Host { .. } => false,
+        }
+    }
+
     /// Host and path, as requests are matched with them and as they sort; a
     /// port is a host `:PORT` without a path.
     pub fn host_and_path(&self) -> (String, &str) {

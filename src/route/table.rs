@@ -56,7 +56,7 @@ pub struct Target {
     /// `opts`
     pub options: Options,
     /// Its place in [`Table::targets`], which several routes may share; `None`
-    /// when it has no address.
+    /// when it has no address, or no listener looks its route up.
     pub index: Option<usize>,
 }
 
@@ -498,6 +498,21 @@ mod tests {
             let listed = target.index.map(|index| table.targets()[index].clone());
             assert_eq!(listed, target.address().map(|at| (Rc::clone(&target.service), at)));
         }
+    }
+
+    /// Else a prefix would be announced for a service that nobody can reach.
+    #[test]
+    fn what_no_listener_looks_up_is_not_checked() {
+        let table = table(
+            "route add a x.com/ tcp://192.0.2.1:1\nroute add a x.com/path http://192.0.2.1:2\n\
+             route add a 192.0.2.9:80 tcp://192.0.2.1:3\nroute add a :80 tcp://192.0.2.1:4",
+        );
+        let is_checked = |route: &Route| route.targets()[0].index.is_some();
+        let checked: Vec<bool> = table.routes().iter().map(is_checked).collect();
+        let looked_up: Vec<bool> =
+            table.routes().iter().map(|route| route.source().is_looked_up()).collect();
+        assert_eq!(checked, looked_up);
+        assert_eq!(table.targets().len(), checked.iter().filter(|&&is| is).count());
     }
 
     #[test]
