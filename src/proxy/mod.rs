@@ -119,7 +119,7 @@ pub trait Targets {
     fn dial_succeeded(&mut self, now: Time, target: SocketAddr);
     /// The connection to a target is over, or was never dialled. For each
     /// target that was picked comes one of this and `dial_failed`.
-    fn released(&mut self, _target: SocketAddr) {}
+    fn released(&mut self, target: SocketAddr);
 }
 
 /// What happened since the start.

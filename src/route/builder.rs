@@ -10,6 +10,7 @@ use std::rc::Rc;
 use super::command::{Add, Command, parse_line};
 use super::draft::{Drafts, Walk};
 use super::options::Oddity;
+use super::order::Order;
 use super::table::Table;
 use super::words::LineError;
 
@@ -32,6 +33,9 @@ const BYTES_PER_VISIT: usize = 8;
 
 /// What it costs to finish a target of the table.
 const FINISH_VISITS: usize = 8;
+
+/// What it costs to put a route of the table in order, once of several times.
+const SORT_VISITS: usize = 8;
 
 /// A table, and what was wrong with the text.
 #[derive(Clone, Debug, Default)]
@@ -64,12 +68,15 @@ pub struct TableBuilder {
     /// What was warned of already.
     warned: HashSet<String>,
     is_read: bool,
+    /// The last thing to do.
+    order: Option<Order>,
+    is_done: bool,
 }
 
 impl TableBuilder {
     /// A builder of the table that this text describes.
     pub fn new(text: Rc<[u8]>) -> TableBuilder {
-        let lines = text.len() / SHORTEST_ADD;
+        let lines = (text.len() / SHORTEST_ADD).min(MOST_ROOM);
         let mut builder = TableBuilder::empty(text, lines);
         // Some editors begin a file with a byte order mark.
         if builder.text.starts_with(b"\xef\xbb\xbf") {
@@ -89,22 +96,35 @@ impl TableBuilder {
             built: Built::default(),
             warned: HashSet::new(),
             is_read: false,
+            order: None,
+            is_done: false,
         }
     }
 
     /// Does as much as reading `lines` usual lines takes. The table comes with
-    /// the last step; after that there is nothing left to do.
+    /// the last step, and once.
     pub fn step(&mut self, lines: usize) -> Option<Built> {
+        if self.is_done {
+            return None;
+        }
         let mut visits = lines.max(1).saturating_mul(LINE_VISITS);
         while visits > 0 {
             let cost = if self.walk.is_some() {
                 self.walk(visits)
             } else if !self.is_read {
                 self.read()
+            } else if let Some(order) = &mut self.order {
+                let steps = (visits / SORT_VISITS).max(1);
+                if self.built.table.sort(order, steps) {
+                    self.is_done = true;
+                    return Some(std::mem::take(&mut self.built));
+                }
+                visits
             } else if let Some(targets) = self.drafts.finish_route(&mut self.built.table) {
                 targets.saturating_mul(FINISH_VISITS).saturating_add(LINE_VISITS)
             } else {
-                return Some(std::mem::take(&mut self.built));
+                self.order = Some(Order::new(self.built.table.routes().len()));
+                LINE_VISITS
             };
             visits = visits.saturating_sub(cost);
         }
@@ -212,6 +232,9 @@ impl TableBuilder {
 /// targets than bytes for that.
 const SHORTEST_ADD: usize = 27;
 
+/// Room is made for so many targets at once; for more it grows.
+const MOST_ROOM: usize = 1 << 22;
+
 fn keep(list: &mut Vec<LineError>, report: LineError, omitted: &mut usize) {
     if list.len() < MOST_REPORTS {
         list.push(report);
@@ -230,13 +253,15 @@ pub(super) fn build(commands: &[(usize, Command)]) -> Table {
         }
     }
     builder.end_of_text();
-    while builder.drafts.finish_route(&mut builder.built.table).is_some() {}
-    builder.built.table
+    at_once(builder).table
 }
 
 /// Builds a table from its text at once.
 pub fn build_text(text: &[u8]) -> Built {
-    let mut builder = TableBuilder::new(Rc::from(text));
+    at_once(TableBuilder::new(Rc::from(text)))
+}
+
+fn at_once(mut builder: TableBuilder) -> Built {
     loop {
         if let Some(built) = builder.step(usize::MAX) {
             return built;
@@ -467,6 +492,7 @@ mod tests {
                 (built.errors, built.warnings),
                 (whole.errors.clone(), whole.warnings.clone())
             );
+            assert!(builder.step(lines).is_none(), "the table comes once");
         }
     }
 }

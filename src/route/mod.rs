@@ -13,6 +13,7 @@ pub mod destination;
 mod draft;
 pub mod hash;
 pub mod options;
+mod order;
 pub mod pick;
 pub mod ring;
 pub mod source;

@@ -1,5 +1,6 @@
 //! What a route matches: the second word of `route add`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -62,11 +63,11 @@ impl Source {
 
     /// Host and path, as requests are matched with them and as they sort; a
     /// port is a host `:PORT` without a path.
-    pub fn host_and_path(&self) -> (String, &str) {
+    pub fn host_and_path(&self) -> (Cow<'_, str>, &str) {
         match self {
-            Source::Port(port) => (format!(":{port}"), ""),
-            Source::Address(address) => (address.to_string(), "/"),
-            Source::Host { host, path } => (host.clone(), path),
+            Source::Port(port) => (format!(":{port}").into(), ""),
+            Source::Address(address) => (address.to_string().into(), "/"),
+            Source::Host { host, path } => (host.into(), path),
         }
     }
 

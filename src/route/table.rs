@@ -12,6 +12,7 @@ use super::command::Command;
 use super::destination::Destination;
 use super::hash::{Hash, Places};
 use super::options::Options;
+use super::order::Order;
 use super::pick::Strategy;
 use super::ring;
 use super::source::{self, Source, canonical};
@@ -23,6 +24,8 @@ pub struct Table {
     index: Places,
     /// Those of the index whose host is `*` or begins with `*.`.
     wildcards: Places,
+    /// Places of the routes, sorted as they are shown.
+    order: Vec<usize>,
     targets: Vec<(Rc<str>, SocketAddr)>,
 }
 
@@ -107,13 +110,8 @@ impl Table {
 
     /// All routes by host, then path, both from the last to the first as
     /// fabio lists them, so that those without a host come last.
-    pub fn sorted(&self) -> Vec<&Route> {
-        let mut sorted: Vec<&Route> = self.routes.iter().collect();
-        sorted.sort_by_cached_key(|route| {
-            let (host, path) = route.source.host_and_path();
-            std::cmp::Reverse((host, path))
-        });
-        sorted
+    pub fn sorted(&self) -> impl Iterator<Item = &Route> {
+        self.order.iter().filter_map(|&at| self.routes.get(at))
     }
 
     /// Service and address of every target, each pair once: what there is to
@@ -128,6 +126,7 @@ impl Table {
     pub fn dismantle(&mut self, count: usize) -> bool {
         self.index = Places::default();
         self.wildcards = Places::default();
+        self.order = Vec::new();
         self.routes.truncate(self.routes.len().saturating_sub(count));
         !self.routes.is_empty()
     }
@@ -200,6 +199,15 @@ impl Table {
         self.routes.push(route);
     }
 
+    /// Goes on to sort the routes; says whether that is done.
+    pub(super) fn sort(&mut self, order: &mut Order, steps: usize) -> bool {
+        let source = |at: usize| self.routes.get(at).map(|route| route.source.host_and_path());
+        let sorted = order.advance(steps, |a, b| source(b).cmp(&source(a)));
+        let is_done = sorted.is_some();
+        self.order = sorted.unwrap_or_default();
+        is_done
+    }
+
     /// Adds a target to those there is to check the health of.
     pub(super) fn push_target(&mut self, service: Rc<str>, address: SocketAddr) -> usize {
         self.targets.push((service, address));
@@ -212,7 +220,7 @@ impl Table {
 /// four decimals where that is all of them.
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.sorted().into_iter().try_for_each(|route| route.fmt(f))
+        self.sorted().try_for_each(|route| route.fmt(f))
     }
 }
 
