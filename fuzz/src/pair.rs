@@ -4,13 +4,18 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use burgee::bgp::message::prefix::Family;
+use burgee::bgp::offer::{AddPath, Offer, RestartOffer};
+use burgee::bgp::role::Role;
+
 use super::input::Input;
 use super::network::{Network, Node, prefix};
 
 /// Most operations of a script.
 const MAX_OPERATIONS: usize = 120;
 
-fn nodes(choice: u8) -> [Node; 2] {
+/// Who dials, whose AS numbers they have, and what each of them offers.
+fn nodes(choice: u8, input: &mut Input<'_>) -> [Node; 2] {
     let asn = if choice & 1 == 1 { 65001 } else { 65000 };
     let mut nodes = [Node::new("10.0.0.1", 65001), Node::new("10.0.0.2", asn)];
     match choice >> 1 & 3 {
@@ -21,6 +26,22 @@ fn nodes(choice: u8) -> [Node; 2] {
     if choice & 8 == 8 {
         nodes.swap(0, 1);
     }
+    let roles = [None, Some(Role::Customer), Some(Role::Provider), Some(Role::Peer)];
+    let role = roles[usize::from(choice >> 5 & 3)];
+    for (node, role) in nodes.iter_mut().zip([role, role.map(Role::counterpart)]) {
+        let bits = input.octet();
+        let restart = RestartOffer { time: 5 + u16::from(bits >> 4), restarted: false };
+        node.offer = Offer {
+            add_path: AddPath { send: bits & 1 == 1, receive: bits & 2 == 2 },
+            graceful_restart: (bits & 4 == 4).then_some(restart),
+            extended_next_hop: bits & 8 == 8,
+            role,
+            ..Offer::default()
+        };
+        if choice & 128 == 128 {
+            node.advertisement_interval = Duration::from_millis(u64::from(bits) * 10);
+        }
+    }
     nodes
 }
 
@@ -29,7 +50,7 @@ fn nodes(choice: u8) -> [Node; 2] {
 pub(crate) fn pair(data: &[u8]) {
     let mut input = Input::new(data);
     let choice = input.octet();
-    let mut network = Network::new(nodes(choice), choice.into());
+    let mut network = Network::new(nodes(choice, &mut input), choice.into());
     network.latency = Duration::from_millis(1 + u64::from(input.octet()));
     network.jitter = choice & 16 == 16;
     network.start();
@@ -44,6 +65,7 @@ pub(crate) fn pair(data: &[u8]) {
     network.run(Duration::ZERO);
     network.stalled = false;
     network.deaf = [false; 2];
+    network.paused = [false; 2];
     network.window = network.window.max(256);
     network.run(Duration::from_secs(60));
     assert!(network.is_established(), "no session when quiet");
@@ -89,7 +111,9 @@ fn operation(network: &mut Network, announced: &mut [BTreeSet<String>; 2], input
                 announced[node].insert(text);
             }
         }
-        12 => network.run(Duration::from_secs(input.octet().into())),
+        12 => network.paused[node] = !network.paused[node],
+        13 => network.refresh(node, Family::ALL[usize::from(what >> 6 & 1)]),
+        14 => network.run(Duration::from_secs(input.octet().into())),
         _ => network.run(Duration::from_millis(u64::from(input.octet()) * 10)),
     }
 }

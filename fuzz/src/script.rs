@@ -112,7 +112,7 @@ impl Script {
             }
             return;
         }
-        for number in 0..30_u8 {
+        for number in 0..60_u8 {
             let prefix = Ipv4Net::new([10, 128, number, 0].into(), 24).expect("a length");
             let communities = (0..700).collect();
             let path = Path { med: Some(number.into()), communities, ..Path::default() };
@@ -255,13 +255,23 @@ fn heal(world: &mut World, ending: u8) {
     // The longest hold time, if the rest of a message is still awaited.
     (0..if adopted { 150 } else { 45 }).for_each(|_| a_second(world, deaf));
     world.check_all_is_well();
+    // All goes, comes back as another path, and becomes what it was.
     let routes = world.withdraw_all();
-    (0..3).for_each(|_| a_second(world, deaf));
-    world.check_all_is_well();
+    quiet(world, deaf);
+    for (prefix, owner, _) in &routes {
+        world.originate(*prefix, *owner, Path { med: Some(99), ..Path::default() });
+    }
+    quiet(world, deaf);
     routes.into_iter().for_each(|(prefix, owner, path)| world.originate(prefix, owner, path));
-    (0..3).for_each(|_| a_second(world, deaf));
-    world.check_all_is_well();
+    quiet(world, deaf);
     world.stop();
+}
+
+/// Some time in which all that has changed is sent, whatever the interval
+/// between two announcements.
+fn quiet(world: &mut World, deaf: bool) {
+    (0..4).for_each(|_| a_second(world, deaf));
+    world.check_all_is_well();
 }
 
 fn check_silent_ones_end(world: &World) {

@@ -26,7 +26,7 @@ pub(crate) struct Stream {
     pub(crate) routes: BTreeMap<IpNet, Attributes>,
     pub(crate) ends_of_rib: BTreeSet<Family>,
     /// The families of which a refresh has begun and not ended.
-    refreshing: BTreeSet<Family>,
+    pub(crate) refreshing: BTreeSet<Family>,
 }
 
 impl Stream {
@@ -60,7 +60,7 @@ impl Stream {
     }
 
     /// The longest message that the neighbour takes.
-    fn longest(&self) -> usize {
+    pub(crate) fn longest(&self) -> usize {
         self.negotiated.as_ref().map_or(MAX_LENGTH, |agreed| agreed.longest_sent)
     }
 

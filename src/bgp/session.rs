@@ -239,7 +239,6 @@ impl Session {
         }
         match (self.state, input) {
             (Idle, Input::Start(Start::AfterIdleHold(wait))) => {
-                let wait = jitter(wait, &mut self.random);
                 self.timers.set(Timer::IdleHold, now + wait);
             }
             (Idle, Input::Start(Start::AfterConnectRetry)) => self.wait_in_active(now),
@@ -346,9 +345,13 @@ impl Session {
         self.state = State::OpenConfirm;
         self.queue_keepalive(now);
         if keepalive.is_zero() {
+            // Without a hold time the wait for the KEEPALIVE still has an end,
+            // that of the wait for the OPEN: a silent connection would keep the
+            // neighbour's others out for ever.
             self.timers.stop(Timer::Keepalive);
+        } else {
+            self.restart_hold(now);
         }
-        self.restart_hold(now);
     }
 
     fn refresh_asked(&mut self, refresh: RouteRefresh, handler: &mut dyn Handler) {
@@ -384,10 +387,18 @@ impl Session {
         self.notify(Notification::new(code::FSM, subcode));
     }
 
-    fn notify(&mut self, notification: Notification) {
+    /// How the neighbour is told so: what is final is a hard reset for one that
+    /// would keep our routes after anything else (RFC 8538 §3).
+    pub fn worded(&self, notification: Notification) -> Notification {
         let survives = self.negotiated.as_ref().is_some_and(Negotiated::survives_notification);
-        let hard = survives && self.state == State::Established && notification.is_final();
-        let notification = if hard { notification.into_hard_reset() } else { notification };
+        match survives && self.state == State::Established && notification.is_final() {
+            true => notification.into_hard_reset(),
+            false => notification,
+        }
+    }
+
+    fn notify(&mut self, notification: Notification) {
+        let notification = self.worded(notification);
         self.sent.add(MessageType::Notification);
         notification.encode(self.outbox.end());
         self.finish(DownReason::Sent(notification));
@@ -446,10 +457,12 @@ impl Session {
     }
 
     /// Asks the neighbour for `family` again in full (RFC 2918 §4); returns
-    /// whether it is one that can be asked.
+    /// whether it is one that can be asked, and reads what it is sent.
     pub fn request_refresh(&mut self, now: Time, family: Family) -> bool {
         let able = |n: &Negotiated| n.route_refresh && n.families.contains(family);
-        let able = self.state == State::Established && self.negotiated.as_ref().is_some_and(able);
+        let able = self.state == State::Established
+            && self.outbox.has_room()
+            && self.negotiated.as_ref().is_some_and(able);
         if able {
             let request = RouteRefresh::request(family);
             self.queue(now, MessageType::RouteRefresh, |out| request.encode(out));
@@ -858,13 +871,15 @@ mod tests {
     }
 
     #[test]
-    fn a_hold_time_of_zero_runs_no_timer() {
+    fn a_hold_time_of_zero_runs_no_timer_once_established() {
         let mut session = Session::incoming(Terms { hold_time: 0, ..terms() }, 1);
         let address = "10.0.0.1:179".parse().expect("an address");
         session.connected(at(0), address, address);
         session.receive(at(1), &their_open(), &mut Seen::default());
-        session.receive(at(1), &keepalive(), &mut Seen::default());
         drained(&mut session, at(1));
+        assert_eq!(session.state(), State::OpenConfirm);
+        assert_eq!(session.deadline(), Some(at(0) + OPEN_HOLD), "it may be silent for ever");
+        session.receive(at(1), &keepalive(), &mut Seen::default());
         assert_eq!(session.state(), State::Established);
         assert_eq!(session.deadline(), None);
     }

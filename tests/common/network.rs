@@ -368,7 +368,8 @@ impl Network {
     }
 
     fn send(&mut self, index: usize, to: usize, segment: Segment) {
-        if self.cut {
+        // What follows a cut does not overtake what the cut held up.
+        if self.cut || !self.connections[index].held.is_empty() {
             return self.connections[index].held.push((to, segment));
         }
         let mut at = self.now + self.latency;
