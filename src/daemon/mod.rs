@@ -134,9 +134,7 @@ impl Daemon {
 
     fn load_routes(&mut self, reactor: &mut Reactor) {
         let delivery = static_routes::load(&self.config.registry.static_routes);
-        for error in &delivery.errors {
-            warn!("route event=line_skipped source=registry.static.routes error={}", quoted(error));
-        }
+        switchboard::report(&delivery);
         let now = reactor.now();
         let (added, removed) = self.switchboard.load(now, delivery.table);
         for id in removed {
@@ -150,7 +148,7 @@ impl Daemon {
         info!("route event=loaded routes={routes} targets={targets}");
         let ports = self.switchboard.table();
         for address in self.proxy.listening_on() {
-            if ports.lookup_port(address.port()).is_none() {
+            if ports.lookup_address(address).is_none() {
                 warn!(
                     "route event=missing listener={address} effect=\"connections are closed\" \
                      expected=\"route add SERVICE :{} tcp://IP:PORT\"",

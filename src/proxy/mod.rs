@@ -108,6 +108,8 @@ pub enum Pick {
     NoRoute,
     /// Nowhere: no target is left to try.
     NoTarget,
+    /// Nowhere: no target lets this client in.
+    Denied,
 }
 
 /// Who knows the targets, and learns how their dials went.
@@ -124,6 +126,9 @@ pub trait Targets {
     fn dial_failed(&mut self, now: Time, target: SocketAddr, error: &str);
     /// A target accepted.
     fn dial_succeeded(&mut self, now: Time, target: SocketAddr);
+    /// The connection to a target is over, or was never dialled. For each
+    /// target that was picked comes one of this and `dial_failed`.
+    fn released(&mut self, target: SocketAddr);
 }
 
 /// What happened since the start.
@@ -139,6 +144,8 @@ pub struct Counters {
     pub no_route: u64,
     /// Clients turned away because no target was left to try.
     pub no_target: u64,
+    /// Clients turned away because no target lets them in.
+    pub denied: u64,
     /// Dials that failed or were not answered in time.
     pub dial_failures: u64,
     /// Dials that this machine had no descriptor, memory or port for.
@@ -169,6 +176,8 @@ pub struct Proxy {
     connections: Slab<Connection>,
     /// Connections that can make progress now.
     ready: VecDeque<Key>,
+    /// Targets that connections are done with, until somebody is told.
+    released: Vec<SocketAddr>,
     large: Pool,
     limit: usize,
     at_limit: bool,
@@ -184,6 +193,7 @@ impl Proxy {
             listeners: Slab::new(),
             connections: Slab::new(),
             ready: VecDeque::new(),
+            released: Vec::new(),
             large: Pool::new(relay::BULK_STEP, LARGE_BUFFERS, SPARE_LARGE_BUFFERS),
             limit: 0,
             at_limit: false,
@@ -274,6 +284,7 @@ impl Proxy {
     /// Data: serves the connections that can make progress, in turn, until the
     /// turn's budget is spent.
     pub fn data(&mut self, reactor: &mut Reactor, targets: &mut dyn Targets) {
+        self.tell_released(targets);
         let mut budget = TURN_BUDGET;
         // Those that want another turn queue up behind the ones that are here.
         for _ in 0..self.ready.len() {
@@ -291,6 +302,7 @@ impl Proxy {
     /// Accept: takes clients in, a bounded number from each listener, and none
     /// above the limit.
     pub fn accept(&mut self, reactor: &mut Reactor, targets: &mut dyn Targets) {
+        self.tell_released(targets);
         if !self.can_accept() {
             return;
         }
@@ -349,6 +361,10 @@ impl Proxy {
             self.close(reactor, key, Ending::Reset);
         }
         self.ready.clear();
+    }
+
+    fn tell_released(&mut self, targets: &mut dyn Targets) {
+        self.released.drain(..).for_each(|target| targets.released(target));
     }
 
     fn can_accept(&self) -> bool {
@@ -479,6 +495,7 @@ impl Proxy {
             Pick::Target(address) => return self.dial_target(reactor, targets, key, address),
             Pick::NoRoute => &mut self.counters.no_route,
             Pick::NoTarget => &mut self.counters.no_target,
+            Pick::Denied => &mut self.counters.denied,
         };
         count(counter);
         let tried = connection.tried().len();
@@ -506,6 +523,7 @@ impl Proxy {
             Ok(stream) => connection.dialing(now, stream, address, self.dial_timeout),
             Err(error) if socket::is_exhaustion(&error) => {
                 // Not the target's fault.
+                self.released.push(address);
                 count(&mut self.counters.dials_exhausted);
                 debug!("proxy event=dial_exhausted target={address} error={}", quoted(&error));
                 if error.kind() == io::ErrorKind::AddrNotAvailable {
@@ -561,6 +579,7 @@ impl Proxy {
             connection.peer(),
             connection.target().map_or_else(|| "none".to_owned(), |target| target.to_string())
         );
+        self.released.extend(connection.target());
         connection.close(ending, &mut reactor.pool, &mut self.large, &mut reactor.wheel);
     }
 }
