@@ -522,7 +522,7 @@ fn start_bgp(
 }
 
 /// Runs the daemon until it is asked to stop.
-pub fn run(config: Config) -> ExitCode {
+pub fn run(config: Config, _sources: crate::config::Sources) -> ExitCode {
     let code = match start(config) {
         Ok((mut reactor, mut daemon)) => turn_until_done(&mut reactor, &mut daemon),
         Err(problem) => {
