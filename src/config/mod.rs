@@ -41,7 +41,7 @@ mod testing;
 mod values;
 
 pub use check::Effective;
-pub use command_line::{Request, difference, request};
+pub use command_line::{DifferenceRequest, Request, difference, request};
 pub use load::{LoadError, Loaded, ReadFile, Sources, load};
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -100,6 +100,12 @@ impl Targets {
         }
     }
 
+    /// Judges all targets by other numbers from the next result on.
+    pub fn change(&mut self, rise: u32, fall: u32) {
+        (self.rise, self.fall) = (rise, fall);
+        self.targets.values_mut().for_each(|target| target.machine.change(rise, fall));
+    }
+
     /// Makes these the targets that exist. Those that exist already keep
     /// their id and their state.
     pub fn sync(&mut self, now: Time, wanted: &[(String, SocketAddr)]) -> SyncChange {

@@ -9,6 +9,7 @@ pub mod buffer;
 pub mod clock;
 pub mod datagram;
 pub mod fault;
+pub mod inotify;
 pub mod log_sink;
 pub mod poll;
 pub mod random;
