@@ -308,7 +308,7 @@ fn what_needs_a_restart_is_said_and_left_alone() {
     let off = text.replace("bgp.enabled=true", "bgp.enabled=false");
     running.file.write(&format!("{off}proxy.strategy=rr\n"));
     running.burgee.signal("HUP");
-    let line = running.log.until("event=restart_needed");
+    let line = running.log.until("impact=restart");
     assert!(line.contains("bgp.enabled") && line.contains("stays in force"), "{line}");
     let line = running.log.until("event=done");
     assert!(line.contains("restart_needed=1"), "{line}");

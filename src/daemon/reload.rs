@@ -216,8 +216,8 @@ fn report(changes: &[Change]) {
                 info!("reload event=changed item={place} change=removed impact={impact}");
             }
             ChangeKind::Changed { old, new } if change.impact == Impact::Restart => warn!(
-                "reload event=restart_needed item={place} old={} new={} \
-                 effect=\"the old value stays in force\"",
+                "reload event=changed item={place} old={} new={} impact={impact} \
+                 effect=\"the old value stays in force until a restart\"",
                 quoted(old),
                 quoted(new)
             ),
@@ -245,5 +245,29 @@ fn read_file(path: &str) -> io::Result<Vec<u8>> {
     match bytes.len() as u64 > FILE_LIMIT {
         true => Err(io::Error::other("it is longer than 1 MiB, which needs a restart")),
         false => Ok(bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_regular_file_that_is_not_too_long_is_read() {
+        let directory = std::env::temp_dir();
+        let path = directory.join(format!("burgee-reload-{}", std::process::id()));
+        let path = path.to_str().expect("a plain name");
+        let limit = usize::try_from(FILE_LIMIT).expect("small");
+        std::fs::write(path, vec![b'#'; limit]).expect("written");
+        assert_eq!(read_file(path).expect("as long as may be").len(), limit);
+        std::fs::write(path, vec![b'#'; limit + 1]).expect("written");
+        let error = read_file(path).expect_err("too long");
+        assert!(error.to_string().contains("needs a restart"), "{error}");
+        std::fs::remove_file(path).expect("it is there");
+        assert_eq!(read_file(path).expect_err("gone").kind(), io::ErrorKind::NotFound);
+        // One that would be read for ever, and others that would block.
+        for path in ["/dev/zero", "/proc"] {
+            assert!(read_file(path).expect_err(path).to_string().contains("regular"), "{path}");
+        }
     }
 }

@@ -39,8 +39,10 @@ impl Peer {
             let cease = Notification::cease(cease::OTHER_CONFIGURATION_CHANGE, "");
             self.stop(now, &cease);
             self.settings = settings;
+            // What was learned of the neighbour was learned of the old settings.
             self.plain = false;
             self.failures = 0;
+            self.kept_out_until = None;
             self.stopped = false;
             self.ensure_outgoing(now, Start::AfterIdleHold(super::IDLE_HOLD_FIRST));
             return self.settle(now);

@@ -385,4 +385,22 @@ mod tests {
             house.until(|house| house.bgp().speaker().established() == 1);
         }
     }
+
+    /// The same for GTSM (RFC 5082): what was too far away is let in again.
+    #[test]
+    fn the_ttl_that_is_let_in_follows_the_neighbours() {
+        use crate::reactor::socket::ConnectOptions;
+        let mut house = House::listening(LOCAL);
+        for (minimum_ttl, theirs) in [(Some(255), 255), (Some(250), 251), (None, 64)] {
+            let (settings, transport) = peer("127.0.0.1");
+            let transport =
+                PeerTransport { minimum_ttl, ttl: minimum_ttl.map(|_| 255), ..transport };
+            change(&mut house, vec![(settings, transport)], Vec::new());
+            let options = ConnectOptions { ttl: Some(theirs), ..ConnectOptions::default() };
+            let mut router = house.connect_with("127.0.0.1", options);
+            house.until(|_| router.stream.peer_addr().is_ok());
+            router.greet();
+            house.until(|house| house.bgp().speaker().established() == 1);
+        }
+    }
 }
