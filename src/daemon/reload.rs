@@ -147,20 +147,22 @@ impl Daemon {
         }
         let announced = &self.announcer;
         let before: Vec<PeerId> = bgp.speaker().peer_ids().collect();
-        let problems = bgp.commit_change(reactor, prepared, |speaker| {
+        let mut problems = bgp.commit_change(reactor, prepared, |speaker| {
             gone.iter().for_each(|prefix| speaker.withdraw(*prefix, Owner::Announcer));
             for prefix in announced.desired() {
                 speaker.originate(prefix, Owner::Announcer, settings::path(config, prefix));
             }
         });
         self.read_notices(reactor);
-        self.change_bfd(reactor, &before);
+        problems.extend(self.change_bfd(reactor, &before));
         problems
     }
 
-    /// Makes the BFD sessions those that are configured now.
-    fn change_bfd(&mut self, reactor: &mut Reactor, before: &[PeerId]) {
-        let Daemon { bgp: Some(bgp), bfd, config, .. } = self else { return };
+    /// Makes the BFD sessions those that are configured now. Returns what went
+    /// wrong.
+    fn change_bfd(&mut self, reactor: &mut Reactor, before: &[PeerId]) -> Vec<String> {
+        let mut problems = Vec::new();
+        let Daemon { bgp: Some(bgp), bfd, config, .. } = self else { return problems };
         for id in before.iter().filter(|id| bgp.speaker().peer(**id).is_none()) {
             bfd.retire(reactor, id.0);
         }
@@ -173,14 +175,13 @@ impl Daemon {
             };
             match settings::bfd_with(&config.bgp, id.0, name).or_else(at_connection) {
                 Some(session) => {
-                    if let Err(problem) = bfd.ensure(reactor, session) {
-                        warn!("bfd event=not_started peer={name} error={}", quoted(problem));
-                    }
+                    problems.extend(bfd.ensure(reactor, session).err());
                     bfd.set_administratively_down(id.0, !established);
                 }
                 None => bfd.retire(reactor, id.0),
             }
         }
+        problems
     }
 
     /// Watches the properties file, or no longer, as `config.watch` says.
