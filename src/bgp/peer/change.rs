@@ -1,10 +1,10 @@
 //! Other settings for a neighbour that is already there.
 
-use super::Peer;
+use super::{Peer, Side};
 use crate::bgp::export::Exporter;
 use crate::bgp::intake::limit_cease;
 use crate::bgp::message::notification::{Notification, cease};
-use crate::bgp::message::prefix::Family;
+use crate::bgp::message::prefix::{Family, FamilySet};
 use crate::bgp::negotiation::Terms;
 use crate::bgp::peer_settings::PeerSettings;
 use crate::bgp::session::Start;
@@ -47,8 +47,7 @@ impl Peer {
             self.ensure_outgoing(now, Start::AfterIdleHold(super::IDLE_HOLD_FIRST));
             return self.settle(now);
         }
-        let watched = self.settings.limit.is_some();
-        self.settings = settings;
+        let limit = std::mem::replace(&mut self.settings, settings).limit;
         if let Some(writer) = &mut self.writer {
             let exporter = Exporter {
                 name: self.settings.audience().to_owned(),
@@ -58,23 +57,28 @@ impl Peer {
             };
             writer.set_exporter(exporter);
         }
-        self.judge_limit(now, watched);
+        if self.settings.limit != limit {
+            self.judge_limit(now, limit.is_some());
+        }
         self.settle(now);
     }
 
-    /// Holds the neighbour to a limit that is new. What it announced while
-    /// nobody counted has to come again to be counted.
-    fn judge_limit(&mut self, now: Time, watched: bool) {
-        let (Some((side, _)), Some(limit)) = (self.established, self.settings.limit) else {
+    /// Holds the neighbour to another limit. What it announced while nobody
+    /// counted has to come again to be counted.
+    fn judge_limit(&mut self, now: Time, counted: bool) {
+        self.warned = FamilySet::EMPTY;
+        let Some(limit) = self.settings.limit.filter(|_| self.established.is_some()) else {
             return;
         };
         for family in Family::ALL {
-            if !watched {
+            if !counted {
                 self.request_refresh(now, family);
             } else if self.received.count(family) > limit.maximum as usize {
                 self.kept_out_until = Some(now + limit.restart);
-                if let Some(session) = self.session_mut(side) {
-                    session.stop(now, limit_cease(family, limit));
+                for side in [Side::Outgoing, Side::Incoming] {
+                    if let Some(session) = self.session_mut(side) {
+                        session.stop(now, limit_cease(family, limit));
+                    }
                 }
                 return;
             }
@@ -90,7 +94,7 @@ mod tests {
     use crate::bgp::down::DownReason;
     use crate::bgp::export::Overrides;
     use crate::bgp::message::header::{self, MessageType};
-    use crate::bgp::peer::{Action, Side};
+    use crate::bgp::peer::Action;
     use crate::bgp::peer_settings::PrefixLimit;
     use crate::bgp::rib::originated::{Originated, Owner, Path};
     use crate::bgp::testing::terms;
@@ -200,5 +204,29 @@ mod tests {
         let limit = PrefixLimit { maximum: 1, warning: 0, restart: Duration::from_secs(60) };
         let (sent, actions, _) = changed(|s| s.limit = Some(limit));
         assert_eq!((sent, actions), (vec![MessageType::RouteRefresh; 2], vec![]));
+    }
+
+    #[test]
+    fn a_limit_that_is_lower_is_judged_at_once() {
+        let (mut peer, _) = established();
+        let limit = |maximum| {
+            let restart = Duration::from_secs(60);
+            Some(PrefixLimit { maximum, warning: 0, restart })
+        };
+        peer.change(at(4), PeerSettings { limit: limit(2), ..settings() }, false);
+        let attributes =
+            [0x40, 1, 1, 0, 0x40, 2, 6, 2, 1, 0, 0, 0xfd, 0xe8, 0x40, 3, 4, 10, 0, 0, 2];
+        let routes = [24, 203, 0, 113, 24, 203, 0, 114];
+        let mut update = Vec::new();
+        let start = header::begin(&mut update, MessageType::Update);
+        update.extend([&[0, 0, 0, 20][..], &attributes, &routes].concat());
+        header::finish(&mut update, start);
+        peer.receive(at(5), Side::Outgoing, &update);
+        peer.change(at(6), PeerSettings { limit: limit(3), ..settings() }, false);
+        assert!(peer.established().is_some());
+        peer.change(at(7), PeerSettings { limit: limit(1), ..settings() }, false);
+        assert!(peer.established().is_none());
+        assert_eq!(peer.kept_out_until(), Some(at(60_007)));
+        assert!(!peer.accept(at(8)));
     }
 }
