@@ -317,6 +317,33 @@ fn what_needs_a_restart_is_said_and_left_alone() {
 }
 
 #[test]
+fn the_log_gets_quieter_and_louder_and_says_so() {
+    let with = |level: &str| format!("proxy.addr=127.0.0.1:0;proto=tcp\nlog.level={level}\n");
+    let mut running = Running::start("level", &with("INFO"));
+    assert!(running.reload(&with("ERROR")).contains("changes=1"));
+    // Of this one it says nothing, for the level in force holds.
+    running.file.write(&with("ERROR"));
+    running.burgee.signal("HUP");
+    let line = running.reload(&with("INFO"));
+    assert!(line.contains("changes=1"), "{line}");
+}
+
+#[test]
+fn a_stop_is_not_disturbed() {
+    let with = |grace: &str| {
+        format!("proxy.addr=127.0.0.1:0;proto=tcp\nproxy.deregistergraceperiod={grace}\n")
+    };
+    let mut running = Running::start("stop", &with("0s"));
+    running.reload(&with("1h"));
+    running.burgee.signal("TERM");
+    running.log.until("drain event=step step=converging limit=3600000ms");
+    let line = running.reload(&with("0s"));
+    assert!(line.contains("event=refused") && line.contains("a stop is under way"), "{line}");
+    running.burgee.signal("TERM");
+    assert_eq!(running.burgee.wait().code(), Some(0));
+}
+
+#[test]
 fn a_file_that_is_watched_is_reloaded_by_itself() {
     let neighbour = Neighbour::start(65001);
     let with = |med: &str| {

@@ -172,36 +172,38 @@ fn compare_items(key: &'static str, old: &[Item], new: &[Item], changes: &mut Ve
 fn compare_routes(old: &Config, new: &Config, changes: &mut Vec<Change>) {
     const KEY: &str = "registry.static.routes";
     let impact = spec(KEY).map_or(Impact::Restart, |spec| spec.impact);
-    let lines = |config: &Config| -> Vec<String> {
+    let lines = |config: &'_ Config| -> Vec<String> {
         let lines = config.registry.static_routes.lines().map(str::trim);
         lines.filter(|line| !line.is_empty()).map(str::to_owned).collect()
     };
-    let count = |lines: &[String]| {
-        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-        for line in lines {
-            let count = counts.entry(line.clone()).or_default();
-            *count = count.saturating_add(1);
-        }
-        counts
-    };
     let (old, new) = (lines(old), lines(new));
-    let (before, now) = (count(&old), count(&new));
-    let mut note = |item: String, kind| {
+    let (before, now) = (counted(&old), counted(&new));
+    let mut note = |item: &str, kind| {
+        let item = shown(item, false);
         changes.push(Change { key: KEY, item, option: "", kind, impact });
     };
-    for (kind, these, others) in
-        [(ChangeKind::Removed, &before, &now), (ChangeKind::Added, &now, &before)]
-    {
+    let more = |these: &Counts<'_>, others: &Counts<'_>| -> Vec<String> {
         let more = these.iter().filter(|(line, n)| others.get(*line).is_none_or(|m| m < *n));
-        more.for_each(|(line, _)| note(shown(line, false), kind.clone()));
-    }
+        more.map(|(line, _)| (*line).to_owned()).collect()
+    };
+    more(&before, &now).iter().for_each(|line| note(line, ChangeKind::Removed));
+    more(&now, &before).iter().for_each(|line| note(line, ChangeKind::Added));
     if before == now && old != new {
-        let order = |text: &str| text.to_owned();
-        note(
-            "order of lines".to_owned(),
-            ChangeKind::Changed { old: order("as it was"), new: order("another") },
-        );
+        let (old, new) = ("as it was".to_owned(), "another".to_owned());
+        note("order of lines", ChangeKind::Changed { old, new });
     }
+}
+
+/// How often each line is there.
+type Counts<'a> = BTreeMap<&'a str, usize>;
+
+fn counted(lines: &[String]) -> Counts<'_> {
+    let mut counts = Counts::new();
+    for line in lines {
+        let count = counts.entry(line).or_default();
+        *count = count.saturating_add(1);
+    }
+    counts
 }
 
 /// The families of our OPEN are those of the prefixes (RFC 4760 §8), so the
@@ -280,7 +282,8 @@ mod tests {
             ("proxy.strategy=rr", "proxy.strategy: \"rnd\" -> \"rr\"; takes effect at once"),
             (
                 "bgp.announce=always",
-                "bgp.announce: \"ready\" -> \"always\"; changes what is announced; sessions stay up",
+                "bgp.announce: \"ready\" -> \"always\"; changes what is announced; \
+                 sessions stay up",
             ),
             (
                 "bgp.nexthop=10.0.0.3",
@@ -329,8 +332,10 @@ mod tests {
             [
                 "bgp.anycastaddresses 192.0.2.1/32 | Removed | Announce",
                 "bgp.anycastaddresses 192.0.2.3/32 | Added | Announce",
-                "bgp.anycastaddresses 192.0.2.2/32 med | Changed { old: \"1\", new: \"2\" } | Announce",
-                "bgp.anycastaddresses 192.0.2.2/32 peers | Changed { old: \"\", new: \"tor1\" } | Announce",
+                "bgp.anycastaddresses 192.0.2.2/32 med | Changed { old: \"1\", new: \"2\" } \
+                 | Announce",
+                "bgp.anycastaddresses 192.0.2.2/32 peers | Changed { old: \"\", new: \"tor1\" } \
+                 | Announce",
             ]
         );
         let family = lines(&[("192.0.2.1/32,", "192.0.2.1/32,2001:db8::1/128,")]);
@@ -338,7 +343,8 @@ mod tests {
             family,
             [
                 "bgp.anycastaddresses 2001:db8::1/128 | Added | Announce",
-                "bgp.anycastaddresses address families | Changed { old: \"ipv4\", new: \"ipv4, ipv6\" } \
+                "bgp.anycastaddresses address families \
+                 | Changed { old: \"ipv4\", new: \"ipv4, ipv6\" } \
                  | SessionReset",
             ]
         );
@@ -357,7 +363,8 @@ mod tests {
             [
                 "bgp.peers 10.0.0.9 | Added | SessionReset",
                 "bgp.peers 10.0.0.1 name | Changed { old: \"tor1\", new: \"10.0.0.1\" } | Announce",
-                "bgp.peers 10.0.0.1 asn | Changed { old: \"65000\", new: \"65009\" } | SessionReset",
+                "bgp.peers 10.0.0.1 asn | Changed { old: \"65000\", new: \"65009\" } \
+                 | SessionReset",
                 "bgp.peers 10.0.0.1 bfd | Changed { old: \"false\", new: \"true\" } | Live",
                 "bgp.peers 10.0.0.1 bfdinterval | Changed { old: \"\", new: \"300ms\" } | Live",
                 "bgp.peers 10.0.0.1 bfdmultiplier | Changed { old: \"\", new: \"3\" } | Live",

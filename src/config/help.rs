@@ -133,10 +133,11 @@ environment variable.
 
 ## Reload
 
-On SIGHUP, and with `config.watch` when the file is another one, burgee reads everything again: the same file, the
-same flags, the environment that it was started with. With any error the old configuration stays in force as a whole,
-and each error is in the log with its place. Otherwise what differs is put in force, and nothing else is touched. What
-a change costs is said of each key and option below:
+On SIGHUP, and with `config.watch` when the file is another one, burgee reads everything again: the
+same file, the same flags, the environment that it was started with. With any error the old
+configuration stays in force as a whole, and each error is in the log with its place. Otherwise what
+differs is put in force, and nothing else is touched. What a change costs is said of each key and
+option below:
 
 | on reload | what it means |
 |---|---|

@@ -9,8 +9,9 @@
 //! `values` are the grammars; `command_line` and `settings` merge the sources;
 //! `reader` takes values out of the settings, for `load`, `listeners`, `bgp`,
 //! `anycast`, `peers`, `peer_remote`, `peer_templates` and `attributes`; `bgp_rules` and `announcement_rules`
-//! look at what does not go together; `report` gathers what is wrong; `change` is the difference of
-//! two configurations; `check` and `help` print. None of them opens a file or looks into the environment.
+//! look at what does not go together; `report` gathers what is wrong; `change` is
+//! the difference of two configurations; `check` and `help` print. None of them
+//! opens a file or looks into the environment.
 
 mod announcement_rules;
 mod anycast;

@@ -78,8 +78,10 @@ impl Daemon {
         let config = change::in_force(&self.config, &loaded.config);
         match self.prepare(reactor, config) {
             Ok(prepared) => {
-                report(&changes);
+                // What a reload does is told by the more talkative of both levels.
                 let level = prepared.config.log.level;
+                log::set_max_level(level.max(self.config.log.level));
+                report(&changes);
                 let problems = self.put_in_force(reactor, prepared);
                 for problem in &problems {
                     error!("reload event=failed error={}", quoted(problem));
@@ -90,7 +92,6 @@ impl Daemon {
                     changes.len(),
                     problems.len()
                 );
-                // Last, so that a quieter log still tells of this.
                 log::set_max_level(level);
             }
             Err(problem) => refused(&problem),

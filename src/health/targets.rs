@@ -269,6 +269,22 @@ mod tests {
     }
 
     #[test]
+    fn other_numbers_hold_for_all_targets_from_the_next_result_on() {
+        let mut targets = Targets::new(1, 1);
+        targets.sync(at(1), &wanted(&[("a", 1)]));
+        targets.record(0, at(2), Ok(()));
+        targets.change(2, 2);
+        targets.sync(at(3), &wanted(&[("a", 1), ("a", 2)]));
+        targets.record(1, at(3), Ok(()));
+        for id in [0, 1] {
+            assert_eq!(targets.record(id, at(4), Err("refused".to_owned())), None);
+            assert_eq!(targets.state(id), Some(State::Healthy));
+            assert!(targets.record(id, at(5), Err("refused".to_owned())).is_some());
+            assert_eq!(targets.record(id, at(6), Ok(())), None, "and two to rise");
+        }
+    }
+
+    #[test]
     fn state_survives_a_new_table() {
         let mut targets = Targets::new(1, 1);
         targets.sync(at(1), &wanted(&[("a", 1), ("a", 2)]));
