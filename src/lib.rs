@@ -5,11 +5,12 @@
 //! every room says at its own door what it is for.
 //!
 //! - [`reactor`] is the ground floor: the poll loop and its turn, tokens, the
-//!   timer wheel, the clock, buffers, socket options, signals and the log
-//!   sink. It knows nothing of proxies or BGP, and it is the only room with
+//!   timer wheel, the clock, buffers, socket options, signals, watched files
+//!   and the log sink. It knows nothing of proxies or BGP, and it is the only room with
 //!   `unsafe` in it.
 //! - [`config`] is what the operator wrote: properties files, flags and the
-//!   environment, read through one table of options into one plain value.
+//!   environment, read through one table of options into one plain value, and what
+//!   a change of it costs.
 //! - [`bgp`] is everything about BGP: bytes to values in `bgp::message`, one
 //!   transport connection in `bgp::session`, a neighbour in `bgp::peer`, the
 //!   difference between what should be and what was announced in

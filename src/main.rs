@@ -6,7 +6,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use burgee::config::{self, LoadError, Loaded, Request};
+use burgee::config::{self, LoadError, Loaded, Request, Sources, change};
 use burgee::registry::static_routes;
 use burgee::{daemon, demo};
 use log::LevelFilter;
@@ -39,7 +39,8 @@ fn main() -> ExitCode {
 
 /// `burgee run`: serve until asked to stop.
 fn run(flags: &[String]) -> ExitCode {
-    match load_all(flags) {
+    let sources = sources(flags);
+    match sources.load(&|path| std::fs::read(path)) {
         Ok(loaded) => {
             report_warnings(&loaded.warnings);
             if loaded.config.proxy.listeners.is_empty() && !loaded.config.bgp.enabled {
@@ -47,7 +48,7 @@ fn run(flags: &[String]) -> ExitCode {
                 hint();
                 return ExitCode::FAILURE;
             }
-            daemon::run(loaded.config)
+            daemon::run(loaded.config, sources)
         }
         Err(error) => report(&error),
     }
@@ -73,6 +74,15 @@ fn check(flags: &[String]) -> ExitCode {
     // A one-shot command may wait for the reader of its messages, so it needs
     // no log sink; an error says that a logger is set, which none is.
     let _ = SimpleLogger::new().with_level(LevelFilter::Warn).init();
+    match config::difference(flags) {
+        Some(Ok((old, new, rest))) => return check_difference(old, new, rest),
+        Some(Err(problem)) => {
+            complain("error", &problem);
+            hint();
+            return ExitCode::from(2);
+        }
+        None => {}
+    }
     let loaded = match load_all(flags) {
         Ok(loaded) => loaded,
         Err(error) => {
@@ -87,6 +97,25 @@ fn check(flags: &[String]) -> ExitCode {
     if routes_are_valid { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// `burgee check --diff OLD NEW`: what a reload from one file to the other
+/// would do, a line each; nothing where they are the same.
+fn check_difference(old: &str, new: &str, rest: &[String]) -> ExitCode {
+    let of = |path: &str| {
+        let flags: Vec<String> =
+            rest.iter().cloned().chain(["-cfg".to_owned(), path.to_owned()]).collect();
+        load_all(&flags)
+    };
+    let (old, new) = match (of(old), of(new)) {
+        (Ok(old), Ok(new)) => (old, new),
+        (Err(error), _) | (_, Err(error)) => return report(&error),
+    };
+    report_warnings(&new.warnings);
+    let routes_are_valid = check_routes(&new.config.registry.static_routes);
+    let changes = change::between(&old.config, &new.config);
+    print(&changes.iter().map(|change| format!("{change}\n")).collect::<String>());
+    if routes_are_valid { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
 /// Reports what is wrong with the lines of `registry.static.routes`; says
 /// whether nothing is.
 fn check_routes(text: &str) -> bool {
@@ -96,11 +125,14 @@ fn check_routes(text: &str) -> bool {
     delivery.errors.is_empty()
 }
 
-fn load_all(flags: &[String]) -> Result<Loaded, LoadError> {
+fn sources(flags: &[String]) -> Sources {
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
-    let environment: Vec<(String, String)> =
-        std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
-    config::load(flags, &environment, &|path| std::fs::read(path))
+    let environment = std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
+    Sources { arguments: flags.to_vec(), environment }
+}
+
+fn load_all(flags: &[String]) -> Result<Loaded, LoadError> {
+    sources(flags).load(&|path| std::fs::read(path))
 }
 
 fn report(error: &LoadError) -> ExitCode {

@@ -308,13 +308,14 @@ fn the_announcement_follows_the_target() {
 }
 
 #[test]
-fn a_hangup_is_answered_and_changes_nothing() {
+fn a_hangup_without_a_file_reads_the_flags_again_and_changes_nothing() {
     let neighbour = Neighbour::start(ASN);
     let mut burgee = Burgee::start(&speaker(&neighbour));
     let mut log = burgee.log();
     next_routes(&neighbour);
     burgee.signal("HUP");
-    assert!(log.until("name=Hangup").contains("reload is not supported yet"));
+    log.until("name=Hangup");
+    assert!(log.until("reload event=done").contains("changes=0 restart_needed=0 failed=0"));
     keepalives(&neighbour, 2);
     assert!(burgee.is_running());
 }

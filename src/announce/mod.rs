@@ -240,6 +240,28 @@ impl Announcer {
         announcer
     }
 
+    /// Makes these the prefixes. Those that stay keep their state, new ones are
+    /// withdrawn until the next decision. Returns those that are gone and have
+    /// to be withdrawn from the neighbours.
+    pub fn set_prefixes(
+        &mut self,
+        now: Time,
+        prefixes: impl IntoIterator<Item = IpNet>,
+    ) -> Vec<IpNet> {
+        let wanted = Announcer::new(now, prefixes).prefixes;
+        let before = std::mem::replace(&mut self.prefixes, wanted);
+        for status in &mut self.prefixes {
+            if let Some(known) = before.iter().find(|known| known.prefix == status.prefix) {
+                *status = known.clone();
+            }
+        }
+        let is_gone = |status: &&PrefixStatus| {
+            status.state == State::Announced
+                && self.prefixes.iter().all(|wanted| wanted.prefix != status.prefix)
+        };
+        before.iter().filter(is_gone).map(|status| status.prefix).collect()
+    }
+
     /// Decides anew, and returns what is different now.
     pub fn update(&mut self, now: Time, facts: &Facts) -> Vec<Change> {
         let (state, reason) = decide(facts);
@@ -267,6 +289,11 @@ impl Announcer {
 
 impl PrefixStatus {
     fn update(&mut self, now: Time, state: State, reason: &Reason) -> Option<Change> {
+        // New targets in the place of all old ones are served as soon as they
+        // are there. Their first check says within its time limit whether the
+        // prefix goes; to take it back until then would be a flap.
+        let waits = matches!(reason, Reason::AwaitingChecks { .. });
+        let state = if waits { self.state } else { state };
         let from = std::mem::replace(&mut self.state, state);
         let previous = std::mem::replace(&mut self.reason, reason.clone());
         if from != state {
@@ -416,6 +443,47 @@ mod tests {
         assert!(changes.iter().all(|c| (c.from, c.state) == (State::Announced, State::Withdrawn)));
         assert_eq!(changes.len(), 2);
         assert_eq!(announcer.desired().count(), 0);
+    }
+
+    #[test]
+    fn prefixes_come_and_go_and_those_that_stay_keep_their_state() {
+        let mut announcer = Announcer::new(at(0), prefixes(&["192.0.2.1/32", "192.0.2.2/32"]));
+        announcer.update(at(1), &ready());
+        let gone = announcer.set_prefixes(at(2), prefixes(&["192.0.2.3/32", "192.0.2.2/32"]));
+        assert_eq!(gone, prefixes(&["192.0.2.1/32"]));
+        let since: Vec<(State, Time)> =
+            announcer.status().iter().map(|status| (status.state, status.since)).collect();
+        assert_eq!(since, [(State::Withdrawn, at(2)), (State::Announced, at(1))]);
+        let changes = announcer.update(at(3), &ready());
+        assert_eq!(
+            changes.iter().map(|c| c.prefix).collect::<Vec<_>>(),
+            prefixes(&["192.0.2.3/32"])
+        );
+        let mut facts = ready();
+        facts.draining = true;
+        announcer.update(at(4), &facts);
+        assert!(announcer.set_prefixes(at(5), []).is_empty(), "they are withdrawn already");
+    }
+
+    /// A reload that replaces all targets is no reason for a flap.
+    #[test]
+    fn targets_that_are_all_new_change_nothing_until_the_first_check() {
+        let mut announcer = Announcer::new(at(0), prefixes(&["192.0.2.1/32"]));
+        let with = |healthy, unknown| {
+            let mut facts = ready();
+            facts.targets = TargetFact { total: 2, healthy, unknown, last_error: None };
+            facts
+        };
+        for (second, healthy, unknown, state) in [
+            (1, 0, 2, State::Withdrawn),
+            (2, 1, 1, State::Announced),
+            (3, 0, 2, State::Announced),
+            (4, 0, 0, State::Withdrawn),
+            (5, 0, 1, State::Withdrawn),
+        ] {
+            announcer.update(at(second), &with(healthy, unknown));
+            assert_eq!(announcer.status()[0].state, state, "{second}");
+        }
     }
 
     #[test]

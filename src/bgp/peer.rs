@@ -2,6 +2,7 @@
 //! follows when one ends, and the writer of the one that is established.
 
 mod actions;
+mod change;
 #[cfg(test)]
 mod played;
 

@@ -110,6 +110,20 @@ impl Speaker {
         self.peers.values_mut().for_each(|peer| peer.stop(now, cease));
     }
 
+    /// See [`Peer::change`].
+    pub fn change(&mut self, now: Time, id: PeerId, settings: PeerSettings, differ: bool) {
+        if let Some(peer) = self.peer_mut(id) {
+            peer.change(now, settings, differ);
+        }
+    }
+
+    /// Ends one neighbour's sessions with `cease`, and starts none again.
+    pub fn stop_peer(&mut self, now: Time, id: PeerId, cease: &Notification) {
+        if let Some(peer) = self.peer_mut(id) {
+            peer.stop(now, cease);
+        }
+    }
+
     /// See [`Peer::reset`].
     pub fn reset(&mut self, now: Time, id: PeerId, cease: Notification) {
         if let Some(peer) = self.peer_mut(id) {

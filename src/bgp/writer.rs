@@ -67,8 +67,9 @@ struct Sent {
     again: bool,
 }
 
-/// A full walk over the table, as far as it got.
-#[derive(Clone, Debug)]
+/// A full walk over the table, as far as it got. The default one has yet to
+/// begin, and promises nothing.
+#[derive(Clone, Debug, Default)]
 struct Walk {
     /// The last key that was looked at.
     after: Option<Key>,
@@ -88,14 +89,7 @@ impl Writer {
     /// A writer for a session that has just come up: everything is due, and
     /// then an End-of-RIB for each family.
     pub fn new(exporter: Exporter, negotiated: Negotiated) -> Writer {
-        let walk = Walk {
-            after: None,
-            whole: false,
-            again: FamilySet::EMPTY,
-            begin: FamilySet::EMPTY,
-            end: FamilySet::EMPTY,
-            end_of_rib: negotiated.families,
-        };
+        let walk = Walk { end_of_rib: negotiated.families, ..Walk::default() };
         Writer {
             exporter,
             negotiated,
@@ -108,6 +102,25 @@ impl Writer {
             held: BTreeSet::new(),
             announced: false,
             done: 0,
+        }
+    }
+
+    /// What the export depends on.
+    pub fn exporter(&self) -> &Exporter {
+        &self.exporter
+    }
+
+    /// Exports otherwise from now on: everything is compared again with what
+    /// was sent, and only what differs is sent.
+    pub fn set_exporter(&mut self, exporter: Exporter) {
+        if self.exporter == exporter {
+            return;
+        }
+        self.exporter = exporter;
+        self.groups.clear();
+        match &mut self.walk {
+            Some(walk) => (walk.after, walk.whole) = (None, false),
+            None => self.walk = Some(Walk::default()),
         }
     }
 
@@ -164,14 +177,7 @@ impl Writer {
         }
         let again = std::mem::take(&mut self.asked);
         let marked = if self.negotiated.enhanced_refresh { again } else { FamilySet::EMPTY };
-        self.walk = Some(Walk {
-            after: None,
-            whole: false,
-            again,
-            begin: marked,
-            end: marked,
-            end_of_rib: FamilySet::EMPTY,
-        });
+        self.walk = Some(Walk { again, begin: marked, end: marked, ..Walk::default() });
     }
 
     /// Appends at most one message for the most urgent difference, or none if
@@ -219,7 +225,7 @@ impl Writer {
             };
             if settled {
                 self.dirty.remove(&key);
-            } else if self.holding && wanted.is_some() && self.walk.is_none() {
+            } else if self.holding && wanted.is_some() && !self.is_promised() {
                 self.dirty.remove(&key);
                 self.held.insert(key);
             } else {
@@ -231,6 +237,12 @@ impl Writer {
             .into_iter()
             .map(|((attributes, family), keys)| Group { family, attributes, keys })
             .collect();
+    }
+
+    /// Whether the neighbour waits for the end of a walk.
+    fn is_promised(&self) -> bool {
+        let promises = |walk: &Walk| [walk.again, walk.end, walk.end_of_rib];
+        self.walk.as_ref().is_some_and(|walk| promises(walk).iter().any(|set| !set.is_empty()))
     }
 
     /// Whether anything is still to be sent that need not wait for `table` to
@@ -549,6 +561,55 @@ mod tests {
         assert!(drain(&mut writer, &table).is_empty());
         writer.hold(false);
         assert_eq!(drain(&mut writer, &table), ["+ 192.0.2.1/32"]);
+    }
+
+    #[test]
+    fn another_exporter_sends_what_differs_and_nothing_else() {
+        let mut table = Originated::default();
+        let own = Path { med: Some(7), ..Path::default() };
+        table.insert(net("192.0.2.1/32"), Owner::Announcer, Path::default());
+        table.insert(net("192.0.2.2/32"), Owner::Announcer, own);
+        let audience = Some(["tor1".to_owned()].into());
+        let for_one = Path { med: Some(7), audience, ..Path::default() };
+        table.insert(net("192.0.2.3/32"), Owner::Announcer, for_one);
+        let mut writer = writer();
+        drain(&mut writer, &table);
+        let mut exporter = writer.exporter().clone();
+        writer.set_exporter(exporter.clone());
+        assert!(!writer.is_due(&table), "the same again is nothing");
+        exporter.overrides.med = Some(7);
+        writer.set_exporter(exporter.clone());
+        assert_eq!(drain(&mut writer, &table), ["+ 192.0.2.1/32"]);
+        exporter.name = "another".to_owned();
+        writer.set_exporter(exporter);
+        assert_eq!(drain(&mut writer, &table), ["- 192.0.2.3/32"]);
+    }
+
+    /// What was begun is ended as it was promised, with what holds then; and
+    /// nothing else goes before its time.
+    #[test]
+    fn another_exporter_in_the_middle_of_a_walk_or_of_a_wait() {
+        let mut table = Originated::default();
+        for text in ["192.0.2.1/32", "192.0.2.2/32"] {
+            table.insert(net(text), Owner::Announcer, Path::default());
+        }
+        let mut writer = writer();
+        let mut out = Vec::new();
+        while out.is_empty() {
+            writer.next_message(&table, &mut out);
+        }
+        let mut exporter = writer.exporter().clone();
+        exporter.overrides.med = Some(1);
+        writer.set_exporter(exporter.clone());
+        let again = ["+ 192.0.2.1/32", "+ 192.0.2.2/32"];
+        let ends = ["eor ipv4-unicast", "eor ipv6-unicast"];
+        assert_eq!(drain(&mut writer, &table), [&again[..], &ends].concat());
+        writer.hold(true);
+        exporter.overrides.med = Some(2);
+        writer.set_exporter(exporter);
+        assert!(drain(&mut writer, &table).is_empty());
+        writer.hold(false);
+        assert_eq!(drain(&mut writer, &table), again);
     }
 
     /// RFC 4724 §2: an End-of-RIB before that would be a lie.

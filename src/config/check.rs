@@ -142,7 +142,7 @@ mod tests {
         let printed =
             loaded("#\nproxy.strategy=rr\nlog.level=WARN\nui.title=x").effective.to_string();
         let golden = "# The configuration in force. Secrets are written as ***.\n\n\
-                      # f:2\nproxy.strategy = rr\n\n# f:3\nlog.level = WARN\n\n# defaults\n\
+                      # f:2\nproxy.strategy = rr\n\n# f:3\nlog.level = WARN\n\n# defaults\nconfig.watch = false\n\
                       proxy.addr =\nproxy.dialtimeout = 30s\n";
         assert_eq!(printed.get(..golden.len()), Some(golden));
     }

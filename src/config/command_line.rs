@@ -47,6 +47,25 @@ pub fn request(arguments: &[String]) -> Request {
     if help { Request::Help } else { Request::Load }
 }
 
+/// What `--diff OLD NEW` asks for: the old file, the new one, and the arguments
+/// that follow.
+pub type DifferenceRequest<'a> = (&'a str, &'a str, &'a [String]);
+
+/// `--diff OLD NEW`, which stands before all other flags of `burgee check`.
+///
+/// # Errors
+/// What is wrong with it, as a sentence.
+pub fn difference(arguments: &[String]) -> Option<Result<DifferenceRequest<'_>, String>> {
+    let (first, rest) = arguments.split_first()?;
+    if !matches!(&**first, "-diff" | "--diff") {
+        return None;
+    }
+    Some(match rest {
+        [old, new, rest @ ..] if !is_flag(old) && !is_flag(new) => Ok((old, new, rest)),
+        _ => Err("--diff needs two files, the old and the new one".to_owned()),
+    })
+}
+
 /// Reads the arguments that follow the sub-command.
 pub(super) fn parse(arguments: &[String], report: &mut Report) -> CommandLine {
     read(arguments, report, &mut false)
@@ -250,6 +269,20 @@ mod tests {
         ];
         for (arguments, errors) in golden {
             assert_eq!(parsed(arguments).1, errors, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn the_files_of_a_difference() {
+        let own = |texts: &[&str]| texts.iter().map(|t| (*t).to_string()).collect::<Vec<_>>();
+        assert_eq!(difference(&own(&["-log.level=WARN"])), None);
+        assert_eq!(difference(&[]), None);
+        for flag in ["-diff", "--diff"] {
+            let arguments = own(&[flag, "a", "b", "-bgp.asn=1"]);
+            assert_eq!(difference(&arguments), Some(Ok(("a", "b", &arguments[3..]))));
+        }
+        for few in [&["--diff"][..], &["--diff", "a"], &["--diff", "a", "-bgp.asn=1"]] {
+            assert!(matches!(difference(&own(few)), Some(Err(_))), "{few:?}");
         }
     }
 

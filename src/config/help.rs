@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::command_line::OTHER_FLAGS;
-use super::options::{OPTIONS, PairSpec, Spec, Support};
+use super::options::{Impact, OPTIONS, PairSpec, Spec, Support};
 
 const WIDTH: usize = 100;
 
@@ -17,12 +17,15 @@ pub fn usage() -> String {
          \x20      burgee check [flags]     check the configuration and print it; exits with 2 if a \
          flag is\n\
          \x20                              invalid, with 1 if anything else is\n\
+         \x20      burgee check --diff OLD NEW [flags]\n\
+         \x20                              print what a reload from one file to the other would do\n\
          \x20      burgee demo [--once]     show the whole in one process, without any privilege\n\
          \n",
     );
     let intro = "Every key is a flag, -key=value or -key value, and an environment variable: \
                  proxy.addr is FABIO_PROXY_ADDR, or PROXY_ADDR. Flags come before the environment, \
-                 and that before the properties file.";
+                 and that before the properties file. SIGHUP \
+                 reads everything again.";
     text.push_str(&wrap(intro, "", ""));
     text.push_str("\nflags\n");
     for (flag, help) in OTHER_FLAGS {
@@ -128,13 +131,27 @@ In the properties file `#` and `!` begin a comment, a backslash at the end of a 
 `\\n` is a newline, and `${name}` is replaced by the value of another key of the file or else of an
 environment variable.
 
-Reload is not supported yet: restart to apply a change. What a change will cost on a reload depends
-on the key, and is named with each.
+## Reload
+
+On SIGHUP, and with `config.watch` when the file is another one, burgee reads everything again: the
+same file, the same flags, the environment that it was started with. With any error the old
+configuration stays in force as a whole, and each error is in the log with its place. Otherwise what
+differs is put in force, and nothing else is touched. What a change costs is said of each key and
+option below:
+
+| on reload | what it means |
+|---|---|
 ";
 
 /// The text of `docs/settings.md`.
 pub fn markdown() -> String {
     let mut text = String::from(HEAD);
+    for impact in Impact::ALL {
+        let _ = writeln!(text, "| {} | {} |", impact.word(), impact.phrase());
+    }
+    text.push_str(
+        "\n`burgee check --diff OLD NEW` prints what a reload from one file to the other would do.\n",
+    );
     let mut group = "";
     for spec in OPTIONS.iter().filter(|spec| spec.support == Support::Supported) {
         if spec.group() != group {
@@ -161,19 +178,22 @@ pub fn markdown() -> String {
 fn markdown_entry(text: &mut String, spec: &Spec) {
     let new = if spec.new { " Not in fabio." } else { "" };
     let default = markdown_default(spec.default, spec.default_note);
-    let (key, kind, impact) = (spec.key, spec.kind.name(), spec.impact.phrase());
+    let (key, kind) = (spec.key, spec.kind.name());
+    let impact = format!("{}, {}", spec.impact.word(), spec.impact.phrase());
     let _ = writeln!(text, "\n### {key}\n\n{}{new}\n", spec.help);
     let _ = writeln!(text, "Kind: {kind}. Default: {default}. On a reload: {impact}.");
     if spec.documented_pairs().is_empty() {
         return;
     }
-    text.push_str("\n| option | kind | default | what it does |\n|---|---|---|---|\n");
+    text.push_str(
+        "\n| option | kind | default | on reload | what it does |\n|---|---|---|---|---|\n",
+    );
     for pair in spec.documented_pairs() {
-        markdown_pair(text, pair);
+        markdown_pair(text, spec, pair);
     }
 }
 
-fn markdown_pair(text: &mut String, pair: &PairSpec) {
+fn markdown_pair(text: &mut String, spec: &Spec, pair: &PairSpec) {
     let name = match pair.key {
         "" => "(first value)".to_string(),
         key => format!("`{key}`"),
@@ -185,7 +205,11 @@ fn markdown_pair(text: &mut String, pair: &PairSpec) {
         Support::NotYet => format!("{} Without effect yet.", pair.help),
         support => with_support(pair.help, support),
     };
-    let _ = writeln!(text, "| {name} | {kind} | {default} | {help}{new} |");
+    let impact = match pair.support {
+        Support::Supported => pair.impact.unwrap_or(spec.impact).word(),
+        Support::NotYet | Support::Refused | Support::Ignored(_) => "",
+    };
+    let _ = writeln!(text, "| {name} | {kind} | {default} | {impact} | {help}{new} |");
 }
 
 fn markdown_default(default: &str, note: &str) -> String {

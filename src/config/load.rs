@@ -41,6 +41,41 @@ pub struct LoadError {
     pub exit_code: u8,
 }
 
+/// All that a configuration is loaded from, but for the files: it is kept, so
+/// that a reload reads the same again.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sources {
+    /// The arguments after the sub-command.
+    pub arguments: Vec<String>,
+    /// All names and values of the environment.
+    pub environment: Vec<(String, String)>,
+}
+
+impl Sources {
+    /// Loads the configuration; see [`load`].
+    ///
+    /// # Errors
+    /// All problems at once, not only the first one.
+    pub fn load(&self, read_file: ReadFile<'_>) -> Result<Loaded, LoadError> {
+        load(&self.arguments, &self.environment, read_file)
+    }
+
+    /// The path of the properties file, with the environment put in; `None`
+    /// where there is none.
+    pub fn path(&self) -> Option<String> {
+        let line = command_line::parse(&self.arguments, &mut Report::default());
+        let mut expander = Expander::new(std::iter::empty(), &self.environment);
+        expander.expand("", &line.path?).ok()
+    }
+}
+
+/// Neither flags nor the environment are printed: there may be secrets in them.
+impl std::fmt::Debug for Sources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sources").field("arguments", &self.arguments.len()).finish_non_exhaustive()
+    }
+}
+
 /// Loads the configuration.
 ///
 /// `arguments` are those after the sub-command, `environment` is all names and
@@ -64,6 +99,9 @@ pub fn load(
     let file = file.as_ref().map(|(path, text)| File { path, text });
     let settings = settings::merge(&line, environment, file, &mut report);
     let config = build(&settings, &mut report, read_file);
+    if config.watch && line.path.is_none() {
+        report.warn(&Source::Default, "config.watch has no effect without -cfg FILE");
+    }
     if report.has_errors() {
         return Err(load_error(report, config.registry.static_routes));
     }
@@ -131,7 +169,8 @@ fn build(settings: &Settings, report: &mut Report, read_file: ReadFile<'_>) -> C
     let log = LogConfig { level: log_level(&mut reader) };
     let registry = registry(&mut reader);
     let health = health(&mut reader);
-    let config = Config { proxy, log, registry, health, bgp };
+    let watch = reader.boolean("config.watch");
+    let config = Config { proxy, log, registry, health, bgp, watch };
     warn_of_silence(&config, &mut reader);
     config
 }

@@ -9,8 +9,9 @@
 //! `values` are the grammars; `command_line` and `settings` merge the sources;
 //! `reader` takes values out of the settings, for `load`, `listeners`, `bgp`,
 //! `anycast`, `peers`, `peer_remote`, `peer_templates` and `attributes`; `bgp_rules` and `announcement_rules`
-//! look at what does not go together; `report` gathers what is wrong; `check` and `help`
-//! print. None of them opens a file or looks into the environment.
+//! look at what does not go together; `report` gathers what is wrong; `change` is
+//! the difference of two configurations; `check` and `help` print. None of them
+//! opens a file or looks into the environment.
 
 mod announcement_rules;
 mod anycast;
@@ -18,6 +19,7 @@ mod attributes;
 mod bgp;
 mod bgp_rules;
 mod capabilities;
+pub mod change;
 mod check;
 mod command_line;
 pub mod duration;
@@ -40,8 +42,8 @@ mod testing;
 mod values;
 
 pub use check::Effective;
-pub use command_line::{Request, request};
-pub use load::{LoadError, Loaded, ReadFile, load};
+pub use command_line::{DifferenceRequest, Request, difference, request};
+pub use load::{LoadError, Loaded, ReadFile, Sources, load};
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -62,6 +64,8 @@ pub struct Config {
     pub health: HealthConfig,
     /// `bgp.*`
     pub bgp: BgpConfig,
+    /// `config.watch`: reload when the properties file is another one.
+    pub watch: bool,
 }
 
 /// `proxy.*`: listeners and the data plane.

@@ -56,6 +56,9 @@ pub struct PairSpec {
     pub secret: bool,
     /// Whether fabio has no such option.
     pub new: bool,
+    /// What a change costs on a reload, where it is not what a change of the
+    /// whole item costs.
+    pub impact: Option<Impact>,
 }
 
 /// How a value is written.
@@ -108,6 +111,10 @@ pub enum Impact {
 }
 
 impl Impact {
+    /// All, cheapest first.
+    pub const ALL: [Impact; 5] =
+        [Impact::Live, Impact::Announce, Impact::SessionReset, Impact::Rebind, Impact::Restart];
+
     /// Its sentence in the documentation.
     pub fn phrase(self) -> &'static str {
         match self {
@@ -116,6 +123,17 @@ impl Impact {
             Impact::SessionReset => "resets the BGP sessions it concerns",
             Impact::Rebind => "rebinds the listeners it concerns",
             Impact::Restart => "needs a restart",
+        }
+    }
+
+    /// One word, for the log and for columns.
+    pub fn word(self) -> &'static str {
+        match self {
+            Impact::Live => "live",
+            Impact::Announce => "announce",
+            Impact::SessionReset => "session_reset",
+            Impact::Rebind => "rebind",
+            Impact::Restart => "restart",
         }
     }
 }
@@ -195,6 +213,21 @@ impl Spec {
         }
     }
 
+    /// What a change of one option costs, or with the empty one of the whole
+    /// value or of the item's first value; `None`: there is no such option.
+    pub(super) fn impact_of(&self, option: &str) -> Option<Impact> {
+        match self.pairs.iter().find(|pair| pair.key == option) {
+            Some(pair) => Some(pair.impact.unwrap_or(self.impact)),
+            None => option.is_empty().then_some(self.impact),
+        }
+    }
+
+    /// Whether the value of an option, or of the key itself with the empty one,
+    /// must not be printed.
+    pub(super) fn is_secret(&self, option: &str) -> bool {
+        self.secret || self.pairs.iter().any(|pair| pair.key == option && pair.secret)
+    }
+
     /// Whether any part of its value must not be printed.
     pub fn holds_secrets(&self) -> bool {
         self.secret || self.pairs.iter().any(|pair| pair.secret)
@@ -209,7 +242,7 @@ impl PairSpec {
         support: Support,
         help: &'static str,
     ) -> PairSpec {
-        PairSpec { key, kind, default, help, support, secret: false, new: false }
+        PairSpec { key, kind, default, help, support, secret: false, new: false, impact: None }
     }
 
     const fn secret(mut self) -> PairSpec {
@@ -219,6 +252,11 @@ impl PairSpec {
 
     const fn not_in_fabio(mut self) -> PairSpec {
         self.new = true;
+        self
+    }
+
+    const fn costing(mut self, impact: Impact) -> PairSpec {
+        self.impact = Some(impact);
         self
     }
 }
@@ -251,8 +289,8 @@ mod tests {
         assert_eq!(
             groups,
             [
-                "general", "proxy", "log", "health", "registry", "bgp", "metrics", "ui", "profile",
-                "runtime", "glob", "aws"
+                "general", "config", "proxy", "log", "health", "registry", "bgp", "metrics", "ui",
+                "profile", "runtime", "glob", "aws"
             ]
         );
     }

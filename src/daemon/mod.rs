@@ -2,13 +2,12 @@
 //! order of one turn of the loop. It holds the one table from token to
 //! handler.
 
+mod reload;
+mod run;
 mod settings;
 mod switchboard;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::ExitCode;
-
-use log::{Level, error, info, log, warn};
+use log::{Level, info, log, warn};
 use mio::Interest;
 
 use self::switchboard::Switchboard;
@@ -16,23 +15,24 @@ use crate::announce::drain::{self, Drain, Step};
 use crate::announce::{self, Announcer, Change, Facts, ListenerFact, Reason, TargetFact};
 use crate::bfd::transport::{BfdTransport, Notice, Ports};
 use crate::bgp::message::notification::{Notification, cease};
-use crate::bgp::peer::Action;
+use crate::bgp::peer::{Action, Peer};
 use crate::bgp::rib::originated::Owner;
 use crate::bgp::speaker::{PeerId, Speaker};
 use crate::bgp::transport::Transport;
-use crate::config::Config;
+use crate::config::{Config, Sources};
 use crate::health::probe::{Prober, ProberSettings};
 use crate::health::targets::Targets;
 use crate::proxy::Proxy;
+use crate::reactor::inotify::FileWatch;
 use crate::reactor::log_sink::quoted;
-use crate::reactor::signal::{Signal, Signals, raise_descriptor_limit};
+use crate::reactor::signal::{Signal, Signals};
 use crate::reactor::timer_wheel::Alarm;
-use crate::reactor::{Kind, Reactor, Readiness, Token, fault, log_sink, poll};
+use crate::reactor::{Kind, Reactor, Readiness, Token, fault, poll};
 use crate::registry::static_routes;
 use crate::route::Picker;
 
-/// The exit code after a fault in shared state (sysexits' EX_SOFTWARE).
-const EXIT_FAULT: i32 = 70;
+pub use self::run::run;
+pub(crate) use self::run::seed;
 
 /// The daemon's timer: steps of a drain.
 const TIMER: Token = Token::new(Kind::Daemon, 0, 0);
@@ -55,6 +55,10 @@ pub struct Daemon {
     signalled: bool,
     stop_requests: u32,
     inject_panic: bool,
+    /// What a reload reads; `None`: there is nothing to read again.
+    sources: Option<Sources>,
+    watch: Option<FileWatch>,
+    reload_requested: bool,
 }
 
 impl Daemon {
@@ -94,6 +98,9 @@ impl Daemon {
             signalled: false,
             stop_requests: 0,
             inject_panic: false,
+            sources: None,
+            watch: None,
+            reload_requested: false,
             config,
         };
         for address in daemon.proxy.listening_on() {
@@ -146,6 +153,10 @@ impl Daemon {
         let routes = self.switchboard.table().routes().len();
         let targets = self.switchboard.targets().total();
         info!("route event=loaded routes={routes} targets={targets}");
+        self.warn_of_missing_routes();
+    }
+
+    fn warn_of_missing_routes(&self) {
         let ports = self.switchboard.table();
         for address in self.proxy.listening_on() {
             if ports.lookup_address(address).is_none() {
@@ -213,6 +224,25 @@ impl Daemon {
         }
     }
 
+    /// The path is watched while there is a session on it: some neighbours begin
+    /// with BFD anew when BGP comes up, and that must not look like a loss.
+    fn read_notices(&mut self, reactor: &mut Reactor) {
+        let Some(bgp) = &mut self.bgp else { return };
+        while let Some((id, notice)) = bgp.poll_notice() {
+            match notice {
+                Action::Up { .. } => watch_path(reactor, bgp, &mut self.bfd, &self.config, id),
+                Action::Down { down, .. } if down.was_established => {
+                    let stays = bgp.speaker().peer(id).is_some() && bgp.group(id).is_none();
+                    match stays {
+                        true => self.bfd.set_administratively_down(id.0, true),
+                        false => self.bfd.retire(reactor, id.0),
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
     fn read_signals(&mut self) {
         for signal in self.signals.by_ref() {
             match signal {
@@ -220,10 +250,10 @@ impl Daemon {
                     info!("daemon event=signal name={signal:?}");
                     self.stop_requests = self.stop_requests.saturating_add(1);
                 }
-                Signal::Hangup => warn!(
-                    "daemon event=signal name=Hangup effect=none \
-                     reason=\"reload is not supported yet; restart to apply a configuration\""
-                ),
+                Signal::Hangup => {
+                    info!("daemon event=signal name={signal:?}");
+                    self.reload_requested = true;
+                }
             }
         }
     }
@@ -333,6 +363,7 @@ impl poll::Phases for Daemon {
             }
             Kind::Probe => self.prober.collect(token, readiness),
             Kind::BfdListener | Kind::Bfd => self.bfd.collect(token, readiness),
+            Kind::Watch => self.watch.iter_mut().for_each(FileWatch::collect),
             // The log sink's events stay in the reactor; guests have a house
             // of their own.
             Kind::Log
@@ -356,6 +387,7 @@ impl poll::Phases for Daemon {
             }
             Kind::Probe => self.prober.expired(token),
             Kind::BfdListener | Kind::Bfd => self.bfd.expired(token),
+            Kind::Watch => self.watch.iter_mut().for_each(FileWatch::expired),
             Kind::Daemon => self.alarm.fired(),
             Kind::Signal
             | Kind::Log
@@ -371,28 +403,20 @@ impl poll::Phases for Daemon {
         if std::mem::take(&mut self.signalled) {
             self.read_signals();
         }
+        if self.watch.as_mut().is_some_and(|watch| watch.poll_changed(reactor)) {
+            info!("reload event=file_changed");
+            self.reload_requested = true;
+        }
         if let Some(bgp) = &mut self.bgp {
             bgp.control(reactor);
-            while let Some((id, notice)) = bgp.poll_notice() {
-                // The path is watched while there is a session on it: some
-                // neighbours begin with BFD anew when BGP comes up, and that
-                // must not look like a loss.
-                match notice {
-                    Action::Up { .. } => watch_path(reactor, bgp, &mut self.bfd, &self.config, id),
-                    Action::Down { down, .. } if down.was_established => {
-                        let stays = bgp.speaker().peer(id).is_some() && bgp.group(id).is_none();
-                        match stays {
-                            true => self.bfd.set_administratively_down(id.0, true),
-                            false => self.bfd.retire(reactor, id.0),
-                        }
-                    }
-                    _ => {}
-                }
-            }
         }
+        self.read_notices(reactor);
     }
 
     fn apply(&mut self, reactor: &mut Reactor) {
+        if std::mem::take(&mut self.reload_requested) {
+            self.reload(reactor);
+        }
         if self.drain.step() != Step::Serving || self.stop_requests > 0 {
             self.advance_drain(reactor);
         }
@@ -433,6 +457,7 @@ impl poll::Phases for Daemon {
         self.facts_changed
             || self.switchboard.has_changed()
             || self.stop_requests > 0
+            || self.watch.as_ref().is_some_and(FileWatch::has_ready)
             || self.proxy.has_ready()
             || self.prober.has_ready()
             || self.bfd.has_ready()
@@ -492,14 +517,14 @@ fn watch_path(
     config: &Config,
     id: PeerId,
 ) {
+    let Some(peer) = bgp.speaker().peer(id).map(Peer::settings) else { return };
     let remote = bgp.remote(id);
     let settings =
-        remote.and_then(|remote| settings::bfd_at(&config.bgp, id.0, bgp.group(id), remote));
+        remote.and_then(|remote| settings::bfd_at(&config.bgp, id.0, peer.audience(), remote));
     if let Some(settings) = settings
         && let Err(problem) = bfd.ensure(reactor, settings)
     {
-        let name = bgp.speaker().peer(id).map_or("", |peer| &peer.settings().name);
-        warn!("bfd event=not_started peer={name} error={}", quoted(problem));
+        warn!("bfd event=not_started peer={} error={}", peer.name, quoted(problem));
     }
     bfd.set_administratively_down(id.0, false);
 }
@@ -517,70 +542,4 @@ fn start_bgp(
     let mut bgp = Transport::new(reactor, speaker, settings::transport(&config.bgp))?;
     bgp.start(reactor);
     Ok(Some(bgp))
-}
-
-/// Runs the daemon until it is asked to stop.
-pub fn run(config: Config) -> ExitCode {
-    let code = match start(config) {
-        Ok((mut reactor, mut daemon)) => turn_until_done(&mut reactor, &mut daemon),
-        Err(problem) => {
-            error!("daemon event=start_failed error={}", quoted(problem));
-            1
-        }
-    };
-    log_sink::flush_at_exit();
-    ExitCode::from(u8::try_from(code).unwrap_or(1))
-}
-
-fn start(config: Config) -> Result<(Reactor, Daemon), String> {
-    log_sink::install(config.log.level);
-    let (soft, _) = raise_descriptor_limit();
-    let mut reactor = Reactor::new().map_err(|error| format!("cannot poll: {error}"))?;
-    log_sink::attach(&mut reactor);
-    info!("daemon event=start version={} descriptors={soft}", env!("CARGO_PKG_VERSION"));
-    if std::env::var_os("BURGEE_MEASURE_CPU").is_some() {
-        reactor.measure_cpu();
-    }
-    let seed = seed(&reactor);
-    let mut daemon = Daemon::start(&mut reactor, config, seed)?;
-    if let Ok(place) = std::env::var("BURGEE_INJECT_PANIC") {
-        daemon.inject_panic(&place);
-    }
-    Ok((reactor, daemon))
-}
-
-/// A seed for jitter and picking that differs between processes and starts.
-pub(crate) fn seed(reactor: &Reactor) -> u64 {
-    let nanos = u64::try_from(reactor.wall().as_nanos()).unwrap_or_default();
-    nanos ^ (u64::from(std::process::id()) << 32)
-}
-
-/// The outermost unwind boundary: a panic that gets here was in shared state,
-/// and nothing can be trusted any more.
-fn turn_until_done(reactor: &mut Reactor, daemon: &mut Daemon) -> i32 {
-    let outcome = catch_unwind(AssertUnwindSafe(|| poll::run(reactor, daemon)));
-    match outcome {
-        Ok(Ok(code)) => {
-            let cpu = reactor.longest_turn_cpu();
-            let cpu = cpu.map(|cpu| format!(" longest_turn_cpu={}us", cpu.as_micros()));
-            info!(
-                "daemon event=stopped code={code} turns={} longest_turn={}us{} panics={}",
-                reactor.turns(),
-                reactor.longest_turn().as_micros(),
-                cpu.unwrap_or_default(),
-                daemon.panics()
-            );
-            code
-        }
-        Ok(Err(problem)) => {
-            error!("daemon event=poll_failed error={}", quoted(problem));
-            daemon.last_words();
-            1
-        }
-        Err(_) => {
-            error!("daemon event=fault effect=\"neighbours are told, the process ends\"");
-            daemon.last_words();
-            EXIT_FAULT
-        }
-    }
 }

@@ -245,26 +245,31 @@ fn peer_transport(config: &BgpConfig, peer: &PeerConfig, address: IpAddr) -> Pee
 /// that says where a neighbour is, the session waits for that: see
 /// [`bfd_at`].
 pub(super) fn bfd(config: &BgpConfig) -> Vec<SessionSettings> {
-    let fixed = known(config).zip(0..).filter(|((peer, _), _)| !peer.remote.is_link_local());
-    fixed
-        .filter_map(|((peer, address), id)| bfd_session(peer, id, SocketAddr::new(address, 0)))
-        .collect()
+    let all = known(config).zip(0..);
+    all.filter_map(|((peer, _), id)| bfd_with(config, id, &peer.name)).collect()
 }
 
-/// The BFD session with a neighbour whose BGP session is with `remote`. Only
-/// now is the interface of a link-local neighbour known for sure, and one of
-/// group `group` known at all; `None` for all others.
+/// The BFD session with neighbour `id`, which is called so, if its address
+/// alone says where it is.
+pub(super) fn bfd_with(config: &BgpConfig, id: u32, name: &str) -> Option<SessionSettings> {
+    let peer = config.peers.iter().find(|peer| peer.name == name)?;
+    let address = peer.remote.address().filter(|_| !peer.remote.is_link_local())?;
+    bfd_session(peer, id, SocketAddr::new(address, 0))
+}
+
+/// The BFD session with neighbour `id` whose BGP session is with `remote`. Only
+/// now is the interface of a link-local neighbour known for sure, and one of a
+/// group known at all; `None` for all others. `name` is the neighbour's, or its
+/// group's.
 pub(super) fn bfd_at(
     config: &BgpConfig,
     id: u32,
-    group: Option<usize>,
+    name: &str,
     remote: SocketAddr,
 ) -> Option<SessionSettings> {
-    let peer = match group {
-        Some(group) => unknown(config).nth(group)?.0,
-        None => known(config).nth(usize::try_from(id).ok()?)?.0,
-    };
-    (group.is_some() || peer.remote.is_link_local()).then(|| bfd_session(peer, id, remote))?
+    let peer = config.peers.iter().find(|peer| peer.name == name)?;
+    let by_connection = peer.remote.is_link_local() || peer.remote.address().is_none();
+    by_connection.then(|| bfd_session(peer, id, remote))?
 }
 
 fn bfd_session(peer: &PeerConfig, id: u32, remote: SocketAddr) -> Option<SessionSettings> {
@@ -427,22 +432,23 @@ mod tests {
     #[test]
     fn bfd_waits_for_the_connection_that_says_where_a_neighbour_is() {
         let peers = "prefix=10.1.0.0/16;asn=1,prefix=10.2.0.0/16;asn=1;bfd=true,\
-                     address=fe80::1%eth0;asn=1;bfd=true;source=fe80::2,\
+                     name=link;address=fe80::1%eth0;asn=1;bfd=true;source=fe80::2,\
                      address=198.51.100.2;asn=1;bfd=true,address=198.51.100.3;asn=1";
         let config = bgp("192.0.2.10/32", peers);
         let fixed: Vec<_> =
             bfd(&config).into_iter().map(|s| (s.id, s.remote.to_string())).collect();
         assert_eq!(fixed, [(1, "198.51.100.2".to_owned())]);
-        let at = |id, group, remote: &str| {
-            let found = bfd_at(&config, id, group, remote.parse().expect("an address"))?;
+        let at = |id, name, remote: &str| {
+            let found = bfd_at(&config, id, name, remote.parse().expect("an address"))?;
             Some((found.id, found.remote.to_string(), found.local, found.interface))
         };
         let source = "fe80::2".parse().ok();
         let link_local = (0, "fe80::1".to_owned(), source, Some(7));
-        assert_eq!(at(0, None, "[fe80::1%7]:179"), Some(link_local));
-        assert_eq!(at(1, None, "198.51.100.2:179"), None, "it is there already");
-        assert_eq!(at(9, Some(0), "10.1.0.1:4711"), None, "none is wanted");
-        assert_eq!(at(9, Some(1), "10.2.0.1:4711"), Some((9, "10.2.0.1".to_owned(), None, None)));
-        assert_eq!(at(9, Some(2), "10.2.0.1:4711"), None);
+        assert_eq!(at(0, "link", "[fe80::1%7]:179"), Some(link_local));
+        assert_eq!(at(1, "198.51.100.2", "198.51.100.2:179"), None, "it is there already");
+        assert_eq!(at(9, "10.1.0.0/16", "10.1.0.1:4711"), None, "none is wanted");
+        let member = (9, "10.2.0.1".to_owned(), None, None);
+        assert_eq!(at(9, "10.2.0.0/16", "10.2.0.1:4711"), Some(member));
+        assert_eq!(at(9, "nobody", "10.2.0.1:4711"), None);
     }
 }

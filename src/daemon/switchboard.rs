@@ -201,6 +201,16 @@ impl Switchboard {
         false
     }
 
+    /// Picks targets otherwise from now on.
+    pub(super) fn set_picker(&mut self, picker: Picker) {
+        self.picker = picker;
+    }
+
+    /// See [`Targets::change`].
+    pub(super) fn set_thresholds(&mut self, rise: u32, fall: u32) {
+        self.targets.change(rise, fall);
+    }
+
     /// Takes the result of a check.
     pub(super) fn checked(&mut self, now: Time, id: u32, outcome: Result<(), String>) {
         let change = self.targets.record(id, now, outcome);

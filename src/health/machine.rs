@@ -74,6 +74,11 @@ impl Machine {
         }
     }
 
+    /// Judges by other numbers from the next result on; 0 counts as 1.
+    pub fn change(&mut self, rise: u32, fall: u32) {
+        (self.rise, self.fall) = (rise.max(1), fall.max(1));
+    }
+
     /// Takes the result of a check: success, or why it failed.
     pub fn record(&mut self, now: Time, outcome: Result<(), String>) -> Option<Change> {
         let (verdict, needed) = match outcome {

@@ -123,6 +123,22 @@ impl Prober {
         self.results.retain(|(of, _)| *of != id);
     }
 
+    /// Checks otherwise from now on: who rests is checked the new interval after
+    /// its last check.
+    pub fn change(&mut self, reactor: &mut Reactor, settings: ProberSettings) {
+        if settings == std::mem::replace(&mut self.settings, settings) {
+            return;
+        }
+        for key in self.checks.keys() {
+            if let Some(Check { stage: Stage::Resting { until }, began, .. }) =
+                self.checks.get_mut(key)
+            {
+                *until = *began + settings.interval;
+            }
+            self.arm(reactor, key);
+        }
+    }
+
     /// How many targets are checked.
     pub fn targets(&self) -> usize {
         self.checks.len()
@@ -419,6 +435,21 @@ mod tests {
         assert_eq!(lab.house.results.len(), 2);
         assert_eq!((lab.house.prober.targets(), lab.house.prober.in_flight()), (0, 0));
         assert_eq!(lab.reactor.wheel.len(), 0);
+    }
+
+    #[test]
+    fn another_interval_holds_at_once() {
+        let (_listener, up) = listening();
+        let mut lab = Lab::new(3_600_000, 1000);
+        lab.ensure(1, up);
+        lab.results(1);
+        let settings = ProberSettings {
+            interval: Duration::from_millis(20),
+            timeout: Duration::from_millis(1000),
+        };
+        lab.house.prober.change(&mut lab.reactor, settings);
+        lab.results(3);
+        assert_eq!(lab.reactor.wheel.len(), 1, "one timer a target");
     }
 
     #[test]

@@ -100,6 +100,12 @@ impl Targets {
         }
     }
 
+    /// Judges all targets by other numbers from the next result on.
+    pub fn change(&mut self, rise: u32, fall: u32) {
+        (self.rise, self.fall) = (rise, fall);
+        self.targets.values_mut().for_each(|target| target.machine.change(rise, fall));
+    }
+
     /// Makes these the targets that exist. Those that exist already keep
     /// their id and their state.
     pub fn sync(&mut self, now: Time, wanted: &[(String, SocketAddr)]) -> SyncChange {
@@ -271,6 +277,22 @@ mod tests {
         assert_eq!(change, SyncChange { ids: vec![4], added: vec![4], removed: vec![1, 3] });
         assert_eq!(targets.get(4).unwrap().machine().since(), at(3));
         assert_counts_balance(&targets);
+    }
+
+    #[test]
+    fn other_numbers_hold_for_all_targets_from_the_next_result_on() {
+        let mut targets = Targets::new(1, 1);
+        targets.sync(at(1), &wanted(&[("a", 1)]));
+        targets.record(0, at(2), Ok(()));
+        targets.change(2, 2);
+        targets.sync(at(3), &wanted(&[("a", 1), ("a", 2)]));
+        targets.record(1, at(3), Ok(()));
+        for id in [0, 1] {
+            assert_eq!(targets.record(id, at(4), Err("refused".to_owned())), None);
+            assert_eq!(targets.state(id), Some(State::Healthy));
+            assert!(targets.record(id, at(5), Err("refused".to_owned())).is_some());
+            assert_eq!(targets.record(id, at(6), Ok(())), None, "and two to rise");
+        }
     }
 
     #[test]

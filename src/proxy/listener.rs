@@ -42,6 +42,7 @@ pub(super) enum Accepted {
 /// A listening socket.
 #[derive(Debug)]
 pub(super) struct Listener {
+    settings: ListenerSettings,
     socket: TcpListener,
     address: SocketAddr,
     limits: Limits,
@@ -70,18 +71,31 @@ impl Listener {
         socket::set_keepalive(&socket, KEEPALIVE).map_err(named)?;
         Ok(Listener {
             address: socket.local_addr().map_err(named)?,
+            settings: settings.clone(),
             socket,
-            limits: Limits {
-                idle: idle_timeout,
-                read: settings.read_timeout,
-                write: settings.write_timeout,
-            },
+            limits: limits(settings, idle_timeout),
             readable: false,
             paused: false,
             alarm: Alarm::new(),
             untold: 0,
             tell_at: Time::ZERO,
         })
+    }
+
+    /// Whether it is the socket that these settings ask for.
+    pub(super) fn is_for(&self, settings: &ListenerSettings) -> bool {
+        (self.settings.address, self.settings.dual_stack) == (settings.address, settings.dual_stack)
+    }
+
+    /// Whether it may have to be closed before a socket on this port is bound.
+    pub(super) fn is_on_port(&self, port: u16) -> bool {
+        self.settings.address.port() == port
+    }
+
+    /// Gives the connections that are accepted from now on other limits.
+    pub(super) fn change(&mut self, settings: &ListenerSettings, idle_timeout: Duration) {
+        self.limits = limits(settings, idle_timeout);
+        self.settings = settings.clone();
     }
 
     /// Where it listens; the port is the one that the system chose for port 0.
@@ -162,6 +176,10 @@ impl Listener {
         self.untold = 0;
         self.tell_at = now + LOG_INTERVAL;
     }
+}
+
+fn limits(settings: &ListenerSettings, idle_timeout: Duration) -> Limits {
+    Limits { idle: idle_timeout, read: settings.read_timeout, write: settings.write_timeout }
 }
 
 fn listen(settings: &ListenerSettings) -> io::Result<TcpListener> {

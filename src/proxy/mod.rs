@@ -13,6 +13,7 @@
 //! are used up, others go on without.
 
 pub mod access_log;
+mod change;
 pub mod client_hello;
 pub mod limits;
 mod listener;
@@ -34,6 +35,7 @@ use log::{debug, error, warn};
 use mio::Interest;
 use mio::net::TcpStream;
 
+pub use self::change::Prepared;
 use self::listener::{Accepted, Listener};
 use self::tcp::{Budget, Connection, Ending, Tools, Verdict};
 use crate::reactor::buffer::Pool;
@@ -214,17 +216,24 @@ impl Proxy {
             .map(|listener| Listener::bind(listener, settings.idle_timeout))
             .collect();
         for listener in bound? {
-            let key = self.listeners.insert(listener);
-            let Some(listener) = self.listeners.get_mut(key) else { continue };
-            let address = listener.address();
-            let token = key.token(Kind::ProxyListener);
-            reactor
-                .register(listener.socket(), token, Interest::READABLE)
-                .map_err(|error| format!("cannot poll the listener on {address}: {error}"))?;
+            self.listen(reactor, listener)?;
         }
         self.limit = connection_limit(settings.connection_limit, descriptor_limit());
         self.dial_timeout = settings.dial_timeout;
         Ok(())
+    }
+
+    /// Takes clients from a bound listener.
+    fn listen(&mut self, reactor: &mut Reactor, listener: Listener) -> Result<(), String> {
+        let key = self.listeners.insert(listener);
+        let Some(listener) = self.listeners.get_mut(key) else { return Ok(()) };
+        let address = listener.address();
+        let token = key.token(Kind::ProxyListener);
+        let registered = reactor.register(listener.socket(), token, Interest::READABLE);
+        registered.map_err(|error| {
+            self.listeners.remove(key);
+            format!("cannot poll the listener on {address}: {error}")
+        })
     }
 
     /// The addresses of all listeners; for port 0 the port that was chosen.
@@ -335,22 +344,26 @@ impl Proxy {
     /// with a client in the queue resets it.
     pub fn close_listeners(&mut self, reactor: &mut Reactor, _targets: &mut dyn Targets) {
         for key in self.listeners.keys() {
-            if let Some(listener) = self.listeners.get_mut(key) {
-                // Whoever came since the poll has made no event yet.
-                listener.event(Readiness::READABLE);
+            self.close_listener(reactor, key);
+        }
+    }
+
+    fn close_listener(&mut self, reactor: &mut Reactor, key: Key) {
+        if let Some(listener) = self.listeners.get_mut(key) {
+            // Whoever came since the poll has made no event yet.
+            listener.event(Readiness::READABLE);
+        }
+        for _ in 0..ACCEPTS_AT_CLOSE {
+            // They are dialled in the data phases that follow, within
+            // their budgets.
+            match self.accept_one(reactor, key) {
+                Taken::Client(client) => self.queue(client),
+                Taken::Failed => {}
+                Taken::NoMore => break,
             }
-            for _ in 0..ACCEPTS_AT_CLOSE {
-                // They are dialled in the data phases that follow, within
-                // their budgets.
-                match self.accept_one(reactor, key) {
-                    Taken::Client(client) => self.queue(client),
-                    Taken::Failed => {}
-                    Taken::NoMore => break,
-                }
-            }
-            if let Some(mut listener) = self.listeners.remove(key) {
-                listener.clear(&mut reactor.wheel);
-            }
+        }
+        if let Some(mut listener) = self.listeners.remove(key) {
+            listener.clear(&mut reactor.wheel);
         }
     }
 

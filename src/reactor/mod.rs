@@ -10,6 +10,7 @@ pub mod calendar;
 pub mod clock;
 pub mod datagram;
 pub mod fault;
+pub mod inotify;
 pub mod log_sink;
 pub mod poll;
 pub mod random;

@@ -293,6 +293,14 @@ pub fn set_ttl(socket: &impl AsRawFd, family: Family, ttl: u8) -> io::Result<()>
     }
 }
 
+/// Lets the TTL of what is sent be the system's again.
+pub fn set_default_ttl(socket: &impl AsRawFd, family: Family) -> io::Result<()> {
+    match family {
+        Family::V4 => set_int(socket, libc::IPPROTO_IP, libc::IP_TTL, -1),
+        Family::V6 => set_int(socket, libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, -1),
+    }
+}
+
 /// Drops packets whose TTL (IPv6: hop limit) is lower (GTSM, RFC 5082); 0
 /// drops none.
 pub fn set_minimum_ttl(socket: &impl AsRawFd, family: Family, minimum: u8) -> io::Result<()> {

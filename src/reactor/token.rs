@@ -37,10 +37,12 @@ pub enum Kind {
     BfdListener = 14,
     /// A BFD session: its timers.
     Bfd = 15,
+    /// A file that is watched, and its timer.
+    Watch = 16,
 }
 
 impl Kind {
-    const ALL: [Kind; 16] = [
+    const ALL: [Kind; 17] = [
         Kind::Signal,
         Kind::Log,
         Kind::BgpListener,
@@ -57,6 +59,7 @@ impl Kind {
         Kind::GuestBgpPeer,
         Kind::BfdListener,
         Kind::Bfd,
+        Kind::Watch,
     ];
 }
 

@@ -29,7 +29,12 @@ impl Neighbour {
     /// Listens, and serves one connection after the other with a hold time of
     /// 3 s, so that keepalives are under a second apart.
     pub fn start(peer_asn: u32) -> Neighbour {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Neighbour::start_at("127.0.0.1", peer_asn)
+    }
+
+    /// The same at another address of loopback.
+    pub fn start_at(address: &str, peer_asn: u32) -> Neighbour {
+        let listener = TcpListener::bind((address, 0)).expect("a free port");
         let address = listener.local_addr().expect("bound");
         let (tell, heard) = channel();
         thread::spawn(move || {

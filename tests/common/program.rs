@@ -18,6 +18,11 @@ pub fn free_port() -> u16 {
 
 /// A target that accepts connections, and writes `hello` into each.
 pub fn backend() -> SocketAddr {
+    backend_saying("hello\n")
+}
+
+/// A target that accepts connections, and writes this into each.
+pub fn backend_saying(text: &'static str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound");
     thread::spawn(move || {
@@ -25,7 +30,7 @@ pub fn backend() -> SocketAddr {
             thread::spawn(move || {
                 let Ok(mut stream) = stream else { return };
                 let mut buffer = [0; 1024];
-                let _ = std::io::Write::write_all(&mut stream, b"hello\n");
+                let _ = std::io::Write::write_all(&mut stream, text.as_bytes());
                 while let Ok(1..) = stream.read(&mut buffer) {}
             });
         }

@@ -8,7 +8,7 @@ use log::{debug, info};
 
 use super::listener::{is_logged, rejection};
 use super::neighbour::{Membership, Neighbour};
-use super::settings::{Group, PeerTransport};
+use super::settings::{Group, PeerTransport, TransportSettings};
 use super::{Transport, endpoints};
 use crate::bgp::peer::Side;
 use crate::bgp::peer_settings::PeerSettings;
@@ -29,7 +29,7 @@ pub(super) enum Joined {
 impl Group {
     /// The settings of the neighbour at this address. It waits to be called:
     /// nobody knows at which port it could be.
-    fn member(&self, remote: SocketAddr) -> (PeerSettings, PeerTransport) {
+    pub(super) fn member(&self, remote: SocketAddr) -> (PeerSettings, PeerTransport) {
         let mut peer = self.peer.clone();
         peer.name = format!("{}/{}", self.peer.name, remote.ip());
         peer.group = Some(self.peer.name.clone());
@@ -39,16 +39,23 @@ impl Group {
     }
 }
 
-impl Transport {
-    /// Makes a neighbour of a newcomer, if a group has a place for it. The
-    /// longest prefix counts. A link-local address belongs to a link and not
-    /// to a prefix.
-    pub(super) fn join(&mut self, reactor: &mut Reactor, remote: SocketAddr) -> Joined {
+impl TransportSettings {
+    /// The group of whoever is at this address, and its place. The longest
+    /// prefix counts. A link-local address belongs to a link and not to a
+    /// prefix.
+    pub(super) fn group_around(&self, remote: SocketAddr) -> Option<(usize, &Group)> {
         let link_local =
             matches!(remote.ip(), IpAddr::V6(address) if address.is_unicast_link_local());
-        let groups = self.settings.groups.iter().enumerate().filter(|_| !link_local);
+        let groups = self.groups.iter().enumerate().filter(|_| !link_local);
         let around = groups.filter(|(_, group)| group.prefix.contains(&remote.ip()));
-        let Some((index, group)) = around.max_by_key(|(_, group)| group.prefix.prefix_len()) else {
+        around.max_by_key(|(_, group)| group.prefix.prefix_len())
+    }
+}
+
+impl Transport {
+    /// Makes a neighbour of a newcomer, if a group has a place for it.
+    pub(super) fn join(&mut self, reactor: &mut Reactor, remote: SocketAddr) -> Joined {
+        let Some((index, group)) = self.settings.group_around(remote) else {
             return Joined::Stranger;
         };
         if !self.speaker.is_running() {
@@ -102,7 +109,7 @@ impl Transport {
         }
     }
 
-    fn forget(&mut self, reactor: &mut Reactor, id: PeerId) {
+    pub(super) fn forget(&mut self, reactor: &mut Reactor, id: PeerId) {
         debug!("bgp event=forgotten peer={}", self.name(id));
         if let Some(mut neighbour) = self.neighbours.remove(&id) {
             neighbour.alarm.clear(&mut reactor.wheel);

@@ -55,6 +55,10 @@ struct Md5Key {
 }
 
 impl Md5Key {
+    fn is_for(&self, other: &Md5Key) -> bool {
+        (self.address, self.prefix_length) == (other.address, other.prefix_length)
+    }
+
     fn set(&self, listener: &TcpListener) -> Result<(), String> {
         socket::set_md5_key(listener, self.address, self.prefix_length, Some(&self.key))
             .map_err(|error| md5_help(&self.name, &error))
@@ -91,8 +95,10 @@ impl ListenerSettings {
 
 #[derive(Debug)]
 pub(super) struct Listener {
+    /// Where it was asked to listen.
+    pub(super) address: SocketAddr,
     socket: TcpListener,
-    token: Token,
+    pub(super) token: Token,
     pub(super) ready: bool,
     paused: bool,
     alarm: Alarm,
@@ -120,7 +126,53 @@ impl Listener {
         reactor
             .register(&mut socket, token, Interest::READABLE)
             .map_err(|error| format!("bgp: cannot watch the listener on {address}: {error}"))?;
-        Ok(Listener { socket, token, ready: true, paused: false, alarm: Alarm::new() })
+        Ok(Listener { address, socket, token, ready: true, paused: false, alarm: Alarm::new() })
+    }
+
+    /// Judges SYNs by other settings from now on.
+    ///
+    /// # Errors
+    /// What could not be set, as a sentence; the rest is.
+    pub(super) fn change(
+        &self,
+        old: &ListenerSettings,
+        new: &ListenerSettings,
+    ) -> Result<(), String> {
+        let family = Family::from(self.address);
+        let failed = |error: io::Error| {
+            format!("bgp: cannot set the TTL of the listener on {}: {error}", self.address)
+        };
+        let mut outcome = Ok(());
+        if old.ttl != new.ttl {
+            let set = match new.ttl {
+                Some(ttl) => socket::set_ttl(&self.socket, family, ttl),
+                None => socket::set_default_ttl(&self.socket, family),
+            };
+            outcome = outcome.and(set.map_err(failed));
+        }
+        if old.minimum_ttl != new.minimum_ttl {
+            let minimum = new.minimum_ttl.unwrap_or(0);
+            outcome =
+                outcome.and(socket::set_minimum_ttl(&self.socket, family, minimum).map_err(failed));
+        }
+        let of = |keys: &[Md5Key]| -> Vec<Md5Key> {
+            let is_ours = |key: &&Md5Key| key.address.is_ipv4() == self.address.is_ipv4();
+            keys.iter().filter(is_ours).cloned().collect()
+        };
+        let (before, now) = (of(&old.md5_keys), of(&new.md5_keys));
+        // Room is made first: the kernel bounds the memory of all keys.
+        for key in before.iter().filter(|key| !now.iter().any(|other| other.is_for(key))) {
+            let removed = socket::set_md5_key(&self.socket, key.address, key.prefix_length, None);
+            outcome = outcome.and(removed.map_err(|error| md5_help(&key.name, &error)));
+        }
+        for key in now.iter().filter(|key| !before.contains(key)) {
+            outcome = outcome.and(key.set(&self.socket));
+        }
+        outcome
+    }
+
+    pub(super) fn close(mut self, reactor: &mut Reactor) {
+        self.alarm.clear(&mut reactor.wheel);
     }
 
     pub(super) fn local_address(&self) -> Option<SocketAddr> {

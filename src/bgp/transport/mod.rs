@@ -1,6 +1,7 @@
 //! The door of this room: sockets on one side, sessions on the other. It is
 //! the only file group of BGP that knows the loop.
 
+mod change;
 mod dial;
 mod group;
 mod linger;
@@ -12,6 +13,7 @@ mod settings;
 #[cfg(test)]
 pub(super) mod testing;
 
+pub use change::Prepared;
 pub use settings::{Group, Kinds, PeerTransport, TransportSettings};
 
 use std::collections::{BTreeMap, VecDeque};
@@ -74,6 +76,8 @@ pub struct Transport {
     speaker: Speaker,
     settings: TransportSettings,
     listeners: Vec<Listener>,
+    /// The number of the next listener.
+    next_listener: u32,
     connections: Slab<Connection>,
     neighbours: BTreeMap<PeerId, Neighbour>,
     /// Connections that found their group full, by group.
@@ -98,10 +102,11 @@ impl Transport {
         settings: TransportSettings,
     ) -> Result<Transport, String> {
         let rules = ListenerSettings::of(&settings);
-        let mut listeners = Vec::new();
-        for (address, index) in settings.listen.iter().zip(0..) {
-            let token = Token::new(settings.kinds.listener, 0, index);
+        let (mut listeners, mut next_listener) = (Vec::new(), 0);
+        for address in &settings.listen {
+            let token = Token::new(settings.kinds.listener, 0, next_listener);
             listeners.push(Listener::open(reactor, *address, token, &rules)?);
+            next_listener = next_listener.wrapping_add(1);
         }
         let doors = settings.peers.iter().map(|peer| Neighbour::new(peer.clone(), None));
         let neighbours = speaker.peer_ids().zip(doors).collect();
@@ -110,6 +115,7 @@ impl Transport {
             speaker,
             settings,
             listeners,
+            next_listener,
             connections: Slab::default(),
             neighbours,
             ready: VecDeque::new(),
@@ -196,7 +202,7 @@ impl Transport {
     /// Phase 1: an event of the poll.
     pub fn collect(&mut self, token: Token, readiness: Readiness) {
         if token.kind == self.settings.kinds.listener {
-            if let Some(listener) = self.listeners.get_mut(token.index as usize) {
+            if let Some(listener) = self.listener_mut(token) {
                 listener.ready = true;
             }
         } else if token.kind == self.settings.kinds.session {
@@ -224,7 +230,7 @@ impl Transport {
                 }
                 self.enqueue(key);
             }
-        } else if let Some(listener) = self.listeners.get_mut(token.index as usize) {
+        } else if let Some(listener) = self.listener_mut(token) {
             listener.resume();
         }
     }
@@ -275,6 +281,10 @@ impl Transport {
                 let _ = connection.stream.write(&bytes);
             }
         }
+    }
+
+    fn listener_mut(&mut self, token: Token) -> Option<&mut Listener> {
+        self.listeners.iter_mut().find(|listener| listener.token == token)
     }
 
     fn enqueue(&mut self, key: Key) {

@@ -1,5 +1,6 @@
 //! The options inside the kv-lists that burgee reads.
 
+use super::Impact::{Announce, Live};
 use super::Kind::{Boolean, Duration, Text, Unsigned};
 use super::Support::{Ignored, NotYet, Refused, Supported};
 use super::{Kind, PairSpec, Support};
@@ -40,14 +41,16 @@ pub(super) static LISTENER: &[PairSpec] = &[
         "proxy.readtimeout",
         Supported,
         "Longest wait for bytes from the client; 0 for none.",
-    ),
+    )
+    .costing(Live),
     pair(
         "wt",
         Duration,
         "proxy.writetimeout",
         Supported,
         "Longest wait for the client to take bytes; 0 for none.",
-    ),
+    )
+    .costing(Live),
     pair("cs", Text, "", Refused, "The certificate source with which TLS is terminated."),
     pair("pxyproto", Boolean, "false", Refused, "Read the PROXY protocol from clients."),
     pair(
@@ -84,7 +87,8 @@ const MED: PairSpec = pair(
     Supported,
     "MULTI_EXIT_DISC: among paths over the same AS, routers prefer the lowest. Empty: none is sent.",
 )
-.not_in_fabio();
+.not_in_fabio()
+.costing(Announce);
 
 const LOCAL_PREF: PairSpec = pair(
     "localpref",
@@ -94,7 +98,8 @@ const LOCAL_PREF: PairSpec = pair(
     "LOCAL_PREF, which only iBGP neighbours are sent: they prefer the highest. Unless it is set, \
      `communities=graceful-shutdown` makes it 0.",
 )
-.not_in_fabio();
+.not_in_fabio()
+.costing(Announce);
 
 const PREPEND: PairSpec = pair(
     "prepend",
@@ -103,7 +108,8 @@ const PREPEND: PairSpec = pair(
     Supported,
     "How many more times our AS is in AS_PATH, 0 to 32. No effect on iBGP neighbours.",
 )
-.not_in_fabio();
+.not_in_fabio()
+.costing(Announce);
 
 const COMMUNITIES: PairSpec = pair(
     "communities",
@@ -115,7 +121,8 @@ const COMMUNITIES: PairSpec = pair(
      `graceful-shutdown`, `llgr-stale`, `no-llgr`. With `graceful-shutdown` (RFC 8326) routers \
      use the path last: iBGP neighbours by a LOCAL_PREF of 0, others by their own policy.",
 )
-.not_in_fabio();
+.not_in_fabio()
+.costing(Announce);
 
 const LARGE_COMMUNITIES: PairSpec = pair(
     "largecommunities",
@@ -124,7 +131,8 @@ const LARGE_COMMUNITIES: PairSpec = pair(
     Supported,
     "Large communities (RFC 8092) with blanks between them, at most 64: `4200000000:1:2`.",
 )
-.not_in_fabio();
+.not_in_fabio()
+.costing(Announce);
 
 const EXTENDED_COMMUNITIES: PairSpec = pair(
     "extcommunities",
@@ -135,7 +143,8 @@ const EXTENDED_COMMUNITIES: PairSpec = pair(
      `rt:65000:1`, `rt:4200000000:1`, `rt:192.0.2.1:1`, the same with `soo:`, or all 8 octets as \
      `0x` and 16 hexadecimal digits.",
 )
-.not_in_fabio();
+.not_in_fabio()
+.costing(Announce);
 
 /// The options of a prefix of `bgp.anycastaddresses`.
 pub(super) static PREFIX: &[PairSpec] = &[
@@ -176,7 +185,8 @@ pub(super) static PEER: &[PairSpec] = &[
         "What the neighbour is called in the log and in the `peers` of prefixes: at most 64 \
          letters, digits and `. _ - : / @`. No two have the same.",
     )
-    .not_in_fabio(),
+    .not_in_fabio()
+    .costing(Announce),
     pair(
         "address",
         Text,
@@ -201,7 +211,8 @@ pub(super) static PEER: &[PairSpec] = &[
         Supported,
         "Most neighbours of the prefix at a time, 1 to 1000.",
     )
-    .not_in_fabio(),
+    .not_in_fabio()
+    .costing(Live),
     pair(
         "template",
         Text,
@@ -307,7 +318,8 @@ pub(super) static PEER: &[PairSpec] = &[
         "The next hop of what is announced to the neighbour: an address, which holds for prefixes \
          of its family, or `self` for our own address of the session.",
     )
-    .not_in_fabio(),
+    .not_in_fabio()
+    .costing(Announce),
     pair(
         "bfd",
         Boolean,
@@ -316,7 +328,8 @@ pub(super) static PEER: &[PairSpec] = &[
         "Watch the path to the neighbour with BFD (RFC 5880), and end the BGP session as soon as it \
          is lost. With `multihop=true` as RFC 5883 says, else as RFC 5881 does.",
     )
-    .not_in_fabio(),
+    .not_in_fabio()
+    .costing(Live),
     pair(
         "bfdinterval",
         Duration,
@@ -325,7 +338,8 @@ pub(super) static PEER: &[PairSpec] = &[
         "Time between two BFD packets, in both directions; 10ms to 1m. The neighbour may ask for a \
          longer one.",
     )
-    .not_in_fabio(),
+    .not_in_fabio()
+    .costing(Live),
     pair(
         "bfdmultiplier",
         Unsigned,
@@ -333,7 +347,8 @@ pub(super) static PEER: &[PairSpec] = &[
         Supported,
         "How many BFD packets may be lost in a row, 1 to 255.",
     )
-    .not_in_fabio(),
+    .not_in_fabio()
+    .costing(Live),
     pair(
         "advertisementinterval",
         Duration,
@@ -343,7 +358,8 @@ pub(super) static PEER: &[PairSpec] = &[
          MinRouteAdvertisementInterval and MinASOriginationInterval (RFC 4271 §9.2.1). Withdrawals \
          never wait.",
     )
-    .not_in_fabio(),
+    .not_in_fabio()
+    .costing(Live),
     pair(
         "extendednexthop",
         Boolean,
@@ -421,7 +437,8 @@ pub(super) static PEER: &[PairSpec] = &[
         "How many prefixes of each family the neighbour may announce, 1 to 10000000, although all \
          are rejected. With more the session ends. They are kept in memory to be counted.",
     )
-    .not_in_fabio(),
+    .not_in_fabio()
+    .costing(Live),
     pair(
         "maxprefixeswarning",
         Unsigned,
@@ -429,7 +446,8 @@ pub(super) static PEER: &[PairSpec] = &[
         Supported,
         "The share of `maxprefixes` that is warned of, in percent; 0 for never.",
     )
-    .not_in_fabio(),
+    .not_in_fabio()
+    .costing(Live),
     pair(
         "maxprefixesrestart",
         Duration,
@@ -437,7 +455,8 @@ pub(super) static PEER: &[PairSpec] = &[
         Supported,
         "How long a neighbour that went over `maxprefixes` is kept out.",
     )
-    .not_in_fabio(),
+    .not_in_fabio()
+    .costing(Live),
     pair(
         "neighboraddress",
         Text,

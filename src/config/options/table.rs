@@ -45,6 +45,15 @@ pub static OPTIONS: &[Spec] = &[
         "burgee says nothing about running as root",
         "Changes the text of a warning about running as root.",
     ),
+    // config
+    option(
+        "config.watch",
+        Boolean,
+        "false",
+        Live,
+        "Watch the properties file, and reload when it is another one, as SIGHUP does.",
+    )
+    .not_in_fabio(),
     // proxy
     option(
         "proxy.addr",
@@ -90,14 +99,14 @@ pub static OPTIONS: &[Spec] = &[
         "proxy.readtimeout",
         Duration,
         "0s",
-        Rebind,
+        Live,
         "The `rt` of listeners that do not set it.",
     ),
     option(
         "proxy.writetimeout",
         Duration,
         "0s",
-        Rebind,
+        Live,
         "The `wt` of listeners that do not set it.",
     ),
     option(
@@ -250,7 +259,7 @@ pub static OPTIONS: &[Spec] = &[
         "bgp.enabled",
         Boolean,
         "false",
-        SessionReset,
+        Restart,
         "Whether the anycast addresses are announced over BGP.",
     ),
     option("bgp.asn", Unsigned, "65000", SessionReset, "Our AS number, of up to 32 bits."),

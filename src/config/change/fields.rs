@@ -1,0 +1,285 @@
+//! Every field of a configuration as a text, under the key or the option that
+//! sets it. Each structure is taken apart field by field and without `..`, so
+//! that a new field that is forgotten here does not compile.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use crate::config::{
+    AnnouncePolicy, AnycastConfig, AttributeConfig, BfdConfig, BgpConfig, CapabilityConfig, Config,
+    HealthConfig, ListenerConfig, LogConfig, NextHopConfig, PeerConfig, PrefixLimitConfig,
+    Protocol, ProxyConfig, RegistryConfig, RemoteConfig, RoleConfig, Secret, Strategy, duration,
+};
+
+/// Fields by the names of their keys or options, always in the same order.
+pub(super) type Fields = Vec<(&'static str, String)>;
+
+/// One item of a list.
+pub(super) struct Item {
+    /// What makes it the same item in two configurations.
+    pub(super) identity: String,
+    /// What it is called.
+    pub(super) name: String,
+    pub(super) fields: Fields,
+}
+
+impl Item {
+    fn new(name: impl Display, identity: impl Display, fields: Fields) -> Item {
+        Item { identity: identity.to_string(), name: name.to_string(), fields }
+    }
+}
+
+/// The keys that have one value each. Those with items are in [`lists`], and
+/// the routes are compared by their lines.
+pub(super) fn keys(config: &Config) -> Fields {
+    let Config { proxy, log, registry, health, bgp, watch } = config;
+    let LogConfig { level } = log;
+    let RegistryConfig { static_routes: _ } = registry;
+    let HealthConfig { interval, timeout, rise, fall } = health;
+    let mut fields = vec![
+        ("config.watch", watch.to_string()),
+        ("log.level", level.to_string()),
+        ("health.interval", time(interval)),
+        ("health.timeout", time(timeout)),
+        ("health.rise", rise.to_string()),
+        ("health.fall", fall.to_string()),
+    ];
+    fields.extend(proxy_keys(proxy));
+    fields.extend(bgp_keys(bgp));
+    fields
+}
+
+fn proxy_keys(proxy: &ProxyConfig) -> Fields {
+    let ProxyConfig {
+        listeners: _,
+        strategy,
+        dial_timeout,
+        idle_timeout,
+        connection_limit,
+        shutdown_wait,
+        deregister_grace_period,
+    } = proxy;
+    let strategy = match strategy {
+        Strategy::Random => "rnd",
+        Strategy::RoundRobin => "rr",
+    };
+    vec![
+        ("proxy.strategy", strategy.to_owned()),
+        ("proxy.dialtimeout", time(dial_timeout)),
+        ("proxy.idletimeout", time(idle_timeout)),
+        ("proxy.connectionlimit", connection_limit.to_string()),
+        ("proxy.shutdownwait", time(shutdown_wait)),
+        ("proxy.deregistergraceperiod", time(deregister_grace_period)),
+    ]
+}
+
+fn bgp_keys(bgp: &BgpConfig) -> Fields {
+    let BgpConfig {
+        enabled,
+        asn,
+        router_id,
+        next_hop,
+        next_hop6,
+        anycast_addresses: _,
+        announce,
+        listen_port,
+        listen_addresses,
+        connect_retry,
+        peers: _,
+    } = bgp;
+    let announce = match announce {
+        AnnouncePolicy::Ready => "ready",
+        AnnouncePolicy::Always => "always",
+    };
+    let port = listen_port.map_or_else(|| "-1".to_owned(), |port| port.to_string());
+    vec![
+        ("bgp.enabled", enabled.to_string()),
+        ("bgp.asn", asn.to_string()),
+        ("bgp.routerid", router_id.to_string()),
+        ("bgp.nexthop", optional(next_hop.as_ref())),
+        ("bgp.nexthop6", optional(next_hop6.as_ref())),
+        ("bgp.announce", announce.to_owned()),
+        ("bgp.listenport", port),
+        ("bgp.listenaddresses", joined(listen_addresses, ",")),
+        ("bgp.connectretry", time(connect_retry)),
+    ]
+}
+
+/// The keys that have items, in the order in which a reload deals with them.
+pub(super) fn lists(config: &Config) -> [(&'static str, Vec<Item>); 3] {
+    [
+        ("proxy.addr", config.proxy.listeners.iter().map(listener).collect()),
+        ("bgp.anycastaddresses", config.bgp.anycast_addresses.iter().map(prefix).collect()),
+        ("bgp.peers", config.bgp.peers.iter().map(peer).collect()),
+    ]
+}
+
+fn listener(listener: &ListenerConfig) -> Item {
+    let ListenerConfig { address, dual_stack, protocol, read_timeout, write_timeout } = listener;
+    let protocol = match protocol {
+        Protocol::Tcp => "tcp",
+    };
+    let written = match dual_stack {
+        true => format!(":{}", address.port()),
+        false => address.to_string(),
+    };
+    let fields = vec![
+        ("", written.clone()),
+        ("proto", protocol.to_owned()),
+        ("rt", time(read_timeout)),
+        ("wt", time(write_timeout)),
+    ];
+    Item::new(written, format!("{protocol} {address}"), fields)
+}
+
+fn prefix(anycast: &AnycastConfig) -> Item {
+    let AnycastConfig { prefix, attributes: own, peers } = anycast;
+    let mut fields = attributes(own);
+    fields.push(("peers", joined(peers, " ")));
+    Item::new(prefix, prefix, fields)
+}
+
+fn attributes(attributes: &AttributeConfig) -> Fields {
+    let AttributeConfig {
+        med,
+        local_pref,
+        prepend,
+        communities,
+        large_communities,
+        extended_communities,
+        next_hop,
+    } = attributes;
+    let communities = communities.iter().map(|c| format!("{}:{}", c >> 16, c & 0xffff));
+    let large = large_communities.iter().map(|[a, b, c]| format!("{a}:{b}:{c}"));
+    let extended = extended_communities.iter().map(|c| format!("{:#018x}", u64::from_be_bytes(*c)));
+    let next_hop = next_hop.as_ref().map(|next_hop| match next_hop {
+        NextHopConfig::Own => "self".to_owned(),
+        NextHopConfig::Address(address) => address.to_string(),
+    });
+    vec![
+        ("med", optional(med.as_ref())),
+        ("localpref", optional(local_pref.as_ref())),
+        ("prepend", prepend.to_string()),
+        ("communities", joined(&communities.collect::<Vec<_>>(), " ")),
+        ("largecommunities", joined(&large.collect::<Vec<_>>(), " ")),
+        ("extcommunities", joined(&extended.collect::<Vec<_>>(), " ")),
+        ("nexthop", next_hop.unwrap_or_default()),
+    ]
+}
+
+fn peer(peer: &PeerConfig) -> Item {
+    let PeerConfig {
+        name,
+        remote,
+        port,
+        port_given,
+        asn,
+        multihop_ttl,
+        ttl_security_hops,
+        password,
+        passive,
+        source,
+        bfd,
+        hold_time,
+        keepalive,
+        advertisement_interval,
+        attributes: own,
+        capabilities: offered,
+        prefix_limit,
+    } = peer;
+    let limit = match remote {
+        RemoteConfig::Address { address: _, interface: _ } => String::new(),
+        RemoteConfig::Prefix { prefix: _, limit } => limit.to_string(),
+    };
+    let port = if *port_given { port.to_string() } else { format!("{port} by default") };
+    let mut fields = vec![
+        ("name", name.clone()),
+        ("limit", limit),
+        ("port", port),
+        ("asn", asn.to_string()),
+        ("multihoplength", optional(multihop_ttl.as_ref())),
+        ("ttlsecurity", optional(ttl_security_hops.as_ref())),
+        ("password", password.as_ref().map(Secret::expose).unwrap_or_default().to_owned()),
+        ("passive", passive.to_string()),
+        ("source", optional(source.as_ref())),
+        ("holdtime", time(hold_time)),
+        ("keepalive", keepalive.as_ref().map(time).unwrap_or_default()),
+        ("advertisementinterval", time(advertisement_interval)),
+    ];
+    fields.extend(bfd_options(bfd.as_ref()));
+    fields.extend(attributes(own));
+    fields.extend(capabilities(offered));
+    fields.extend(prefix_limit_options(prefix_limit.as_ref()));
+    Item::new(name, remote, fields)
+}
+
+fn bfd_options(bfd: Option<&BfdConfig>) -> Fields {
+    let (interval, multiplier) = match bfd {
+        Some(BfdConfig { interval, multiplier }) => (time(interval), multiplier.to_string()),
+        None => Default::default(),
+    };
+    vec![
+        ("bfd", bfd.is_some().to_string()),
+        ("bfdinterval", interval),
+        ("bfdmultiplier", multiplier),
+    ]
+}
+
+fn capabilities(capabilities: &CapabilityConfig) -> Fields {
+    let CapabilityConfig {
+        extended_next_hop,
+        add_path_send,
+        add_path_receive,
+        restart_time,
+        role,
+        strict_role,
+        names,
+        software_version,
+    } = capabilities;
+    let add_path = match (add_path_send, add_path_receive) {
+        (false, false) => "none",
+        (true, false) => "send",
+        (false, true) => "receive",
+        (true, true) => "both",
+    };
+    let role = match role {
+        None => "",
+        Some(RoleConfig::Provider) => "provider",
+        Some(RoleConfig::RouteServer) => "rs",
+        Some(RoleConfig::RouteServerClient) => "rs-client",
+        Some(RoleConfig::Customer) => "customer",
+        Some(RoleConfig::Peer) => "peer",
+    };
+    vec![
+        ("extendednexthop", extended_next_hop.to_string()),
+        ("addpath", add_path.to_owned()),
+        ("gracefulrestart", restart_time.is_some().to_string()),
+        ("restarttime", restart_time.as_ref().map(time).unwrap_or_default()),
+        ("role", role.to_owned()),
+        ("strictrole", strict_role.to_string()),
+        ("fqdn", names.to_string()),
+        ("softwareversion", software_version.to_string()),
+    ]
+}
+
+fn prefix_limit_options(limit: Option<&PrefixLimitConfig>) -> Fields {
+    let (maximum, warning, restart) = match limit {
+        Some(PrefixLimitConfig { maximum, warning, restart }) => {
+            (maximum.to_string(), format!("{warning} prefixes"), time(restart))
+        }
+        None => Default::default(),
+    };
+    vec![("maxprefixes", maximum), ("maxprefixeswarning", warning), ("maxprefixesrestart", restart)]
+}
+
+fn time(time: &Duration) -> String {
+    duration::print(*time)
+}
+
+fn optional(value: Option<&impl Display>) -> String {
+    value.map(ToString::to_string).unwrap_or_default()
+}
+
+fn joined(values: &[impl Display], separator: &str) -> String {
+    values.iter().map(ToString::to_string).collect::<Vec<String>>().join(separator)
+}
