@@ -15,11 +15,14 @@
 pub mod access_log;
 mod change;
 pub mod client_hello;
+mod counters;
 pub mod limits;
 mod listener;
 mod octets;
 pub mod proxy_header;
 mod relay;
+mod settings;
+mod targets;
 mod tcp;
 
 #[cfg(test)]
@@ -36,7 +39,10 @@ use mio::Interest;
 use mio::net::TcpStream;
 
 pub use self::change::Prepared;
+pub use self::counters::Counters;
 use self::listener::{Accepted, Listener};
+pub use self::settings::{ListenerSettings, ProxySettings};
+pub use self::targets::{Pick, Targets};
 use self::tcp::{Budget, Connection, Ending, Tools, Verdict};
 use crate::reactor::buffer::Pool;
 use crate::reactor::log_sink::quoted;
@@ -73,96 +79,6 @@ const RESERVED_DESCRIPTORS: u64 = 128;
 /// Most connections where nobody set a limit: some containers allow a billion
 /// descriptors, and memory for a quarter of a million connections is much.
 pub const CONNECTIONS: u64 = 262_144;
-
-/// What the data plane is to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProxySettings {
-    /// Where to listen.
-    pub listeners: Vec<ListenerSettings>,
-    /// How long one target may take to accept.
-    pub dial_timeout: Duration,
-    /// A connection without a byte for this long is closed; zero: never.
-    pub idle_timeout: Duration,
-    /// Most connections at a time, as far as the descriptor limit allows;
-    /// zero: that many, or [`CONNECTIONS`].
-    pub connection_limit: u32,
-}
-
-/// One listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListenerSettings {
-    /// Where to listen.
-    pub address: SocketAddr,
-    /// One IPv6 socket that serves IPv4 as well.
-    pub dual_stack: bool,
-    /// Longest wait for bytes from the client; zero: none.
-    pub read_timeout: Duration,
-    /// Longest wait for the client to take bytes; zero: none.
-    pub write_timeout: Duration,
-}
-
-/// Where a client's connection goes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pick {
-    /// To this target.
-    Target(SocketAddr),
-    /// Nowhere: nothing is configured for its listener.
-    NoRoute,
-    /// Nowhere: no target is left to try.
-    NoTarget,
-    /// Nowhere: no target lets this client in.
-    Denied,
-}
-
-/// Who knows the targets, and learns how their dials went.
-pub trait Targets {
-    /// Chooses a target for a client at `listener` that is none of `tried`.
-    fn pick(
-        &mut self,
-        now: Time,
-        listener: SocketAddr,
-        client: SocketAddr,
-        tried: &[SocketAddr],
-    ) -> Pick;
-    /// A target refused, or did not answer in time.
-    fn dial_failed(&mut self, now: Time, target: SocketAddr, error: &str);
-    /// A target accepted.
-    fn dial_succeeded(&mut self, now: Time, target: SocketAddr);
-    /// The connection to a target is over, or was never dialled. For each
-    /// target that was picked comes one of this and `dial_failed`.
-    fn released(&mut self, target: SocketAddr);
-}
-
-/// What happened since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Clients that were accepted.
-    pub accepted: u64,
-    /// Times that accepting stopped because of the connection limit.
-    pub limit_reached: u64,
-    /// Attempts to accept that failed.
-    pub accept_errors: u64,
-    /// Clients turned away because their listener has no route.
-    pub no_route: u64,
-    /// Clients turned away because no target was left to try.
-    pub no_target: u64,
-    /// Clients turned away because no target lets them in.
-    pub denied: u64,
-    /// Dials that failed or were not answered in time.
-    pub dial_failures: u64,
-    /// Dials that this machine had no descriptor, memory or port for.
-    pub dials_exhausted: u64,
-    /// Connections closed at a limit of silence.
-    pub silent: u64,
-    /// Connections that ended with a reset.
-    pub resets: u64,
-    /// Panics that were caught; each cost its one connection.
-    pub panics: u64,
-    /// Bytes passed from clients to targets.
-    pub bytes_up: u64,
-    /// Bytes passed from targets to clients.
-    pub bytes_down: u64,
-}
 
 /// What an attempt to take a client in came to.
 enum Taken {
