@@ -590,8 +590,9 @@ mod tests {
     #[test]
     fn another_exporter_in_the_middle_of_a_walk_or_of_a_wait() {
         let mut table = Originated::default();
-        for text in ["192.0.2.1/32", "192.0.2.2/32"] {
-            table.insert(net(text), Owner::Announcer, Path::default());
+        for (text, community) in [("192.0.2.1/32", 1), ("192.0.2.2/32", 2)] {
+            let path = Path { communities: vec![community], ..Path::default() };
+            table.insert(net(text), Owner::Announcer, path);
         }
         let mut writer = writer();
         let mut out = Vec::new();
@@ -603,7 +604,10 @@ mod tests {
         writer.set_exporter(exporter.clone());
         let again = ["+ 192.0.2.1/32", "+ 192.0.2.2/32"];
         let ends = ["eor ipv4-unicast", "eor ipv6-unicast"];
-        assert_eq!(drain(&mut writer, &table), [&again[..], &ends].concat());
+        // What waited goes first, and neither is sent as it was before.
+        let [one, two] = again;
+        assert_eq!(drain(&mut writer, &table), [&[two, one], &ends[..]].concat());
+        assert!(writer.sent().all(|(_, attributes)| attributes.med == Some(1)));
         writer.hold(true);
         exporter.overrides.med = Some(2);
         writer.set_exporter(exporter);

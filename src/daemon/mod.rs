@@ -363,7 +363,7 @@ impl poll::Phases for Daemon {
             }
             Kind::Probe => self.prober.collect(token, readiness),
             Kind::BfdListener | Kind::Bfd => self.bfd.collect(token, readiness),
-            Kind::Watch => self.watch.iter_mut().for_each(FileWatch::collect),
+            Kind::Watch => self.watch.iter_mut().for_each(|watch| watch.collect(token)),
             // The log sink's events stay in the reactor; guests have a house
             // of their own.
             Kind::Log
@@ -387,7 +387,7 @@ impl poll::Phases for Daemon {
             }
             Kind::Probe => self.prober.expired(token),
             Kind::BfdListener | Kind::Bfd => self.bfd.expired(token),
-            Kind::Watch => self.watch.iter_mut().for_each(FileWatch::expired),
+            Kind::Watch => self.watch.iter_mut().for_each(|watch| watch.expired(token)),
             Kind::Daemon => self.alarm.fired(),
             Kind::Signal
             | Kind::Log

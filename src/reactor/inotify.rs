@@ -97,14 +97,16 @@ impl FileWatch {
         Ok(watch)
     }
 
-    /// Collect: an event of the poll.
-    pub fn collect(&mut self) {
-        self.ready = true;
+    /// Collect: an event of the poll. One with another token means nothing.
+    pub fn collect(&mut self, token: Token) {
+        self.ready |= token == self.token;
     }
 
-    /// Expire: the timer fired.
-    pub fn expired(&mut self) {
-        self.alarm.fired();
+    /// Expire: a timer fired. One with another token means nothing.
+    pub fn expired(&mut self, token: Token) {
+        if token == self.token {
+            self.alarm.fired();
+        }
     }
 
     /// Whether there is work that needs no further event.
@@ -209,13 +211,11 @@ mod tests {
     }
 
     impl Phases for House {
-        fn collect(&mut self, _: &mut Reactor, _: Token, _: Readiness) {
-            self.watch.collect();
+        fn collect(&mut self, _: &mut Reactor, token: Token, _: Readiness) {
+            self.watch.collect(token);
         }
         fn expired(&mut self, _: &mut Reactor, token: Token) {
-            if token == TOKEN {
-                self.watch.expired();
-            }
+            self.watch.expired(token);
         }
         fn control(&mut self, reactor: &mut Reactor) {
             self.changes += u32::from(self.watch.poll_changed(reactor));

@@ -377,8 +377,9 @@ mod tests {
             let md5_key = key.map(|key| key.as_bytes().to_vec());
             vec![(settings, PeerTransport { md5_key, ..transport })]
         };
-        for key in [Some("one"), Some("two"), None] {
+        for (key, flaps) in [(Some("one"), 0), (Some("two"), 1), (None, 2)] {
             change(&mut house, with(key), Vec::new());
+            assert_eq!(house.peer().counters().flaps, flaps, "the old key is of no use");
             let mut router = house.connect_with_key("127.0.0.1", key.map(str::as_bytes));
             house.until(|_| router.stream.peer_addr().is_ok());
             router.greet();
