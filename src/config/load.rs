@@ -182,7 +182,9 @@ fn proxy(reader: &mut Reader<'_>, bgp_enabled: bool) -> ProxyConfig {
     let strategy = reader.parse("proxy.strategy", |text| match text {
         "rnd" => Ok(Strategy::Random),
         "rr" => Ok(Strategy::RoundRobin),
-        _ => Err("expected rnd or rr".to_string()),
+        "least" => Ok(Strategy::Least),
+        "hash" => Ok(Strategy::Hash),
+        _ => Err("expected rnd, rr, least or hash".to_string()),
     });
     // Left out, the withdrawal gets a moment to travel before we stop.
     let default_grace = Duration::from_secs(if bgp_enabled { 2 } else { 0 });
@@ -373,7 +375,7 @@ mod tests {
                 "f:8: proxy.connectionlimit = \"4294967296\": expected a whole number from 0 to \
                  4294967295",
                 "f:9: proxy.dialtimeout = \"0\": expected a duration of more than 0",
-                "f:10: proxy.strategy = \"RR\": expected rnd or rr",
+                "f:10: proxy.strategy = \"RR\": expected rnd, rr, least or hash",
                 "f:11: registry.backend = \"etcd\": expected static",
             ]
         );

@@ -115,13 +115,17 @@ pub enum Protocol {
     Tcp,
 }
 
-/// `proxy.strategy`: how a target is picked from a route's weighted ring.
+/// `proxy.strategy`: how a target is picked, where a route does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strategy {
     /// `rnd`: a uniform random slot of the ring.
     Random,
     /// `rr`: the ring's slots in turn.
     RoundRobin,
+    /// `least`: the target with the fewest connections for its weight.
+    Least,
+    /// `hash`: by the client's address, the same on every instance.
+    Hash,
 }
 
 /// `log.*`

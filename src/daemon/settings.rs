@@ -330,6 +330,8 @@ pub(super) fn strategy(strategy: Strategy) -> pick::Strategy {
     match strategy {
         Strategy::Random => pick::Strategy::Random,
         Strategy::RoundRobin => pick::Strategy::RoundRobin,
+        Strategy::Least => pick::Strategy::Least,
+        Strategy::Hash => pick::Strategy::Hash,
     }
 }
 

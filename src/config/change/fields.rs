@@ -62,6 +62,8 @@ fn proxy_keys(proxy: &ProxyConfig) -> Fields {
     let strategy = match strategy {
         Strategy::Random => "rnd",
         Strategy::RoundRobin => "rr",
+        Strategy::Least => "least",
+        Strategy::Hash => "hash",
     };
     vec![
         ("proxy.strategy", strategy.to_owned()),

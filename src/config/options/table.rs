@@ -69,7 +69,9 @@ pub static OPTIONS: &[Spec] = &[
         Text,
         "rnd",
         Live,
-        "How a target is picked from the weighted ring of a route: `rnd` at random, `rr` in turn.",
+        "How a target is picked, unless a route has a `strategy=` of its own: `rnd` at random and `rr` \
+         in turn from the weighted ring of the route, `least` with the fewest connections, `hash` by \
+         the client's address, the same on every instance.",
     ),
     option(
         "proxy.dialtimeout",
