@@ -109,6 +109,13 @@ pub struct ListenerConfig {
 pub enum Protocol {
     /// `tcp`: connections are relayed to the targets of route `:port`.
     Tcp,
+    /// `udp`: datagrams are relayed to the `udp://` targets of route `:port`.
+    Udp {
+        /// `it=`: a flow without a datagram for this long is over; not zero.
+        idle_timeout: Duration,
+        /// `flows=`: most flows at a time; zero: as many as there may be.
+        flow_limit: u32,
+    },
 }
 
 /// `proxy.strategy`: how a target is picked from a route's weighted ring.

@@ -6,6 +6,8 @@ use std::rc::Rc;
 
 use log::{debug, info, warn};
 
+use super::udp_targets::UdpHealth;
+use crate::announce::TargetFact;
 use crate::health::{self, Change, targets::Targets};
 use crate::proxy::{self, Pick};
 use crate::reactor::Time;
@@ -15,19 +17,27 @@ use crate::route::{Picker, Table};
 /// Routes and the health of their targets.
 #[derive(Debug)]
 pub(super) struct Switchboard {
-    table: Rc<Table>,
+    pub(super) table: Rc<Table>,
     /// For each of the table's targets its id in `targets`.
     ids: Vec<u32>,
-    picker: Picker,
-    targets: Targets,
+    pub(super) picker: Picker,
+    pub(super) targets: Targets,
+    pub(super) udp: UdpHealth,
     loaded: bool,
-    changed: bool,
+    pub(super) changed: bool,
 }
 
 impl Switchboard {
     pub(super) fn new(picker: Picker, targets: Targets) -> Switchboard {
-        let table = Rc::new(Table::default());
-        Switchboard { table, ids: Vec::new(), picker, targets, loaded: false, changed: false }
+        Switchboard {
+            table: Rc::new(Table::default()),
+            ids: Vec::new(),
+            picker,
+            udp: UdpHealth::new(&targets),
+            targets,
+            loaded: false,
+            changed: false,
+        }
     }
 
     /// Puts a whole new table in place. Targets that stay keep their state.
@@ -36,6 +46,7 @@ impl Switchboard {
     pub(super) fn load(&mut self, now: Time, table: Table) -> (Vec<(u32, SocketAddr)>, Vec<u32>) {
         let change = self.targets.sync(now, table.targets());
         self.ids = change.ids;
+        self.udp.load(now, &table);
         self.table = Rc::new(table);
         self.loaded = true;
         self.changed = true;
@@ -57,6 +68,36 @@ impl Switchboard {
         &self.table
     }
 
+    /// What the announcer is told of the targets, of connections and of
+    /// datagrams.
+    pub(super) fn target_fact(&self) -> TargetFact {
+        let (tcp, udp) = (&self.targets, self.udp_tally());
+        let last_error = tcp.last_error().or_else(|| self.udp.last_error());
+        TargetFact {
+            total: tcp.total().saturating_add(udp.total),
+            healthy: tcp.healthy_count().saturating_add(udp.healthy),
+            unknown: tcp.unknown_count().saturating_add(udp.unknown),
+            last_error: last_error.map(str::to_owned),
+        }
+    }
+
+    /// Names the listeners, of connections and of datagrams, that have no route.
+    pub(super) fn warn_of_missing_routes(&self, tcp: &[SocketAddr], udp: &[SocketAddr]) {
+        let tcp = tcp.iter().map(|address| {
+            (address, "connections are closed", "tcp", self.table.lookup_port(address.port()))
+        });
+        let udp = udp.iter().map(|address| {
+            (address, "datagrams are dropped", "udp", self.table.lookup_udp_port(address.port()))
+        });
+        for (address, effect, scheme, _) in tcp.chain(udp).filter(|listener| listener.3.is_none()) {
+            warn!(
+                "route event=missing listener={address} effect=\"{effect}\" \
+                 expected=\"route add SERVICE :{} {scheme}://IP:PORT\"",
+                address.port()
+            );
+        }
+    }
+
     /// Whether a first table was loaded.
     pub(super) fn is_loaded(&self) -> bool {
         self.loaded
@@ -75,6 +116,7 @@ impl Switchboard {
     fn note(&mut self, id: u32, change: Option<Change>) {
         let (Some(change), Some(target)) = (change, self.targets.get(id)) else { return };
         self.changed = true;
+        self.udp.epoch = self.udp.epoch.wrapping_add(1);
         let (service, address) = (target.service(), target.address());
         let healthy = self.targets.healthy_count();
         let total = self.targets.total();

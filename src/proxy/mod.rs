@@ -2,15 +2,18 @@
 //!
 //! [`Proxy`] owns them all. It does not know routes or health: what it needs
 //! of them it asks through [`Targets`]. `relay` has the rules of passing bytes
-//! on, `tcp` does it to sockets, `listener` takes clients in.
+//! on, `tcp` does it to sockets, `listener` takes clients in. `udp` has the
+//! listeners and flows of datagrams.
 //!
 //! An idle connection is one slot and two sockets. A connection that waits for
 //! a slow reader holds at most one buffer in each direction; when the buffers
 //! are used up, others go on without.
 
+mod counters;
 mod listener;
 mod relay;
 mod tcp;
+pub mod udp;
 
 #[cfg(test)]
 mod tests;
@@ -25,8 +28,10 @@ use log::{debug, error, warn};
 use mio::Interest;
 use mio::net::TcpStream;
 
+pub use self::counters::Counters;
 use self::listener::{Accepted, Listener};
 use self::tcp::{Budget, Connection, Ending, Tools, Verdict};
+use self::udp::{Udp, UdpCounters, UdpListenerSettings, UdpTargets};
 use crate::reactor::buffer::Pool;
 use crate::reactor::log_sink::quoted;
 use crate::reactor::signal::descriptor_limit;
@@ -68,6 +73,8 @@ pub const CONNECTIONS: u64 = 262_144;
 pub struct ProxySettings {
     /// Where to listen.
     pub listeners: Vec<ListenerSettings>,
+    /// Where to listen for datagrams.
+    pub udp_listeners: Vec<UdpListenerSettings>,
     /// How long one target may take to accept.
     pub dial_timeout: Duration,
     /// A connection without a byte for this long is closed; zero: never.
@@ -102,7 +109,7 @@ pub enum Pick {
 }
 
 /// Who knows the targets, and learns how their dials went.
-pub trait Targets {
+pub trait Targets: UdpTargets {
     /// Chooses a target for a client at `listener` that is none of `tried`.
     fn pick(
         &mut self,
@@ -117,35 +124,6 @@ pub trait Targets {
     fn dial_succeeded(&mut self, now: Time, target: SocketAddr);
 }
 
-/// What happened since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Clients that were accepted.
-    pub accepted: u64,
-    /// Times that accepting stopped because of the connection limit.
-    pub limit_reached: u64,
-    /// Attempts to accept that failed.
-    pub accept_errors: u64,
-    /// Clients turned away because their listener has no route.
-    pub no_route: u64,
-    /// Clients turned away because no target was left to try.
-    pub no_target: u64,
-    /// Dials that failed or were not answered in time.
-    pub dial_failures: u64,
-    /// Dials that this machine had no descriptor, memory or port for.
-    pub dials_exhausted: u64,
-    /// Connections closed at a limit of silence.
-    pub silent: u64,
-    /// Connections that ended with a reset.
-    pub resets: u64,
-    /// Panics that were caught; each cost its one connection.
-    pub panics: u64,
-    /// Bytes passed from clients to targets.
-    pub bytes_up: u64,
-    /// Bytes passed from targets to clients.
-    pub bytes_down: u64,
-}
-
 /// What an attempt to take a client in came to.
 enum Taken {
     Client(Key),
@@ -158,6 +136,7 @@ enum Taken {
 pub struct Proxy {
     listeners: Slab<Listener>,
     connections: Slab<Connection>,
+    udp: Udp,
     /// Connections that can make progress now.
     ready: VecDeque<Key>,
     large: Pool,
@@ -174,6 +153,7 @@ impl Proxy {
         Proxy {
             listeners: Slab::new(),
             connections: Slab::new(),
+            udp: Udp::new(),
             ready: VecDeque::new(),
             large: Pool::new(relay::BULK_STEP, LARGE_BUFFERS, SPARE_LARGE_BUFFERS),
             limit: 0,
@@ -203,7 +183,10 @@ impl Proxy {
                 .register(listener.socket(), token, Interest::READABLE)
                 .map_err(|error| format!("cannot poll the listener on {address}: {error}"))?;
         }
-        self.limit = connection_limit(settings.connection_limit, descriptor_limit());
+        let descriptors = descriptor_limit();
+        self.udp.bind(reactor, &settings.udp_listeners, descriptors)?;
+        let flows = u64::try_from(self.udp.limit()).unwrap_or(u64::MAX);
+        self.limit = connection_limit(settings.connection_limit, descriptors.saturating_sub(flows));
         self.dial_timeout = settings.dial_timeout;
         Ok(())
     }
@@ -213,9 +196,15 @@ impl Proxy {
         self.listeners.iter().map(|(_, listener)| listener.address()).collect()
     }
 
-    /// How many connections there are.
+    /// The same of the listeners of datagrams.
+    pub fn listening_for_datagrams_on(&self) -> &[SocketAddr] {
+        self.udp.listening_on()
+    }
+
+    /// How many connections there are, and flows of datagrams. In a drain: how
+    /// many of them are waited for.
     pub fn connections(&self) -> usize {
-        self.connections.len()
+        self.connections.len().saturating_add(self.udp.awaited())
     }
 
     /// Most connections that there may be.
@@ -228,14 +217,28 @@ impl Proxy {
         &self.counters
     }
 
-    /// Makes the handling of the next accepted connection panic, or takes that
-    /// back; for the test of the boundary around each connection.
+    /// What happened to datagrams since the start.
+    pub fn udp_counters(&self) -> &UdpCounters {
+        self.udp.counters()
+    }
+
+    /// Panics that were caught at the edge of a connection or a flow.
+    pub fn panics(&self) -> u64 {
+        self.counters.panics.saturating_add(self.udp.counters().panics)
+    }
+
+    /// Makes the handling of the next accepted connection panic, and of the
+    /// next flow, or takes that back; for the test of the boundary around each.
     pub fn inject_panic(&mut self, inject: bool) {
         self.inject_panic = inject;
+        self.udp.inject_panic(inject);
     }
 
     /// Collect: remembers what the kernel said about a socket.
     pub fn collect(&mut self, token: Token, readiness: Readiness) {
+        if matches!(token.kind, Kind::UdpListener | Kind::UdpFlow) {
+            return self.udp.collect(token, readiness);
+        }
         if token.kind == Kind::ProxyListener {
             if let Some(listener) = self.listeners.get_mut(token.into()) {
                 listener.event(readiness);
@@ -252,6 +255,9 @@ impl Proxy {
 
     /// Expire: remembers that a timer fired.
     pub fn expired(&mut self, _reactor: &mut Reactor, token: Token) {
+        if token.kind == Kind::UdpListener {
+            return self.udp.expired();
+        }
         if token.kind == Kind::ProxyListener {
             if let Some(listener) = self.listeners.get_mut(token.into()) {
                 listener.fired();
@@ -262,9 +268,10 @@ impl Proxy {
         }
     }
 
-    /// Data: serves the connections that can make progress, in turn, until the
-    /// turn's budget is spent.
+    /// Data: serves the flows and the connections that can make progress, in
+    /// turn, until the turn's budgets are spent.
     pub fn data(&mut self, reactor: &mut Reactor, targets: &mut dyn Targets) {
+        self.udp.data(reactor, targets);
         let mut budget = TURN_BUDGET;
         // Those that want another turn queue up behind the ones that are here.
         for _ in 0..self.ready.len() {
@@ -303,16 +310,19 @@ impl Proxy {
     pub fn flush(&mut self, _reactor: &mut Reactor) {
         self.connections.reclaim();
         self.listeners.reclaim();
+        self.udp.flush();
     }
 
     /// Whether anything can make progress without another event.
     pub fn has_ready(&self) -> bool {
-        !self.ready.is_empty() || self.can_accept()
+        !self.ready.is_empty() || self.can_accept() || self.udp.has_ready()
     }
 
     /// Closes all listeners, after taking in who waits at them: to be closed
-    /// with a client in the queue resets it.
+    /// with a client in the queue resets it. Those of datagrams stay open for
+    /// their flows.
     pub fn close_listeners(&mut self, reactor: &mut Reactor, _targets: &mut dyn Targets) {
+        self.udp.begin_drain();
         for key in self.listeners.keys() {
             if let Some(listener) = self.listeners.get_mut(key) {
                 // Whoever came since the poll has made no event yet.
@@ -334,8 +344,9 @@ impl Proxy {
     }
 
     /// Cuts all connections: their ends are resets, because they are not the
-    /// ends of their streams.
+    /// ends of their streams. Flows end in silence.
     pub fn abort_all(&mut self, reactor: &mut Reactor) {
+        self.udp.close(reactor);
         for key in self.connections.keys() {
             self.close(reactor, key, Ending::Reset);
         }

@@ -37,10 +37,16 @@ pub enum Kind {
     BfdListener = 14,
     /// A BFD session: its timers.
     Bfd = 15,
+    /// A listening UDP socket of the data plane, and the timer of all flows.
+    UdpListener = 16,
+    /// The target's side of a flow of datagrams.
+    UdpFlow = 17,
+    /// A knock at the port of a target that refused datagrams.
+    Knock = 18,
 }
 
 impl Kind {
-    const ALL: [Kind; 16] = [
+    const ALL: [Kind; 19] = [
         Kind::Signal,
         Kind::Log,
         Kind::BgpListener,
@@ -57,6 +63,9 @@ impl Kind {
         Kind::GuestBgpPeer,
         Kind::BfdListener,
         Kind::Bfd,
+        Kind::UdpListener,
+        Kind::UdpFlow,
+        Kind::Knock,
     ];
 }
 

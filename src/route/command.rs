@@ -40,7 +40,7 @@ pub struct Add {
     pub service: String,
     /// What the route matches.
     pub source: Source,
-    /// The target's address, from `tcp://ADDRESS:PORT`.
+    /// The target's address, from `tcp://ADDRESS:PORT` or `udp://ADDRESS:PORT`.
     pub address: SocketAddr,
     /// `weight`: the fixed fraction of the traffic, finite; 0 when there is
     /// none, and the target then shares what the fixed ones leave.
@@ -56,12 +56,16 @@ pub struct Add {
 pub enum Source {
     /// `:PORT`: connections to this port of ours.
     Port(u16),
+    /// `:PORT` where the target is `udp://`: datagrams to this port of ours. A
+    /// service such as DNS has both, and the two share neither targets nor
+    /// weights.
+    UdpPort(u16),
 }
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Source::Port(port) => write!(f, ":{port}"),
+            Source::Port(port) | Source::UdpPort(port) => write!(f, ":{port}"),
         }
     }
 }
@@ -124,8 +128,9 @@ fn parse_command(words: &mut Words<'_>) -> Result<Command, String> {
 
 fn parse_add(words: &mut Words<'_>) -> Result<Add, String> {
     let service = words.expect("a service name")?.to_owned();
-    let source = parse_source(words.expect("a source such as :80")?)?;
-    let address = parse_target(words.expect("a target such as tcp://192.0.2.1:80")?)?;
+    let port = parse_source(words.expect("a source such as :80")?)?;
+    let (is_udp, address) = parse_target(words.expect("a target such as tcp://192.0.2.1:80")?)?;
+    let source = if is_udp { Source::UdpPort(port) } else { Source::Port(port) };
     let weight = if words.take("weight") {
         parse_weight(words.expect("a number after \"weight\"")?)?
     } else {
@@ -143,7 +148,7 @@ fn parse_add(words: &mut Words<'_>) -> Result<Add, String> {
 }
 
 /// `:PORT`; hosts and paths need listeners that do not exist yet.
-fn parse_source(word: &str) -> Result<Source, String> {
+fn parse_source(word: &str) -> Result<u16, String> {
     let Some(port) = word.strip_prefix(':') else {
         return Err(format!(
             "the source {} is a host or a path, which is not supported yet; \
@@ -151,20 +156,23 @@ fn parse_source(word: &str) -> Result<Source, String> {
             quoted(word)
         ));
     };
-    parse_port(port).map(Source::Port)
+    parse_port(port)
 }
 
-/// `tcp://ADDRESS:PORT`. A path behind it means nothing, as in fabio.
-fn parse_target(word: &str) -> Result<SocketAddr, String> {
+/// `tcp://ADDRESS:PORT` or `udp://ADDRESS:PORT`; whether it is the latter, and
+/// the address. A path behind it means nothing, as in fabio.
+fn parse_target(word: &str) -> Result<(bool, SocketAddr), String> {
     let Some((scheme, rest)) = word.split_once("://") else {
         return Err(format!(
             "the target {} has no scheme; expected tcp://ADDRESS:PORT",
             quoted(word)
         ));
     };
-    if !scheme.eq_ignore_ascii_case("tcp") {
+    let is_udp = scheme.eq_ignore_ascii_case("udp");
+    if !is_udp && !scheme.eq_ignore_ascii_case("tcp") {
         return Err(format!(
-            "targets with the scheme {} are not supported yet; expected tcp://ADDRESS:PORT",
+            "targets with the scheme {} are not supported yet; expected tcp://ADDRESS:PORT or \
+             udp://ADDRESS:PORT",
             quoted(scheme)
         ));
     }
@@ -172,7 +180,7 @@ fn parse_target(word: &str) -> Result<SocketAddr, String> {
     let (host, port) = split_authority(authority)?;
     let address = parse_address(host)?;
     match port {
-        Some(port) => Ok(SocketAddr::new(address, parse_port(port)?)),
+        Some(port) => Ok((is_udp, SocketAddr::new(address, parse_port(port)?))),
         None => Err(format!(
             "the target {} has no port; expected tcp://ADDRESS:PORT",
             quoted(authority)

@@ -16,6 +16,7 @@ pub struct Table {
     routes: Vec<Route>,
     by_source: HashMap<Source, usize>,
     targets: Vec<(String, SocketAddr)>,
+    udp_targets: Vec<(String, SocketAddr)>,
 }
 
 /// One source and its targets.
@@ -43,7 +44,8 @@ pub struct Target {
     pub tags: Vec<String>,
     /// `opts`
     pub opts: BTreeMap<String, String>,
-    /// Its place in [`Table::targets`], which several routes may share.
+    /// Its place in [`Table::targets`], or for a `udp://` target in
+    /// [`Table::udp_targets`], which several routes may share.
     pub index: usize,
 }
 
@@ -68,15 +70,25 @@ impl Table {
         self.by_source.get(&Source::Port(port)).and_then(|&at| self.routes.get(at))
     }
 
+    /// The route of datagrams to our port `port`.
+    pub fn lookup_udp_port(&self, port: u16) -> Option<&Route> {
+        self.by_source.get(&Source::UdpPort(port)).and_then(|&at| self.routes.get(at))
+    }
+
     /// All routes, in the order in which they were first named.
     pub fn routes(&self) -> &[Route] {
         &self.routes
     }
 
-    /// Service and address of every target, each pair once: what there is to
-    /// check the health of. [`Target::index`] points into it.
+    /// Service and address of every target of connections, each pair once: what
+    /// there is to check the health of. [`Target::index`] points into it.
     pub fn targets(&self) -> &[(String, SocketAddr)] {
         &self.targets
+    }
+
+    /// The same of every target of datagrams.
+    pub fn udp_targets(&self) -> &[(String, SocketAddr)] {
+        &self.udp_targets
     }
 
     fn add(&mut self, add: &Add) {
@@ -93,12 +105,16 @@ impl Table {
     /// Comes after the last command, because commands may also remove.
     fn number_targets(&mut self) {
         let mut places = HashMap::new();
-        for target in self.routes.iter_mut().flat_map(|route| &mut route.targets) {
-            let key = (target.service.clone(), target.address);
-            target.index = *places.entry(key).or_insert_with_key(|key| {
-                self.targets.push(key.clone());
-                self.targets.len().saturating_sub(1)
-            });
+        for route in &mut self.routes {
+            let is_udp = matches!(route.source, Source::UdpPort(_));
+            let targets = if is_udp { &mut self.udp_targets } else { &mut self.targets };
+            for target in &mut route.targets {
+                let key = (is_udp, target.service.clone(), target.address);
+                target.index = *places.entry(key).or_insert_with_key(|(_, service, address)| {
+                    targets.push((service.clone(), *address));
+                    targets.len().saturating_sub(1)
+                });
+            }
         }
     }
 }
@@ -197,6 +213,29 @@ mod tests {
         assert_eq!(web.targets()[1].opts.get("x").map(String::as_str), Some("y"));
         assert_eq!(table.lookup_port(53).unwrap().targets().len(), 1);
         assert!(table.lookup_port(81).is_none());
+    }
+
+    #[test]
+    fn datagrams_have_routes_targets_and_weights_of_their_own() {
+        let table = table(
+            "route add dns :53 tcp://192.0.2.1:53 weight 1\n\
+             route add dns :53 udp://192.0.2.1:53\n\
+             route add dns :53 UDP://[2001:db8::1]:53\n\
+             route add log :514 udp://192.0.2.1:53",
+        );
+        assert_eq!(table.lookup_port(53).unwrap().targets().len(), 1);
+        let route = table.lookup_udp_port(53).unwrap();
+        assert_eq!(route.source().to_string(), ":53");
+        assert!(route.targets().iter().all(|t| t.share == 0.5 && t.slots == 1));
+        assert!(table.lookup_port(514).is_none());
+        let (four, six) = ("192.0.2.1:53".parse().unwrap(), "[2001:db8::1]:53".parse().unwrap());
+        let named = |service: &str, address: SocketAddr| (service.to_owned(), address);
+        assert_eq!(table.targets(), [named("dns", four)]);
+        assert_eq!(
+            table.udp_targets(),
+            [named("dns", four), named("dns", six), named("log", four)]
+        );
+        assert_eq!(table.lookup_udp_port(514).unwrap().targets()[0].index, 2);
     }
 
     #[test]
