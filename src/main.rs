@@ -90,11 +90,10 @@ fn check(flags: &[String]) -> ExitCode {
 /// Reports what is wrong with the lines of `registry.static.routes`; says
 /// whether nothing is.
 fn check_routes(text: &str) -> bool {
-    let errors = static_routes::load(text).errors;
-    for error in &errors {
-        complain("error", &format!("registry.static.routes: {error}"));
-    }
-    errors.is_empty()
+    let delivery = static_routes::load(text);
+    delivery.warning_lines().for_each(|text| complain("warning", &text));
+    delivery.error_lines().for_each(|text| complain("error", &text));
+    delivery.errors.is_empty()
 }
 
 fn load_all(flags: &[String]) -> Result<Loaded, LoadError> {

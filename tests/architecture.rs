@@ -44,8 +44,16 @@ const DOORS: [&str; 8] = [
 ];
 
 /// The value types that pure files may take from `reactor`.
-const VALUES: [&str; 7] =
-    ["Time", "Token", "Kind", "Readiness", "random::Random", "clock::Time", "buffer::"];
+const VALUES: [&str; 8] = [
+    "Time",
+    "Token",
+    "Kind",
+    "Readiness",
+    "random::Random",
+    "clock::Time",
+    "buffer::",
+    "calendar::",
+];
 
 /// Lines a file may have before its tests.
 const FILE_LIMIT: usize = 600;

@@ -31,6 +31,9 @@ use common::network::{Network, Node, prefix};
 
 const SEEDS: u64 = 6000;
 
+/// How long a session waits for the neighbour's OPEN.
+const OPEN_HOLD: Duration = Duration::from_secs(240);
+
 /// Octets of an OPEN. Through a smaller window it takes several round trips, so
 /// that the other connection overtakes the one that it is on.
 const MESSAGE: usize = 128;
@@ -135,6 +138,7 @@ fn storm(seed: u64) -> Duration {
     if let Some(node) = nodes.get_mut(random.index(8)) {
         node.passive = true;
     }
+    let listens = nodes.iter().any(|node| node.passive);
     for (node, offer) in nodes.iter_mut().zip(offers(&mut random)) {
         node.offer = offer;
         if random.below(3) == 0 {
@@ -183,6 +187,12 @@ fn storm(seed: u64) -> Duration {
     network.paused = [false; 2];
     network.window = network.window.max(256);
     network.run(Duration::from_secs(45));
+    // A connection that lost its other end while it waits for the OPEN is given
+    // up when that wait is over (RFC 4271 §8.2.2), unless the neighbour replaces
+    // it; and one that only listens does not.
+    if listens && !network.is_established() {
+        network.run(OPEN_HOLD);
+    }
     assert!(network.is_established(), "seed {seed}: no session when quiet");
     assert_eq!(network.open_connections(), 1, "seed {seed}: connections left over");
     let wanted: BTreeSet<_> = announced.iter().map(|text| prefix(text)).collect();

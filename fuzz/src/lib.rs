@@ -13,6 +13,7 @@ mod input;
 #[allow(dead_code, unreachable_pub, missing_docs)]
 mod network;
 mod pair;
+mod proxy;
 mod script;
 mod session;
 mod stream;
@@ -22,7 +23,7 @@ mod texts;
 type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 14] = [
     ("header", decoders::header),
     ("open", decoders::open),
     ("update", decoders::update),
@@ -33,6 +34,10 @@ pub const TARGETS: [(&str, Target); 10] = [
     ("routes", texts::routes),
     ("session", script::session),
     ("pair", pair::pair),
+    ("proxy_header", proxy::proxy_header),
+    ("client_hello", proxy::client_hello),
+    ("access_log", proxy::access_log),
+    ("limits", proxy::limits),
 ];
 
 /// Runs one target on one input.

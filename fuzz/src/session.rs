@@ -366,10 +366,11 @@ impl World {
         self.settle_all();
     }
 
-    /// A fault in a neighbour's handling: the door forgets its connections.
+    /// A fault in a neighbour's handling: the door forgets its connections, and
+    /// an end of its session is reported as any other.
     pub(crate) fn replace(&mut self, place: usize) {
         let neighbour = &mut self.neighbours[place];
-        (neighbour.links, neighbour.dialing, neighbour.up) = ([None, None], false, None);
+        (neighbour.links, neighbour.dialing) = ([None, None], false);
         self.speaker.replace(self.now, neighbour.id);
         self.settle(place);
     }

@@ -100,18 +100,46 @@ pub(crate) fn routes(data: &[u8]) {
     parsed.errors.iter().for_each(|error| one_line(&error.to_string()));
     let table = Table::build(&parsed.commands);
     for route in table.routes() {
-        let (found, known) = match route.source() {
-            route::Source::Port(port) => (table.lookup_port(*port), table.targets()),
-            route::Source::UdpPort(port) => (table.lookup_udp_port(*port), table.udp_targets()),
-        };
-        assert_eq!(found.map(|found| found.source()), Some(route.source()));
+        let found = table.lookup(route.source()).map(|found| found.source());
+        assert_eq!(found, Some(route.source()));
         let targets = route.targets();
         let shares: f64 = targets.iter().map(|target| target.share).sum();
         assert!(!targets.is_empty() && (shares - 1.0).abs() < 1e-6, "shares of {shares}");
         assert!(targets.iter().all(|target| (0.0..=1.0 + 1e-9).contains(&target.share)));
         let slots: u64 = targets.iter().map(|target| u64::from(target.slots)).sum();
-        assert_eq!(slots, route.ring().len() as u64);
-        assert!((0..route.ring().len()).all(|slot| route.at_slot(slot).is_some()));
-        assert!(targets.iter().all(|target| target.index < known.len()));
+        assert_eq!(slots, route.ring_size() as u64);
+        let ring = route.ring();
+        assert!(ring.len() == route.ring_size() && ring.iter().all(|&at| at < targets.len()));
+        let is_udp = route.source().is_udp();
+        let list = if is_udp { table.udp_targets() } else { table.targets() };
+        let listed = |index: usize| index < list.len();
+        assert!(targets.iter().all(|t| t.address().is_some() || t.index.is_none()));
+        assert!(targets.iter().all(|target| target.index.is_none_or(listed)));
+    }
+    read_back_routes(&table);
+    in_slices(data, &table);
+}
+
+/// What a table is shown as makes the same table again.
+fn read_back_routes(table: &Table) {
+    let shown = table.to_string();
+    let parsed = route::parse(&shown);
+    assert!(parsed.errors.is_empty(), "{shown}\n{:?}", parsed.errors);
+    assert_eq!(Table::build(&parsed.commands).to_string(), shown);
+}
+
+/// A builder makes the same table of the text, whatever the size of its steps,
+/// where that has no lines that only the builder refuses.
+fn in_slices(data: &[u8], table: &Table) {
+    let is_plain = std::str::from_utf8(data).is_ok() && !data.starts_with(b"\xef\xbb\xbf");
+    let mut builder = route::TableBuilder::new(data.into());
+    let built = loop {
+        if let Some(built) = builder.step(3) {
+            break built;
+        }
+    };
+    built.errors.iter().chain(&built.warnings).for_each(|line| one_line(&line.to_string()));
+    if is_plain && data.len() <= route::builder::LONGEST_LINE {
+        assert_eq!(built.table.to_string(), table.to_string());
     }
 }

@@ -62,11 +62,16 @@ pub(super) struct Intake<'a> {
     pub(super) limit: Option<PrefixLimit>,
     pub(super) counters: &'a mut PeerCounters,
     pub(super) received: &'a mut Received,
+    /// The families of which it was said that the limit is near.
+    pub(super) warned: &'a mut FamilySet,
     /// What is reported after the Up that came before, and before the Down that
     /// comes after.
     pub(super) reports: &'a mut Vec<Action>,
     pub(super) resolution: Resolution,
-    pub(super) refreshes: Vec<Family>,
+    /// The families that the neighbour wants again, once however often it asks.
+    pub(super) refreshes: FamilySet,
+    /// The families of which nothing is stale any more.
+    pub(super) swept: FamilySet,
     /// The family that has more prefixes than the neighbour may announce.
     pub(super) exceeded: Option<Family>,
 }
@@ -103,7 +108,7 @@ impl Handler for Intake<'_> {
             // RFC 7313 §4: what does not come between the marks is gone.
             subtype::BEGIN => self.received.mark_stale(families),
             subtype::END => self.sweep(families),
-            _ => self.refreshes.push(family),
+            _ => self.refreshes.insert(family),
         }
     }
 }
@@ -187,13 +192,15 @@ impl Intake<'_> {
         let count = self.received.count(family);
         if count > limit.maximum as usize {
             self.exceeded = Some(family);
-        } else if count == limit.warning as usize {
+        } else if count == limit.warning as usize && !self.warned.contains(family) {
+            self.warned.insert(family);
             self.reports.push(Action::PrefixWarning { family, count, limit });
         }
     }
 
     /// What is stale was not announced again.
     fn sweep(&mut self, families: FamilySet) {
+        families.iter().for_each(|family| self.swept.insert(family));
         let withdrawn = self.received.take_stale(families);
         if !withdrawn.is_empty() && self.import == Import::Report {
             self.reports.push(Action::Learned(Learned { withdrawn, announced: Vec::new() }));

@@ -158,6 +158,7 @@ pub fn negotiate(terms: &Terms, open: &Open) -> Result<Negotiated, Notification>
         graceful_restart: terms
             .offer
             .graceful_restart
+            .filter(|_| !terms.offer.plain)
             .and_then(|_| PeerRestart::of(&open.capabilities)),
         role: terms.offer.role.filter(|_| !terms.is_ibgp()),
         offered: ours.capabilities,

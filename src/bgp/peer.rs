@@ -55,6 +55,8 @@ pub struct Peer {
     /// that came before them, and before the Down that comes after.
     reports: Vec<Action>,
     received: Received,
+    /// The families of which this session has come near to its limit.
+    warned: FamilySet,
     retained: Retained,
     counters: PeerCounters,
     last_down: Option<(Time, DownReason)>,
@@ -84,6 +86,7 @@ impl Peer {
             actions: VecDeque::new(),
             reports: Vec::new(),
             received: Received::default(),
+            warned: FamilySet::EMPTY,
             retained: Retained::default(),
             counters: PeerCounters::default(),
             last_down: None,
@@ -106,12 +109,29 @@ impl Peer {
     }
 
     /// A fresh neighbour with the same settings that waits a while before it
-    /// dials, for use after a fault in this one's handling.
+    /// dials, for use after a fault in this one's handling. Those who follow what
+    /// is reported hear that the session and the routes are gone.
     pub fn renewed(&mut self, now: Time) -> Peer {
         let mut fresh = Peer::new(self.settings.clone(), self.random.next_u64());
         fresh.stopped = self.stopped;
-        fresh.counters = self.counters;
-        fresh.ensure_outgoing(now, Start::AfterIdleHold(IDLE_HOLD_MAXIMUM));
+        fresh.counters = self.counters();
+        fresh.kept_out_until = self.kept_out_until;
+        let reported = |action: &Action| {
+            matches!(action, Action::Up { .. } | Action::Down { .. } | Action::Learned(_))
+        };
+        fresh.actions.extend(self.actions.drain(..).filter(reported));
+        if let Some((side, since)) = self.established {
+            let reason = DownReason::ConnectionClosed;
+            let down = Down { reason, had_open: true, was_established: true };
+            fresh.counters.flaps = fresh.counters.flaps.saturating_add(1);
+            fresh.last_down = Some((now, down.reason.clone()));
+            fresh.actions.push_back(Action::Down { side, down, uptime: now.since(since) });
+        }
+        fresh.received = std::mem::take(&mut self.received);
+        fresh.received.mark_stale(FamilySet::ALL);
+        fresh.forget_stale(FamilySet::ALL);
+        let wait = fresh.kept_out_until.map_or(Duration::ZERO, |until| until.since(now));
+        fresh.ensure_outgoing(now, Start::AfterIdleHold(wait.max(IDLE_HOLD_MAXIMUM)));
         fresh.settle(now);
         fresh
     }
@@ -125,6 +145,14 @@ impl Peer {
             }
         }
         self.settle(now);
+    }
+
+    /// See [`Session::worded`].
+    pub fn worded(&self, side: Side, notification: Notification) -> Notification {
+        match self.session(side) {
+            Some(session) => session.worded(notification),
+            None => notification,
+        }
     }
 
     /// Ends the established session with `cease`; another attempt follows.
@@ -165,11 +193,14 @@ impl Peer {
     }
 
     /// RFC 4724 §4.2: a neighbour that restarts gracefully and connects again
-    /// has lost the session that we still think is established.
+    /// has lost the session that we still think is established. One that has no
+    /// family in its capability never does (§5).
     fn give_way(&mut self, now: Time) {
         let Some((side, _)) = self.established else { return };
-        if let Some(session) = self.session_mut(side)
-            && session.negotiated().is_some_and(|agreed| agreed.graceful_restart.is_some())
+        let restart =
+            self.session(side).and_then(Session::negotiated).and_then(|n| n.graceful_restart);
+        if restart.is_some_and(|restart| !restart.families.is_empty())
+            && let Some(session) = self.session_mut(side)
         {
             session.closed(now);
             self.settle(now);
@@ -221,9 +252,11 @@ impl Peer {
             limit: self.settings.limit,
             counters: &mut self.counters,
             received: &mut self.received,
+            warned: &mut self.warned,
             reports: &mut self.reports,
             resolution: Resolution::Undecided,
-            refreshes: Vec::new(),
+            refreshes: FamilySet::EMPTY,
+            swept: FamilySet::EMPTY,
             exceeded: None,
         };
         let session = match side {
@@ -233,7 +266,7 @@ impl Peer {
         if let Some(session) = session {
             session.receive(now, bytes, &mut intake);
         }
-        let Intake { resolution, refreshes, exceeded, .. } = intake;
+        let Intake { resolution, refreshes, swept, exceeded, .. } = intake;
         if let Some(other) = self.session_mut(side.other()) {
             match resolution {
                 Resolution::CloseOther => other.stop(now, collision_cease()),
@@ -241,7 +274,7 @@ impl Peer {
                 Resolution::Undecided => {}
             }
         }
-        for family in refreshes {
+        for family in refreshes.iter() {
             self.reports.push(Action::RefreshAsked(family));
             if let Some(writer) = &mut self.writer {
                 writer.refresh(family);
@@ -249,11 +282,15 @@ impl Peer {
         }
         if let (Some(family), Some(limit)) = (exceeded, self.settings.limit) {
             self.kept_out_until = Some(now + limit.restart);
-            if let Some(session) = self.session_mut(side) {
-                session.stop(now, limit_cease(family, limit));
+            // Nor does it get in by its other connection.
+            for side in [side, side.other()] {
+                if let Some(session) = self.session_mut(side) {
+                    session.stop(now, limit_cease(family, limit));
+                }
             }
         }
         self.settle(now);
+        self.retained.arrived(swept);
     }
 
     /// Fires the timers that are due.
@@ -308,7 +345,8 @@ impl Peer {
         if let (Some(session), Some(writer)) = (session, &mut self.writer)
             && writer.is_due(table)
         {
-            session.send_routes(now, |out| writer.next_message(table, out));
+            writer.begin_round();
+            session.send_routes(now, |out| writer.next_message(table, out) && !writer.is_spent());
             let interval = self.settings.advertisement_interval;
             if !interval.is_zero() && !writer.is_due(table) && writer.take_announced() {
                 writer.hold(true);
@@ -488,7 +526,10 @@ impl Peer {
         self.writer = Some(Writer::new(exporter, negotiated.clone()));
         self.established = Some((side, now));
         self.restarted_until = None;
-        self.kept_out_until = None;
+        // One that is over may be so because it announced too much at once.
+        if !over {
+            self.kept_out_until = None;
+        }
         let lost = self.retained.back(now, &negotiated);
         let hold_time = negotiated.hold_time;
         self.actions.push_back(Action::Up { side, negotiated });
@@ -536,6 +577,7 @@ impl Peer {
             self.established = None;
             self.writer = None;
             self.advertise_at = None;
+            self.warned = FamilySet::EMPTY;
             self.counters.flaps = self.counters.flaps.saturating_add(1);
             if uptime >= STABLE_AFTER {
                 self.failures = 0;
@@ -551,7 +593,11 @@ impl Peer {
     }
 
     fn note_down(&mut self, now: Time, down: &Down) {
-        self.last_down = Some((now, down.reason.clone()));
+        // Who loses a collision says nothing of why the last session ended.
+        let beside = self.established.is_some() || down.reason.is_collision();
+        if down.was_established || !beside {
+            self.last_down = Some((now, down.reason.clone()));
+        }
         // RFC 5492 §3: a neighbour that knows no capabilities is spoken to
         // without, once. Without a common family that would be in vain.
         let ipv4 = self.settings.terms.families.contains(Family::Ipv4Unicast);
@@ -607,7 +653,7 @@ impl Peer {
         }
         let doubled = IDLE_HOLD_FIRST.saturating_mul(1 << self.failures.min(16));
         self.failures = self.failures.saturating_add(1);
-        Start::AfterIdleHold(doubled.min(IDLE_HOLD_MAXIMUM))
+        Start::AfterIdleHold(jitter(doubled.min(IDLE_HOLD_MAXIMUM), &mut self.random))
     }
 }
 

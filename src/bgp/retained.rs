@@ -14,7 +14,11 @@ const STALE_PATHS: Duration = Duration::from_secs(360);
 
 /// Whether, and until when, stale routes are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Retained(Option<Time>);
+pub(super) struct Retained {
+    until: Option<Time>,
+    /// The families whose End-of-RIB has still to come, once it is back.
+    awaited: FamilySet,
+}
 
 impl Retained {
     /// The families whose routes are kept after this end of a session that was
@@ -39,35 +43,52 @@ impl Retained {
     /// The neighbour is gone and has its restart time to come back.
     pub(super) fn begin(&mut self, now: Time, negotiated: &Negotiated) {
         let seconds = negotiated.graceful_restart.map_or(0, |restart| restart.time);
-        self.0 = Some(now + Duration::from_secs(seconds.into()));
+        self.until = Some(now + Duration::from_secs(seconds.into()));
+        self.awaited = FamilySet::EMPTY;
     }
 
     /// The neighbour is back. Returns the families whose routes it has not
     /// kept: theirs go at once (RFC 4724 §4.2).
     pub(super) fn back(&mut self, now: Time, negotiated: &Negotiated) -> FamilySet {
-        if self.0.is_none() {
+        if self.until.is_none() {
             return FamilySet::EMPTY;
         }
-        self.0 = Some(now + STALE_PATHS);
+        self.until = Some(now + STALE_PATHS);
         let kept = negotiated.graceful_restart.map(|restart| restart.preserved).unwrap_or_default();
+        self.awaited = kept.intersection(negotiated.families);
         let mut lost = FamilySet::ALL;
-        kept.intersection(negotiated.families).iter().for_each(|family| lost.remove(family));
+        self.awaited.iter().for_each(|family| lost.remove(family));
+        if self.awaited.is_empty() {
+            self.end();
+        }
         lost
+    }
+
+    /// The neighbour that is back has sent all of these families again. With the
+    /// last it is over, so that what a refresh marks later is not swept for it.
+    pub(super) fn arrived(&mut self, families: FamilySet) {
+        if self.awaited.is_empty() {
+            return;
+        }
+        families.iter().for_each(|family| self.awaited.remove(family));
+        if self.awaited.is_empty() {
+            self.end();
+        }
     }
 
     /// Nothing is stale any more.
     pub(super) fn end(&mut self) {
-        self.0 = None;
+        *self = Retained::default();
     }
 
     /// When what is still stale goes.
     pub(super) fn deadline(&self) -> Option<Time> {
-        self.0
+        self.until
     }
 
     /// Whether that time has come; then it is over.
     pub(super) fn take_due(&mut self, now: Time) -> bool {
-        let due = self.0.is_some_and(|at| at <= now);
+        let due = self.until.is_some_and(|at| at <= now);
         if due {
             self.end();
         }

@@ -239,7 +239,6 @@ impl Session {
         }
         match (self.state, input) {
             (Idle, Input::Start(Start::AfterIdleHold(wait))) => {
-                let wait = jitter(wait, &mut self.random);
                 self.timers.set(Timer::IdleHold, now + wait);
             }
             (Idle, Input::Start(Start::AfterConnectRetry)) => self.wait_in_active(now),
@@ -388,10 +387,18 @@ impl Session {
         self.notify(Notification::new(code::FSM, subcode));
     }
 
-    fn notify(&mut self, notification: Notification) {
+    /// How the neighbour is told so: what is final is a hard reset for one that
+    /// would keep our routes after anything else (RFC 8538 §3).
+    pub fn worded(&self, notification: Notification) -> Notification {
         let survives = self.negotiated.as_ref().is_some_and(Negotiated::survives_notification);
-        let hard = survives && self.state == State::Established && notification.is_final();
-        let notification = if hard { notification.into_hard_reset() } else { notification };
+        match survives && self.state == State::Established && notification.is_final() {
+            true => notification.into_hard_reset(),
+            false => notification,
+        }
+    }
+
+    fn notify(&mut self, notification: Notification) {
+        let notification = self.worded(notification);
         self.sent.add(MessageType::Notification);
         notification.encode(self.outbox.end());
         self.finish(DownReason::Sent(notification));

@@ -18,8 +18,15 @@ use super::negotiation::Negotiated;
 use super::rib::Key;
 use super::rib::originated::Originated;
 
-/// Most keys that one call looks at, so that no call is long.
+/// Most keys that one call looks at, so that no call is long; about as many as
+/// one message of the usual length holds.
 const BATCH: usize = 1024;
+/// Most different attributes that one call looks at; they cost more than keys.
+const GROUPS: usize = 256;
+/// How much is done in one round, in keys that are looked at: some 0.6 µs each.
+const ROUND: usize = BATCH;
+/// What a message costs beside its keys, in keys.
+const MESSAGE: usize = 4;
 
 /// The adj-RIB-out of one established session, and what is still due.
 #[derive(Clone, Debug)]
@@ -38,6 +45,8 @@ pub struct Writer {
     held: BTreeSet<Key>,
     /// Something was announced since this was last asked.
     announced: bool,
+    /// What was done in this round, in keys.
+    done: usize,
 }
 
 /// Keys whose difference is the same.
@@ -98,7 +107,23 @@ impl Writer {
             holding: false,
             held: BTreeSet::new(),
             announced: false,
+            done: 0,
         }
+    }
+
+    /// Begins another round: see [`Writer::is_spent`].
+    pub fn begin_round(&mut self) {
+        self.done = 0;
+    }
+
+    /// Whether enough was done in this round, some 1 ms of work; what is left is
+    /// for the next.
+    pub fn is_spent(&self) -> bool {
+        self.done >= ROUND
+    }
+
+    fn note(&mut self, keys: usize) {
+        self.done = self.done.saturating_add(keys);
     }
 
     /// Lets announcements wait, or go. Withdrawals never wait, and neither does
@@ -149,20 +174,26 @@ impl Writer {
         });
     }
 
-    /// Appends at most one message for the most urgent difference; returns
-    /// whether another call may find more. Withdrawals go first.
+    /// Appends at most one message for the most urgent difference, or none if
+    /// that much work was to be done for it; returns whether another call may find
+    /// more. Withdrawals go first.
     pub fn next_message(&mut self, table: &Originated, out: &mut Vec<u8>) -> bool {
         if self.dirty.is_empty() {
             return self.advance_walk(table, out);
         }
         if self.groups.is_empty() {
             self.group_batch(table);
+            if self.is_spent() {
+                return self.is_due(table);
+            }
         }
         if let Some(mut group) = self.groups.pop_front() {
+            let keys = group.keys.len();
             match &group.attributes {
                 None => self.withdraw(group.family, &mut group.keys, out),
                 Some(wanted) => self.announce(group.family, wanted, &mut group.keys, out),
             }
+            self.note(keys.saturating_sub(group.keys.len()).saturating_add(MESSAGE));
             if !group.keys.is_empty() {
                 self.groups.push_front(group);
             }
@@ -176,6 +207,10 @@ impl Writer {
         let batch: Vec<Key> = self.dirty.iter().take(BATCH).copied().collect();
         let mut groups: BTreeMap<(Option<Rc<Attributes>>, Family), Vec<Key>> = BTreeMap::new();
         for key in batch {
+            if groups.len() >= GROUPS {
+                break;
+            }
+            self.note(1);
             let wanted = self.desired(table, &key);
             let settled = match (&wanted, self.sent.get(&key)) {
                 (None, None) => true,
@@ -284,6 +319,7 @@ impl Writer {
                 return;
             };
             walk.after = Some(key);
+            self.note(1);
             if walk.again.contains(key.family())
                 && let Some(sent) = self.sent.get_mut(&key)
             {
@@ -598,8 +634,34 @@ mod tests {
         while out.is_empty() {
             writer.next_message(&table, &mut out);
         }
-        assert_eq!(writer.groups.len(), 999, "the comparison is kept for the next messages");
+        assert_eq!(writer.groups.len(), GROUPS - 1, "the comparison is kept for the next messages");
         assert_eq!(drain(&mut writer, &table).len(), 1001);
+    }
+
+    /// Whether paths are alike or differ, and although the walk, the comparison
+    /// and the messages all cost something.
+    #[test]
+    fn a_round_does_a_bounded_part() {
+        for alike in [true, false] {
+            let mut table = Originated::default();
+            for n in 0..5000_u32 {
+                let address = std::net::Ipv4Addr::from(0x0a00_0000 + n);
+                let path = Path { med: (!alike).then_some(n), ..Path::default() };
+                table.insert(IpNet::from(std::net::IpAddr::from(address)), Owner::File, path);
+            }
+            let mut writer = writer();
+            let mut rounds = 0;
+            while writer.is_due(&table) {
+                writer.begin_round();
+                let mut out = Vec::new();
+                while !writer.is_spent() && writer.next_message(&table, &mut out) {}
+                assert!(writer.done <= ROUND + BATCH + MESSAGE, "{} keys", writer.done);
+                rounds += 1;
+            }
+            // Each key is walked over, compared and sent.
+            assert!((8..50).contains(&rounds), "{rounds} rounds");
+            assert_eq!(writer.sent().count(), 5000);
+        }
     }
 
     #[test]

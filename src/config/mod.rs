@@ -26,7 +26,7 @@ pub mod help;
 mod kv_list;
 mod listeners;
 mod load;
-mod nearest;
+pub(crate) mod nearest;
 pub mod options;
 mod peer_remote;
 mod peer_templates;

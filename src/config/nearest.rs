@@ -3,7 +3,7 @@
 /// The known name nearest to `word`, when one is near enough to be meant: the
 /// same but for upper and lower case, or else within a third of its length in
 /// edits (one letter inserted, left out, replaced, or two swapped).
-pub(super) fn nearest<'a>(
+pub(crate) fn nearest<'a>(
     word: &str,
     known: impl Iterator<Item = &'a str> + Clone,
 ) -> Option<&'a str> {

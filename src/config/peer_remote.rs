@@ -269,31 +269,14 @@ pub(super) fn check_names(peers: &[PeerConfig], reader: &mut Reader<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{errors, load_file, loaded};
+    use super::super::testing::{errors, errors_of, load_file, one, peers};
     use super::*;
-
-    fn peers(text: &str) -> Vec<PeerConfig> {
-        loaded(&format!("bgp.peers={text}")).config.bgp.peers
-    }
 
     fn only_error(text: &str) -> String {
         let mut errors = errors(&format!("bgp.peers={text}"));
         assert_eq!(errors.len(), 1, "{text}: {errors:?}");
         let error = errors.remove(0);
         error.strip_prefix("f:1: bgp.peers: ").unwrap_or(&error).to_string()
-    }
-
-    fn one(options: &str) -> PeerConfig {
-        peers(&format!("address=192.0.2.1;asn=65001;{options}")).remove(0)
-    }
-
-    /// The errors of one neighbour, without what they all begin with.
-    fn errors_of(options: &str) -> Vec<String> {
-        let errors = errors(&format!("bgp.peers=address=192.0.2.1;asn=65001;{options}"));
-        let strip = |error: String| {
-            error.strip_prefix("f:1: bgp.peers: peer 192.0.2.1: ").unwrap().to_string()
-        };
-        errors.into_iter().map(strip).collect()
     }
 
     #[test]

@@ -251,25 +251,8 @@ fn peer_timers(
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{errors, load_file, loaded};
+    use super::super::testing::{errors, errors_of, load_file, loaded, one, peers};
     use super::*;
-
-    fn peers(text: &str) -> Vec<PeerConfig> {
-        loaded(&format!("bgp.peers={text}")).config.bgp.peers
-    }
-
-    fn one(options: &str) -> PeerConfig {
-        peers(&format!("address=192.0.2.1;asn=65001;{options}")).remove(0)
-    }
-
-    /// The errors of one neighbour, without what they all begin with.
-    fn errors_of(options: &str) -> Vec<String> {
-        let errors = errors(&format!("bgp.peers=address=192.0.2.1;asn=65001;{options}"));
-        let strip = |error: String| {
-            error.strip_prefix("f:1: bgp.peers: peer 192.0.2.1: ").unwrap().to_string()
-        };
-        errors.into_iter().map(strip).collect()
-    }
 
     #[test]
     fn defaults_and_every_option() {

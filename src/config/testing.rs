@@ -1,6 +1,6 @@
 //! What the unit tests of this room share.
 
-use super::{LoadError, Loaded, load};
+use super::{LoadError, Loaded, PeerConfig, load};
 
 /// Loads a properties file `f`. Files named in it hold their own name in
 /// capitals and a newline; `missing` is not there.
@@ -26,4 +26,22 @@ pub(super) fn loaded(text: &str) -> Loaded {
 /// The warnings of a file that has to be valid.
 pub(super) fn warnings(text: &str) -> Vec<String> {
     loaded(text).warnings
+}
+
+/// The neighbours that `bgp.peers` says there are.
+pub(super) fn peers(text: &str) -> Vec<PeerConfig> {
+    loaded(&format!("bgp.peers={text}")).config.bgp.peers
+}
+
+/// A neighbour with these options.
+pub(super) fn one(options: &str) -> PeerConfig {
+    peers(&format!("address=192.0.2.1;asn=65001;{options}")).remove(0)
+}
+
+/// The errors of one neighbour, without what they all begin with.
+pub(super) fn errors_of(options: &str) -> Vec<String> {
+    let errors = errors(&format!("bgp.peers=address=192.0.2.1;asn=65001;{options}"));
+    let strip =
+        |error: String| error.strip_prefix("f:1: bgp.peers: peer 192.0.2.1: ").unwrap().to_string();
+    errors.into_iter().map(strip).collect()
 }

@@ -140,9 +140,7 @@ impl Daemon {
 
     fn load_routes(&mut self, reactor: &mut Reactor) {
         let delivery = static_routes::load(&self.config.registry.static_routes);
-        for error in &delivery.errors {
-            warn!("route event=line_skipped source=registry.static.routes error={}", quoted(error));
-        }
+        switchboard::report(&delivery);
         let now = reactor.now();
         let (added, removed) = self.switchboard.load(now, delivery.table);
         for id in removed {
@@ -543,6 +541,9 @@ fn start(config: Config) -> Result<(Reactor, Daemon), String> {
     let mut reactor = Reactor::new().map_err(|error| format!("cannot poll: {error}"))?;
     log_sink::attach(&mut reactor);
     info!("daemon event=start version={} descriptors={soft}", env!("CARGO_PKG_VERSION"));
+    if std::env::var_os("BURGEE_MEASURE_CPU").is_some() {
+        reactor.measure_cpu();
+    }
     let seed = seed(&reactor);
     let mut daemon = Daemon::start(&mut reactor, config, seed)?;
     if let Ok(place) = std::env::var("BURGEE_INJECT_PANIC") {
@@ -563,10 +564,13 @@ fn turn_until_done(reactor: &mut Reactor, daemon: &mut Daemon) -> i32 {
     let outcome = catch_unwind(AssertUnwindSafe(|| poll::run(reactor, daemon)));
     match outcome {
         Ok(Ok(code)) => {
+            let cpu = reactor.longest_turn_cpu();
+            let cpu = cpu.map(|cpu| format!(" longest_turn_cpu={}us", cpu.as_micros()));
             info!(
-                "daemon event=stopped code={code} turns={} longest_turn={}us panics={}",
+                "daemon event=stopped code={code} turns={} longest_turn={}us{} panics={}",
                 reactor.turns(),
                 reactor.longest_turn().as_micros(),
+                cpu.unwrap_or_default(),
                 daemon.panics()
             );
             code

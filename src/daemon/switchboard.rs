@@ -1,8 +1,9 @@
 //! Where a client's connection meets a target: the route table, the picker and
 //! the health of the targets, as the data plane asks for them.
 
-use std::net::SocketAddr;
-use std::rc::Rc;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
 
 use log::{debug, info, warn};
 
@@ -12,46 +13,212 @@ use crate::health::{self, Change, targets::Targets};
 use crate::proxy::{self, Pick};
 use crate::reactor::Time;
 use crate::reactor::log_sink::quoted;
-use crate::route::{Picker, Table};
+use crate::registry::Delivery;
+use crate::route::{Ask, Picker, Route, Table, Target};
+
+/// Logs what was wrong with the lines of a table.
+pub(super) fn report(delivery: &Delivery) {
+    let source = &delivery.origin;
+    for error in &delivery.errors {
+        warn!("route event=line_skipped source={source} error={}", quoted(error));
+    }
+    for warning in &delivery.warnings {
+        warn!("route event=line_kept source={source} warning={}", quoted(warning));
+    }
+    if delivery.omitted > 0 {
+        warn!("route event=lines_not_shown source={source} count={}", delivery.omitted);
+    }
+}
 
 /// Routes and the health of their targets.
 #[derive(Debug)]
 pub(super) struct Switchboard {
-    pub(super) table: Rc<Table>,
+    pub(super) table: Table,
     /// For each of the table's targets its id in `targets`.
     ids: Vec<u32>,
     pub(super) picker: Picker,
     pub(super) targets: Targets,
     pub(super) udp: UdpHealth,
+    /// Connections to each address that has any, those under way included.
+    connections: HashMap<SocketAddr, usize>,
+    /// The table that is to come, the targets that are to go, and tables whose
+    /// memory is to be given back: in this order, a piece at a time.
+    incoming: Option<Incoming>,
+    sweep: Option<Sweep>,
+    spent: Vec<Table>,
     loaded: bool,
     pub(super) changed: bool,
+}
+
+/// A table that is being made ready to take the place of another.
+#[derive(Debug)]
+struct Incoming {
+    table: Table,
+    /// For each route so far, the place in the old table of the one with its
+    /// source.
+    old_places: Vec<Option<usize>>,
+    /// For each target so far, its id.
+    ids: Vec<u32>,
+    wanted: HashSet<u32>,
+    /// The same for targets of datagrams.
+    udp_ids: Vec<u32>,
+}
+
+/// A walk over all targets, which takes those away that are not wanted.
+#[derive(Debug)]
+struct Sweep {
+    wanted: HashSet<u32>,
+    from: u32,
+}
+
+/// What a piece of a change of the table came to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Progress {
+    /// Targets that are new.
+    pub(super) added: Vec<(u32, SocketAddr)>,
+    /// Targets that are gone.
+    pub(super) removed: Vec<u32>,
 }
 
 impl Switchboard {
     pub(super) fn new(picker: Picker, targets: Targets) -> Switchboard {
         Switchboard {
-            table: Rc::new(Table::default()),
+            table: Table::default(),
             ids: Vec::new(),
             picker,
             udp: UdpHealth::new(&targets),
             targets,
+            connections: HashMap::new(),
+            incoming: None,
+            sweep: None,
+            spent: Vec::new(),
             loaded: false,
             changed: false,
         }
     }
 
-    /// Puts a whole new table in place. Targets that stay keep their state.
-    /// Returns the ids that are new, with their addresses, and those that are
-    /// gone.
+    /// Puts a whole new table in place, at once: for the start. Returns the
+    /// targets that are new, and those that are gone.
     pub(super) fn load(&mut self, now: Time, table: Table) -> (Vec<(u32, SocketAddr)>, Vec<u32>) {
-        let change = self.targets.sync(now, table.targets());
-        self.ids = change.ids;
-        self.udp.load(now, &table);
-        self.table = Rc::new(table);
+        let (mut added, mut removed) = (Vec::new(), Vec::new());
+        self.begin(table);
+        while self.is_changing() {
+            let mut progress = self.proceed(now, usize::MAX);
+            added.append(&mut progress.added);
+            removed.append(&mut progress.removed);
+        }
+        (added, removed)
+    }
+
+    /// Begins to put a whole new table in place; [`Switchboard::proceed`] does
+    /// it. One that was on its way already is given up.
+    pub(super) fn begin(&mut self, table: Table) {
+        // What the old sweep would have taken away, that of this table will.
+        self.sweep = None;
+        let (routes, targets) = (table.routes().len(), table.targets().len());
+        let incoming = Incoming {
+            table,
+            old_places: Vec::with_capacity(routes),
+            ids: Vec::with_capacity(targets),
+            wanted: HashSet::with_capacity(targets),
+            udp_ids: Vec::new(),
+        };
+        let given_up = self.incoming.replace(incoming);
+        self.spent.extend(given_up.map(|it| it.table));
+    }
+
+    /// Whether a change of the table is under way.
+    pub(super) fn is_changing(&self) -> bool {
+        self.incoming.is_some()
+            || self.sweep.is_some()
+            || self.udp.is_sweeping()
+            || !self.spent.is_empty()
+    }
+
+    /// Goes on with a change of the table, for about `steps` routes or
+    /// targets. The new table serves from one moment to the next, when all of
+    /// its targets are known. Targets and routes that stay keep their state:
+    /// a target its health, a route whose turn it is.
+    pub(super) fn proceed(&mut self, now: Time, steps: usize) -> Progress {
+        let mut progress = Progress::default();
+        if let Some(mut incoming) = self.incoming.take() {
+            if self.prepare(now, steps, &mut incoming, &mut progress) {
+                self.switch_to(incoming);
+            } else {
+                self.incoming = Some(incoming);
+            }
+        } else if let Some(mut sweep) = self.sweep.take() {
+            if !self.remove_unwanted(steps, &mut sweep, &mut progress) {
+                self.sweep = Some(sweep);
+            }
+        } else if !self.udp.remove_unwanted(steps) {
+            self.changed = true;
+        } else if self.spent.last_mut().is_some_and(|table| !table.dismantle(steps)) {
+            self.spent.pop();
+        }
+        progress
+    }
+
+    /// Says whether all is ready.
+    fn prepare(
+        &mut self,
+        now: Time,
+        steps: usize,
+        incoming: &mut Incoming,
+        progress: &mut Progress,
+    ) -> bool {
+        let Incoming { table, old_places, ids, wanted, udp_ids } = incoming;
+        let mut left = steps;
+        for route in table.routes().iter().skip(old_places.len()).take(left) {
+            old_places.push(self.table.lookup(route.source()).map(Route::place));
+            left = left.saturating_sub(1);
+        }
+        let known = ids.len();
+        for (service, address) in table.targets().iter().skip(known).take(left) {
+            let (id, is_new) = self.targets.ensure(now, service, *address);
+            progress.added.extend(is_new.then_some((id, *address)));
+            ids.push(id);
+            wanted.insert(id);
+        }
+        left = left.saturating_sub(ids.len().saturating_sub(known));
+        for (service, address) in table.udp_targets().iter().skip(udp_ids.len()).take(left) {
+            udp_ids.push(self.udp.ensure(now, service, *address));
+        }
+        old_places.len() == table.routes().len()
+            && ids.len() == table.targets().len()
+            && udp_ids.len() == table.udp_targets().len()
+    }
+
+    fn switch_to(&mut self, incoming: Incoming) {
+        self.picker.change_table(incoming.old_places);
+        self.ids = incoming.ids;
+        self.udp.switch_to(incoming.udp_ids);
+        self.spent.push(std::mem::replace(&mut self.table, incoming.table));
+        self.sweep = Some(Sweep { wanted: incoming.wanted, from: 0 });
         self.loaded = true;
         self.changed = true;
-        let address = |id: &u32| Some((*id, self.targets.get(*id)?.address()));
-        (change.added.iter().filter_map(address).collect(), change.removed)
+    }
+
+    /// Says whether it met the last target.
+    fn remove_unwanted(
+        &mut self,
+        steps: usize,
+        sweep: &mut Sweep,
+        progress: &mut Progress,
+    ) -> bool {
+        for _ in 0..steps {
+            let Some(id) = self.targets.id_from(sweep.from) else { return true };
+            if !sweep.wanted.contains(&id) {
+                self.targets.remove(id);
+                progress.removed.push(id);
+                self.changed = true;
+            }
+            match id.checked_add(1) {
+                Some(next) => sweep.from = next,
+                None => return true,
+            }
+        }
+        false
     }
 
     /// Takes the result of a check.
@@ -84,10 +251,10 @@ impl Switchboard {
     /// Names the listeners, of connections and of datagrams, that have no route.
     pub(super) fn warn_of_missing_routes(&self, tcp: &[SocketAddr], udp: &[SocketAddr]) {
         let tcp = tcp.iter().map(|address| {
-            (address, "connections are closed", "tcp", self.table.lookup_port(address.port()))
+            (address, "connections are closed", "tcp", self.table.lookup_address(*address))
         });
         let udp = udp.iter().map(|address| {
-            (address, "datagrams are dropped", "udp", self.table.lookup_udp_port(address.port()))
+            (address, "datagrams are dropped", "udp", self.table.lookup_udp(*address))
         });
         for (address, effect, scheme, _) in tcp.chain(udp).filter(|listener| listener.3.is_none()) {
             warn!(
@@ -136,31 +303,69 @@ impl Switchboard {
     }
 }
 
+impl Switchboard {
+    /// Picks a target of a route that lets the client in and is not known to
+    /// be unhealthy; when there is none, any that lets it in: the dial itself
+    /// is then the judge.
+    fn choose(
+        &mut self,
+        find: impl Fn(&Table) -> Option<&Route>,
+        client: IpAddr,
+        tried: &[SocketAddr],
+    ) -> Pick {
+        let Some(route) = find(&self.table) else { return Pick::NoRoute };
+        let (ids, targets, connections) = (&self.ids, &self.targets, &self.connections);
+        let is_let_in = |target: &Target| target.options.access.admits(client);
+        let is_served = |target: &Target| {
+            target.address().is_some_and(|address| !tried.contains(&address)) && is_let_in(target)
+        };
+        let is_healthy = |target: &Target| {
+            let id = target.index.and_then(|index| ids.get(index));
+            let state = id.and_then(|id| targets.state(*id));
+            state != Some(health::State::Unhealthy)
+        };
+        let load = |target: &Target| {
+            let count = target.address().and_then(|address| connections.get(&address));
+            count.copied().unwrap_or(0)
+        };
+        let healthy = |target: &Target| is_healthy(target) && is_served(target);
+        let picked = self
+            .picker
+            .pick(route, &Ask { client, fit: &healthy, load: &load })
+            .or_else(|| self.picker.pick(route, &Ask { client, fit: &is_served, load: &load }));
+        let Some(address) = picked.and_then(Target::address) else {
+            let is_denied = !route.targets().iter().any(is_let_in);
+            return if is_denied { Pick::Denied } else { Pick::NoTarget };
+        };
+        let count = self.connections.entry(address).or_insert(0);
+        *count = count.saturating_add(1);
+        Pick::Target(address)
+    }
+
+    /// A connection to this address is over, or never came to be.
+    fn forget_connection(&mut self, address: SocketAddr) {
+        let Entry::Occupied(mut count) = self.connections.entry(address) else { return };
+        *count.get_mut() = count.get().saturating_sub(1);
+        if *count.get() == 0 {
+            count.remove();
+        }
+    }
+}
+
 impl proxy::Targets for Switchboard {
-    /// A target that is not known to be unhealthy; when there is none, any:
-    /// the dial itself is then the judge.
     fn pick(
         &mut self,
         _now: Time,
         listener: SocketAddr,
-        _client: SocketAddr,
+        client: SocketAddr,
         tried: &[SocketAddr],
     ) -> Pick {
-        let Some(route) = self.table.lookup_port(listener.port()) else { return Pick::NoRoute };
-        let (ids, targets) = (&self.ids, &self.targets);
-        let fit = |target: &crate::route::Target| {
-            let state = ids.get(target.index).and_then(|id| targets.state(*id));
-            state != Some(health::State::Unhealthy)
-        };
-        let picked = self
-            .picker
-            .pick(route, &fit, tried)
-            .or_else(|| self.picker.pick(route, &|_| true, tried));
-        picked.map_or(Pick::NoTarget, |target| Pick::Target(target.address))
+        self.choose(|table| table.lookup_address(listener), client.ip(), tried)
     }
 
     fn dial_failed(&mut self, now: Time, target: SocketAddr, error: &str) {
         debug!("proxy event=dial_failed target={target} error={}", quoted(error));
+        self.forget_connection(target);
         for id in self.targets.ids_at(target).to_vec() {
             let change = self.targets.dial_failed(id, now, error.to_owned());
             self.note(id, change);
@@ -169,6 +374,10 @@ impl proxy::Targets for Switchboard {
 
     fn dial_succeeded(&mut self, _now: Time, target: SocketAddr) {
         self.targets.dial_succeeded(target);
+    }
+
+    fn released(&mut self, target: SocketAddr) {
+        self.forget_connection(target);
     }
 }
 
@@ -214,5 +423,196 @@ mod tests {
         assert_eq!(switchboard.targets().healthy_count(), 2, "it counts once for each");
         switchboard.dial_failed(Time::ZERO, address, "refused");
         assert_eq!(switchboard.targets().unhealthy_count(), 2);
+    }
+
+    fn client(text: &str) -> SocketAddr {
+        format!("{text}:50000").parse().unwrap()
+    }
+
+    /// Picks for a client at `listener`, with nothing tried before.
+    fn pick(switchboard: &mut Switchboard, listener: &str, from: &str) -> Pick {
+        switchboard.pick(Time::ZERO, listener.parse().unwrap(), client(from), &[])
+    }
+
+    fn target(port: u16) -> Pick {
+        Pick::Target(SocketAddr::from(([192, 0, 2, 1], port)))
+    }
+
+    fn table(text: &str) -> Table {
+        static_routes::load(text).table
+    }
+
+    #[test]
+    fn access_rules_keep_clients_out() {
+        let routes = "route add a :80 tcp://192.0.2.1:1 opts \"allow=ip:10.0.0.0/8\"\n\
+                      route add a :80 tcp://192.0.2.1:2 opts \"deny=ip:10.0.0.0/8,ip:11.0.0.1\"\n\
+                      route add a :81 tcp://192.0.2.1:3 opts \"allow=10.0.0.0/8\"";
+        let mut switchboard = switchboard(routes, 2);
+        for _ in 0..3 {
+            assert_eq!(pick(&mut switchboard, "0.0.0.0:80", "10.0.0.1"), target(1));
+            assert_eq!(pick(&mut switchboard, "0.0.0.0:80", "192.0.2.9"), target(2));
+            assert_eq!(pick(&mut switchboard, "[::]:80", "[::ffff:10.0.0.1]"), target(1));
+            assert_eq!(pick(&mut switchboard, "0.0.0.0:80", "11.0.0.1"), Pick::Denied);
+            assert_eq!(pick(&mut switchboard, "0.0.0.0:81", "10.0.0.1"), Pick::Denied);
+            assert_eq!(pick(&mut switchboard, "0.0.0.0:82", "10.0.0.1"), Pick::NoRoute);
+        }
+    }
+
+    #[test]
+    fn access_rules_hold_where_no_target_is_healthy() {
+        let routes = "route add a :80 tcp://192.0.2.1:1\n\
+                      route add a :80 tcp://192.0.2.1:2 opts \"deny=ip:10.0.0.1\"";
+        let mut switchboard = switchboard(routes, 1);
+        for id in [0, 1] {
+            switchboard.checked(Time::ZERO, id, Err("refused".to_owned()));
+        }
+        for _ in 0..4 {
+            assert_eq!(pick(&mut switchboard, "0.0.0.0:80", "10.0.0.1"), target(1));
+        }
+    }
+
+    #[test]
+    fn healthy_targets_go_first() {
+        for strategy in ["rnd", "rr", "least", "hash"] {
+            let line = |port| {
+                format!("route add a :80 tcp://192.0.2.1:{port} opts \"strategy={strategy}\"\n")
+            };
+            let routes: String = (1..4).map(line).collect();
+            let mut switchboard = switchboard(&routes, 1);
+            for (id, outcome) in [(0, Err("refused".to_owned())), (2, Err("refused".to_owned()))] {
+                switchboard.checked(Time::ZERO, id, outcome);
+            }
+            for _ in 0..6 {
+                let pick = pick(&mut switchboard, "0.0.0.0:80", "10.0.0.1");
+                assert_eq!(pick, target(2), "{strategy}");
+            }
+        }
+    }
+
+    #[test]
+    fn targets_without_an_address_are_passed_over() {
+        let routes = "route add a :80 https://backend/\n\
+                      route add a :80 https://example.com/ opts \"redirect=301\"\n";
+        assert_eq!(pick(&mut switchboard(routes, 1), "0.0.0.0:80", "10.0.0.1"), Pick::NoTarget);
+        let routes = format!("{routes}route add a :80 http://192.0.2.1:3");
+        for _ in 0..3 {
+            assert_eq!(pick(&mut switchboard(&routes, 1), "0.0.0.0:80", "10.0.0.1"), target(3));
+        }
+    }
+
+    #[test]
+    fn tried_targets_are_passed_over() {
+        let routes = "route add a :80 tcp://192.0.2.1:1\nroute add b :80 tcp://192.0.2.1:1\n\
+                      route add a :80 tcp://192.0.2.1:2";
+        let mut switchboard = switchboard(routes, 1);
+        let mut tried = Vec::new();
+        let listener = "0.0.0.0:80".parse().unwrap();
+        while let Pick::Target(address) =
+            switchboard.pick(Time::ZERO, listener, client("10.0.0.1"), &tried)
+        {
+            tried.push(address);
+        }
+        assert_eq!(tried.len(), 2, "an address is dialled once");
+    }
+
+    #[test]
+    fn least_counts_connections_until_they_are_over() {
+        let routes = "route add a :80 tcp://192.0.2.1:1 opts \"strategy=least\"\n\
+                      route add a :80 tcp://192.0.2.1:2";
+        let mut board = switchboard(routes, 9);
+        board.checked(Time::ZERO, 0, Ok(()));
+        let mut next = || pick(&mut board, "0.0.0.0:80", "10.0.0.1");
+        assert_eq!([next(), next(), next()], [target(1), target(2), target(1)]);
+        let address = |port| SocketAddr::from(([192, 0, 2, 1], port));
+        board.released(address(1));
+        board.dial_failed(Time::ZERO, address(1), "refused");
+        assert_eq!(board.connections.len(), 1, "what has no connection is forgotten");
+        // The count is the address's own, so a new table does not change it.
+        board.load(Time::ZERO, table(&format!("route add b :81 tcp://192.0.2.1:1\n{routes}")));
+        let mut next = || pick(&mut board, "0.0.0.0:80", "10.0.0.1");
+        assert_eq!([next(), next()], [target(1), target(2)]);
+        for _ in 0..9 {
+            board.released(address(1));
+            board.released(address(2));
+        }
+        assert!(board.connections.is_empty());
+    }
+
+    #[test]
+    fn state_survives_a_new_table_and_only_for_what_stays() {
+        let mut board = switchboard(
+            "route add a :80 tcp://192.0.2.1:1\nroute add a :80 tcp://192.0.2.1:2\n\
+             route add a :81 tcp://192.0.2.1:1\nroute add a :81 tcp://192.0.2.1:2",
+            1,
+        );
+        board.checked(Time::ZERO, 0, Ok(()));
+        board.checked(Time::ZERO, 1, Ok(()));
+        assert_eq!(pick(&mut board, "0.0.0.0:80", "10.0.0.1"), target(1));
+        assert_eq!(pick(&mut board, "0.0.0.0:81", "10.0.0.1"), target(1));
+        let (added, removed) = board.load(
+            Time::ZERO,
+            table(
+                "route add c :79 tcp://192.0.2.1:1\nroute add a :80 tcp://192.0.2.1:1\n\
+                 route add a :80 tcp://192.0.2.1:3",
+            ),
+        );
+        let ports: Vec<u16> = added.iter().map(|(_, address)| address.port()).collect();
+        assert_eq!((ports.as_slice(), removed.as_slice()), ([1, 3].as_slice(), [1].as_slice()));
+        assert_eq!((board.targets().healthy_count(), board.targets().total()), (1, 3));
+        assert_eq!(pick(&mut board, "0.0.0.0:80", "10.0.0.1"), target(3), "it is its turn");
+        let text = "route add a :81 tcp://192.0.2.1:1\nroute add a :81 tcp://192.0.2.1:2";
+        board.load(Time::ZERO, table(text));
+        assert_eq!(pick(&mut board, "0.0.0.0:81", "10.0.0.1"), target(1), "it was gone");
+    }
+
+    #[test]
+    fn a_table_is_put_in_place_piece_by_piece_and_serves_at_once() {
+        let text = |service: &str, first: u16| -> String {
+            let line = |port| format!("route add {service} :{port} tcp://192.0.2.1:{port}\n");
+            (first..first + 100).map(line).collect()
+        };
+        let mut board = switchboard(&text("a", 1), 1);
+        board.take_changed();
+        board.begin(table(&text("a", 51)));
+        let (mut added, mut removed, mut pieces) = (0, 0, 0);
+        while board.is_changing() {
+            let progress = board.proceed(Time::ZERO, 10);
+            assert!(progress.added.len() <= 10 && progress.removed.len() <= 10);
+            added += progress.added.len();
+            removed += progress.removed.len();
+            pieces += 1;
+            let old = pick(&mut board, "0.0.0.0:1", "10.0.0.1") == target(1);
+            let new = pick(&mut board, "0.0.0.0:150", "10.0.0.1") == target(150);
+            assert!(old != new, "one table or the other, whole");
+            assert_eq!(new, added == 50 && board.incoming.is_none());
+        }
+        assert_eq!((added, removed), (50, 50));
+        assert!(pieces >= 40, "{pieces}");
+        assert_eq!(board.targets().total(), 100);
+        assert!(board.take_changed());
+    }
+
+    #[test]
+    fn a_table_that_is_overtaken_leaves_nothing_behind() {
+        let line = |port: u16| format!("route add a :{port} tcp://192.0.2.1:{port}\n");
+        let text: String = (1..50).map(line).collect();
+        let mut board = switchboard("route add a :80 tcp://192.0.2.1:80", 1);
+        // One is given up while it is prepared, one while the old targets go.
+        board.begin(table(&text));
+        for _ in 0..12 {
+            board.proceed(Time::ZERO, 5);
+        }
+        assert!(board.incoming.is_some() && board.targets().total() > 1);
+        board.begin(table("route add a :81 tcp://192.0.2.1:81"));
+        while board.incoming.is_some() {
+            board.proceed(Time::ZERO, 5);
+        }
+        assert!(board.sweep.is_some());
+        board.begin(table("route add a :82 tcp://192.0.2.1:80"));
+        while board.is_changing() {
+            board.proceed(Time::ZERO, 5);
+        }
+        assert_eq!(board.targets().total(), 1);
+        assert_eq!(pick(&mut board, "0.0.0.0:82", "10.0.0.1"), target(80));
     }
 }

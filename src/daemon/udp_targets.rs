@@ -6,6 +6,7 @@
 //! as a `tcp://` target as well, as DNS has, its connect check counts too: that
 //! also finds hosts that are gone, of which datagrams learn nothing.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use log::{debug, info, warn};
@@ -18,7 +19,7 @@ use crate::proxy::Pick;
 use crate::proxy::udp::UdpTargets;
 use crate::reactor::log_sink::quoted;
 use crate::reactor::{Reactor, Time};
-use crate::route::{Table, Target};
+use crate::route::{Ask, Target};
 
 /// The health of the targets of datagrams.
 #[derive(Debug)]
@@ -32,6 +33,15 @@ pub(super) struct UdpHealth {
     suspects: Vec<(u32, SocketAddr)>,
     /// Targets that are not in the routes any more.
     retired: Vec<u32>,
+    /// Where the walk over all targets is that takes away those of no route.
+    sweep: Option<Sweep>,
+}
+
+/// A walk over all targets, which takes those away that are not wanted.
+#[derive(Debug)]
+struct Sweep {
+    wanted: HashSet<u32>,
+    from: u32,
 }
 
 /// How many targets there are, and how many of them in each state.
@@ -51,19 +61,54 @@ impl UdpHealth {
             epoch: 0,
             suspects: Vec::new(),
             retired: Vec::new(),
+            sweep: None,
         }
     }
 
-    /// Takes the targets of a new table. Those that stay keep their state, and
-    /// new ones are healthy: nobody has refused yet.
-    pub(super) fn load(&mut self, now: Time, table: &Table) {
-        let change = self.targets.sync(now, table.udp_targets());
-        for id in change.added {
+    /// Makes sure that a target of the table to come is known; returns its id.
+    /// A new one is healthy: it has not refused yet.
+    pub(super) fn ensure(&mut self, now: Time, service: &str, address: SocketAddr) -> u32 {
+        let (id, is_new) = self.targets.ensure(now, service, address);
+        if is_new {
             self.targets.record(id, now, Ok(()));
         }
-        self.ids = change.ids;
-        self.retired.extend(change.removed);
+        id
+    }
+
+    /// A new table serves, whose targets have these ids.
+    pub(super) fn switch_to(&mut self, ids: Vec<u32>) {
+        self.sweep = Some(Sweep { wanted: ids.iter().copied().collect(), from: 0 });
+        self.ids = ids;
         self.epoch = self.epoch.wrapping_add(1);
+    }
+
+    /// Whether targets of no route are still to be taken away.
+    pub(super) fn is_sweeping(&self) -> bool {
+        self.sweep.is_some()
+    }
+
+    /// Takes away the targets that are in no route, for about `steps` targets.
+    /// Says whether there are no more.
+    pub(super) fn remove_unwanted(&mut self, steps: usize) -> bool {
+        let Some(sweep) = &mut self.sweep else { return true };
+        for _ in 0..steps {
+            let Some(id) = self.targets.id_from(sweep.from) else {
+                self.sweep = None;
+                break;
+            };
+            if !sweep.wanted.contains(&id) {
+                self.targets.remove(id);
+                self.retired.push(id);
+            }
+            match id.checked_add(1) {
+                Some(next) => sweep.from = next,
+                None => {
+                    self.sweep = None;
+                    break;
+                }
+            }
+        }
+        false
     }
 
     /// The latest error of one that is unhealthy.
@@ -148,35 +193,51 @@ impl Switchboard {
 
 /// Whether a route's target may be picked: it is not known to be unhealthy.
 fn is_fit(udp: &UdpHealth, tcp: &Targets, target: &Target) -> bool {
-    let own = udp.ids.get(target.index).and_then(|id| udp.targets.state(*id));
-    let twin = tcp.by_address(&target.service, target.address).and_then(|id| tcp.state(id));
+    let Some(address) = target.address() else { return false };
+    let id = target.index.and_then(|index| udp.ids.get(index));
+    let own = id.and_then(|id| udp.targets.state(*id));
+    let twin = tcp.by_address(&target.service, address).and_then(|id| tcp.state(id));
     worse(own.unwrap_or(State::Unknown), twin) != State::Unhealthy
 }
 
 impl UdpTargets for Switchboard {
-    /// A target that is not known to be unhealthy; when there is none, any: it
-    /// may be back already.
+    /// A target that lets the client in and is not known to be unhealthy; when
+    /// there is none, any that lets it in: it may be back already. Flows are no
+    /// connections, so `least` takes the targets in turn.
     fn pick_udp(
         &mut self,
         _now: Time,
         local: SocketAddr,
-        _client: SocketAddr,
+        client: SocketAddr,
         tried: &[SocketAddr],
     ) -> Pick {
-        let (udp, tcp) = (&self.udp, &self.targets);
-        let Some(route) = self.table.lookup_udp_port(local.port()) else { return Pick::NoRoute };
-        let fit = |target: &Target| is_fit(udp, tcp, target);
+        let (udp, tcp, client) = (&self.udp, &self.targets, client.ip());
+        let Some(route) = self.table.lookup_udp(local) else { return Pick::NoRoute };
+        let admits = |target: &Target| target.options.access.admits(client);
+        let untried = |target: &Target| {
+            target.address().is_some_and(|address| !tried.contains(&address)) && admits(target)
+        };
+        let fit = |target: &Target| untried(target) && is_fit(udp, tcp, target);
+        let load = |_: &Target| 0;
         let picked = self
             .picker
-            .pick(route, &fit, tried)
-            .or_else(|| self.picker.pick(route, &|_| true, tried));
-        picked.map_or(Pick::NoTarget, |target| Pick::Target(target.address))
+            .pick(route, &Ask { client, fit: &fit, load: &load })
+            .or_else(|| self.picker.pick(route, &Ask { client, fit: &untried, load: &load }));
+        match picked.and_then(Target::address) {
+            Some(address) => Pick::Target(address),
+            None if route.targets().iter().any(admits) => Pick::NoTarget,
+            None => Pick::Denied,
+        }
     }
 
-    fn is_udp_fit(&self, local: SocketAddr, target: SocketAddr) -> bool {
-        let route = self.table.lookup_udp_port(local.port());
+    fn is_udp_fit(&self, local: SocketAddr, client: SocketAddr, target: SocketAddr) -> bool {
+        let route = self.table.lookup_udp(local);
         let mut targets = route.iter().flat_map(|route| route.targets());
-        targets.any(|it| it.address == target && is_fit(&self.udp, &self.targets, it))
+        targets.any(|it| {
+            it.address() == Some(target)
+                && it.options.access.admits(client.ip())
+                && is_fit(&self.udp, &self.targets, it)
+        })
     }
 
     fn udp_epoch(&self) -> u64 {
@@ -232,6 +293,10 @@ mod tests {
         (total, healthy, unknown)
     }
 
+    fn is_fit_for(switchboard: &Switchboard, local: &str, target: SocketAddr) -> bool {
+        switchboard.is_udp_fit(address(local), address("198.51.100.1:9"), target)
+    }
+
     fn pick(switchboard: &mut Switchboard) -> Pick {
         switchboard.pick_udp(Time::ZERO, address(LOCAL), address("198.51.100.1:9"), &[])
     }
@@ -247,11 +312,11 @@ mod tests {
         assert_eq!(picks, [Pick::Target(one), Pick::Target(two), Pick::Target(one)]);
         let before = switchboard.udp_epoch();
         switchboard.udp_refused(Time::ZERO, one, "refused");
-        assert!(switchboard.is_udp_fit(address(LOCAL), one), "health.fall is 2");
+        assert!(is_fit_for(&switchboard, LOCAL, one), "health.fall is 2");
         assert!(switchboard.has_suspects());
         switchboard.udp_refused(Time::ZERO, one, "refused");
         assert_ne!(switchboard.udp_epoch(), before, "flows look again");
-        assert!(!switchboard.is_udp_fit(address(LOCAL), one));
+        assert!(!is_fit_for(&switchboard, LOCAL, one));
         assert_eq!(fact(&switchboard), (3, 1, 1));
         assert_eq!([0; 4].map(|_| pick(&mut switchboard)), [Pick::Target(two); 4]);
         (0..2).for_each(|_| switchboard.udp_refused(Time::ZERO, two, "refused"));
@@ -283,8 +348,8 @@ mod tests {
         assert_eq!(fact(&switchboard), (3, 1, 0));
         assert_ne!(switchboard.udp_epoch(), before);
         let target = address("192.0.2.1:53");
-        assert!(!switchboard.is_udp_fit(address(LOCAL), target));
-        assert!(switchboard.is_udp_fit(address("192.0.2.10:514"), target));
+        assert!(!is_fit_for(&switchboard, LOCAL, target));
+        assert!(is_fit_for(&switchboard, "192.0.2.10:514", target));
     }
 
     #[test]
@@ -300,13 +365,25 @@ mod tests {
         assert_ne!(switchboard.udp_epoch(), before);
         assert_eq!(fact(&switchboard), (2, 1, 0));
         load(&mut switchboard, "route add dns :53 udp://192.0.2.2:53");
-        assert!(!switchboard.is_udp_fit(address(LOCAL), one), "it is gone");
+        assert!(!is_fit_for(&switchboard, LOCAL, one), "it is gone");
         assert_eq!(switchboard.udp.retired, [0]);
         let other = SocketAddr::new(address(LOCAL).ip(), 54);
         assert_eq!(
             switchboard.pick_udp(Time::ZERO, other, address("198.51.100.1:9"), &[]),
             Pick::NoRoute
         );
+    }
+
+    #[test]
+    fn access_rules_and_addresses_hold_for_datagrams_too() {
+        let routes = "route add dns :53 udp://192.0.2.1:53 opts \"deny=ip:198.51.100.1\"\n\
+                      route add dns 192.0.2.11:53 udp://192.0.2.2:53 opts \"strategy=hash\"";
+        let mut switchboard = switchboard(routes);
+        assert_eq!(pick(&mut switchboard), Pick::Denied);
+        assert!(!is_fit_for(&switchboard, LOCAL, address("192.0.2.1:53")));
+        let (local, client) = (address("192.0.2.11:53"), address("198.51.100.1:9"));
+        let picked = switchboard.pick_udp(Time::ZERO, local, client, &[]);
+        assert_eq!(picked, Pick::Target(address("192.0.2.2:53")));
     }
 
     struct House(Switchboard, Knocker);

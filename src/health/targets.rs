@@ -110,11 +110,8 @@ impl Targets {
     pub fn sync(&mut self, now: Time, wanted: &[(String, SocketAddr)]) -> SyncChange {
         let mut change = SyncChange::default();
         for (service, address) in wanted {
-            let id = self.by_address(service, *address).unwrap_or_else(|| {
-                let id = self.add(now, service, *address);
-                change.added.push(id);
-                id
-            });
+            let (id, is_new) = self.ensure(now, service, *address);
+            change.added.extend(is_new.then_some(id));
             change.ids.push(id);
         }
         let keep: BTreeSet<u32> = change.ids.iter().copied().collect();
@@ -123,6 +120,19 @@ impl Targets {
             self.remove(id);
         }
         change
+    }
+
+    /// The id of a target, and whether it was not there before.
+    pub fn ensure(&mut self, now: Time, service: &str, address: SocketAddr) -> (u32, bool) {
+        match self.by_address(service, address) {
+            Some(id) => (id, false),
+            None => (self.add(now, service, address), true),
+        }
+    }
+
+    /// The first id from this one on: to walk over all targets piece by piece.
+    pub fn id_from(&self, id: u32) -> Option<u32> {
+        self.targets.range(id..).next().map(|(&id, _)| id)
     }
 
     /// Takes the result of a check; see [`Machine::record`]. `None` as well
@@ -216,7 +226,8 @@ impl Targets {
         id
     }
 
-    fn remove(&mut self, id: u32) {
+    /// A target is gone, and what is still under way for it means nothing.
+    pub fn remove(&mut self, id: u32) {
         let Some(target) = self.targets.remove(&id) else { return };
         self.counts.leave(target.machine.state());
         if let Some(ids) = self.by_address.get_mut(&target.address) {

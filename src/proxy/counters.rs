@@ -13,6 +13,8 @@ pub struct Counters {
     pub no_route: u64,
     /// Clients turned away because no target was left to try.
     pub no_target: u64,
+    /// Clients turned away because no target lets them in.
+    pub denied: u64,
     /// Dials that failed or were not answered in time.
     pub dial_failures: u64,
     /// Dials that this machine had no descriptor, memory or port for.

@@ -5,13 +5,23 @@
 //! on, `tcp` does it to sockets, `listener` takes clients in. `udp` has the
 //! listeners and flows of datagrams.
 //!
+//! Four parts of it are pure: [`proxy_header`] and [`client_hello`] read what a
+//! client sends first, [`limits`] counts connections, and [`access_log`] writes
+//! a line about each.
+//!
 //! An idle connection is one slot and two sockets. A connection that waits for
 //! a slow reader holds at most one buffer in each direction; when the buffers
 //! are used up, others go on without.
 
+pub mod access_log;
+pub mod client_hello;
 mod counters;
+pub mod limits;
 mod listener;
+mod octets;
+pub mod proxy_header;
 mod relay;
+mod settings;
 mod tcp;
 pub mod udp;
 
@@ -30,8 +40,9 @@ use mio::net::TcpStream;
 
 pub use self::counters::Counters;
 use self::listener::{Accepted, Listener};
+pub use self::settings::{ListenerSettings, ProxySettings};
 use self::tcp::{Budget, Connection, Ending, Tools, Verdict};
-use self::udp::{Udp, UdpCounters, UdpListenerSettings, UdpTargets};
+use self::udp::{Udp, UdpCounters, UdpTargets};
 use crate::reactor::buffer::Pool;
 use crate::reactor::log_sink::quoted;
 use crate::reactor::signal::descriptor_limit;
@@ -68,35 +79,6 @@ const RESERVED_DESCRIPTORS: u64 = 128;
 /// descriptors, and memory for a quarter of a million connections is much.
 pub const CONNECTIONS: u64 = 262_144;
 
-/// What the data plane is to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProxySettings {
-    /// Where to listen.
-    pub listeners: Vec<ListenerSettings>,
-    /// Where to listen for datagrams.
-    pub udp_listeners: Vec<UdpListenerSettings>,
-    /// How long one target may take to accept.
-    pub dial_timeout: Duration,
-    /// A connection without a byte for this long is closed; zero: never.
-    pub idle_timeout: Duration,
-    /// Most connections at a time, as far as the descriptor limit allows;
-    /// zero: that many, or [`CONNECTIONS`].
-    pub connection_limit: u32,
-}
-
-/// One listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListenerSettings {
-    /// Where to listen.
-    pub address: SocketAddr,
-    /// One IPv6 socket that serves IPv4 as well.
-    pub dual_stack: bool,
-    /// Longest wait for bytes from the client; zero: none.
-    pub read_timeout: Duration,
-    /// Longest wait for the client to take bytes; zero: none.
-    pub write_timeout: Duration,
-}
-
 /// Where a client's connection goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pick {
@@ -106,6 +88,8 @@ pub enum Pick {
     NoRoute,
     /// Nowhere: no target is left to try.
     NoTarget,
+    /// Nowhere: no target lets this client in.
+    Denied,
 }
 
 /// Who knows the targets, and learns how their dials went.
@@ -122,6 +106,9 @@ pub trait Targets: UdpTargets {
     fn dial_failed(&mut self, now: Time, target: SocketAddr, error: &str);
     /// A target accepted.
     fn dial_succeeded(&mut self, now: Time, target: SocketAddr);
+    /// The connection to a target is over, or was never dialled. For each
+    /// target that was picked comes one of this and `dial_failed`.
+    fn released(&mut self, target: SocketAddr);
 }
 
 /// What an attempt to take a client in came to.
@@ -139,6 +126,8 @@ pub struct Proxy {
     udp: Udp,
     /// Connections that can make progress now.
     ready: VecDeque<Key>,
+    /// Targets that connections are done with, until somebody is told.
+    released: Vec<SocketAddr>,
     large: Pool,
     limit: usize,
     at_limit: bool,
@@ -155,6 +144,7 @@ impl Proxy {
             connections: Slab::new(),
             udp: Udp::new(),
             ready: VecDeque::new(),
+            released: Vec::new(),
             large: Pool::new(relay::BULK_STEP, LARGE_BUFFERS, SPARE_LARGE_BUFFERS),
             limit: 0,
             at_limit: false,
@@ -272,6 +262,7 @@ impl Proxy {
     /// turn, until the turn's budgets are spent.
     pub fn data(&mut self, reactor: &mut Reactor, targets: &mut dyn Targets) {
         self.udp.data(reactor, targets);
+        self.tell_released(targets);
         let mut budget = TURN_BUDGET;
         // Those that want another turn queue up behind the ones that are here.
         for _ in 0..self.ready.len() {
@@ -289,6 +280,7 @@ impl Proxy {
     /// Accept: takes clients in, a bounded number from each listener, and none
     /// above the limit.
     pub fn accept(&mut self, reactor: &mut Reactor, targets: &mut dyn Targets) {
+        self.tell_released(targets);
         if !self.can_accept() {
             return;
         }
@@ -351,6 +343,10 @@ impl Proxy {
             self.close(reactor, key, Ending::Reset);
         }
         self.ready.clear();
+    }
+
+    fn tell_released(&mut self, targets: &mut dyn Targets) {
+        self.released.drain(..).for_each(|target| targets.released(target));
     }
 
     fn can_accept(&self) -> bool {
@@ -481,6 +477,7 @@ impl Proxy {
             Pick::Target(address) => return self.dial_target(reactor, targets, key, address),
             Pick::NoRoute => &mut self.counters.no_route,
             Pick::NoTarget => &mut self.counters.no_target,
+            Pick::Denied => &mut self.counters.denied,
         };
         count(counter);
         let tried = connection.tried().len();
@@ -508,6 +505,7 @@ impl Proxy {
             Ok(stream) => connection.dialing(now, stream, address, self.dial_timeout),
             Err(error) if socket::is_exhaustion(&error) => {
                 // Not the target's fault.
+                self.released.push(address);
                 count(&mut self.counters.dials_exhausted);
                 debug!("proxy event=dial_exhausted target={address} error={}", quoted(&error));
                 if error.kind() == io::ErrorKind::AddrNotAvailable {
@@ -563,6 +561,7 @@ impl Proxy {
             connection.peer(),
             connection.target().map_or_else(|| "none".to_owned(), |target| target.to_string())
         );
+        self.released.extend(connection.target());
         connection.close(ending, &mut reactor.pool, &mut self.large, &mut reactor.wheel);
     }
 }

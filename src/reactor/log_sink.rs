@@ -13,6 +13,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use mio::Interest;
 use mio::unix::SourceFd;
 
+use super::calendar::{Fraction, Utc};
 use super::clock::Clock;
 use super::poll::Reactor;
 use super::token::{Kind, Token};
@@ -383,36 +384,8 @@ fn may_write(raw: RawFd, wait_ms: i32) -> bool {
 
 /// `2026-11-23T17:00:00.123Z INFO message`, and the end of the line.
 fn line(wall: Duration, level: Level, message: &str) -> String {
-    let seconds = wall.as_secs();
-    let (year, month, day) = civil_date(seconds / 86_400);
-    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-    let milli = wall.subsec_millis();
-    format!(
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z \
-         {level} {message}\n"
-    )
-}
-
-/// The Gregorian date that lies `days` days after 1970-01-01.
-///
-/// Counted in years that begin in March, so that the leap day is the last of
-/// its year, within a cycle of 400 years, which has 146,097 days.
-fn civil_date(days: u64) -> (u64, u64, u64) {
-    // 719,468 days lie between 0000-03-01 and 1970-01-01.
-    let days = days.saturating_add(719_468);
-    let (cycle, day_of_cycle) = (days / 146_097, days % 146_097);
-    // Taking the leap days out makes all years 365 days long: one in 1,461
-    // days, but for one in 36,524, and again one on the cycle's last day.
-    let leap_days = day_of_cycle / 1460 + day_of_cycle / 146_096 - day_of_cycle / 36_524;
-    let year_of_cycle = (day_of_cycle - leap_days) / 365;
-    let day_of_year =
-        day_of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
-    // From March on, five months have 153 days, over and over.
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = cycle * 400 + year_of_cycle + u64::from(month <= 2);
-    (year, month, day)
+    let time = Utc::at(wall).rfc3339(Fraction::Millis);
+    format!("{time} {level} {message}\n")
 }
 
 #[cfg(test)]
@@ -461,35 +434,6 @@ mod tests {
             read_all(&mut reader),
             "2026-11-23T17:00:00.123Z INFO event=started version=1\n"
         );
-    }
-
-    #[test]
-    fn dates_are_gregorian() {
-        for (days, date) in [
-            (0, (1970, 1, 1)),
-            (58, (1970, 2, 28)),
-            (59, (1970, 3, 1)),
-            (789, (1972, 2, 29)),
-            (10_957, (2000, 1, 1)),
-            (11_016, (2000, 2, 29)),
-            (11_322, (2000, 12, 31)),
-            (20_780, (2026, 11, 23)),
-            (47_540, (2100, 2, 28)),
-            (47_541, (2100, 3, 1)),
-            (157_113, (2400, 2, 29)),
-        ] {
-            assert_eq!(civil_date(days), date, "{days} days");
-        }
-        // Every day follows the one before it.
-        let mut last = civil_date(0);
-        for days in 1..200_000 {
-            let date = civil_date(days);
-            let next_day = date == (last.0, last.1, last.2 + 1);
-            let next_month = date == (last.0, last.1 + 1, 1) && last.2 >= 28;
-            let next_year = date == (last.0 + 1, 1, 1) && (last.1, last.2) == (12, 31);
-            assert!(next_day || next_month || next_year, "{last:?} {date:?}");
-            last = date;
-        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 #![allow(clippy::arithmetic_side_effects)]
 
 pub mod buffer;
+pub mod calendar;
 pub mod clock;
 pub mod datagram;
 pub mod fault;

@@ -7,7 +7,7 @@ use mio::event::{Event, Source};
 use mio::{Events, Interest, Poll};
 
 use super::buffer::{BUFFER_SIZE, Pool};
-use super::clock::{Clock, Time};
+use super::clock::{Clock, Time, thread_cpu};
 use super::log_sink;
 use super::readiness::Readiness;
 use super::timer_wheel::TimerWheel;
@@ -43,6 +43,9 @@ pub struct Reactor {
     wall: Duration,
     turns: u64,
     longest_turn: Duration,
+    /// The thread's CPU time when the last turn began, and the most of it that
+    /// a turn took; `None`: not measured.
+    cpu: Option<(Duration, Duration)>,
 }
 
 impl Reactor {
@@ -62,6 +65,7 @@ impl Reactor {
             wall: clock.wall(),
             turns: 0,
             longest_turn: Duration::ZERO,
+            cpu: None,
         })
     }
 
@@ -84,6 +88,19 @@ impl Reactor {
     /// polls; it includes what the system gave to other processes meanwhile.
     pub fn longest_turn(&self) -> Duration {
         self.longest_turn
+    }
+
+    /// From now on measures how long turns are on the CPU as well. Not done
+    /// unless asked for: that clock costs two system calls a turn.
+    pub fn measure_cpu(&mut self) {
+        self.cpu = Some((thread_cpu(), Duration::ZERO));
+    }
+
+    /// The longest time that the thread was on a CPU between two polls, since
+    /// [`Reactor::measure_cpu`]; unlike [`Reactor::longest_turn`] it does not
+    /// grow while others have the CPU. `None`: not measured.
+    pub fn longest_turn_cpu(&self) -> Option<Duration> {
+        self.cpu.map(|(_, longest)| longest)
     }
 
     /// Makes the poll report `source` under `token`, edge-triggered. Once per
@@ -111,6 +128,9 @@ impl Reactor {
         if self.turns > 0 {
             self.longest_turn = self.longest_turn.max(asked.since(self.now));
         }
+        if let Some((began, longest)) = &mut self.cpu {
+            *longest = (*longest).max(thread_cpu().saturating_sub(*began));
+        }
         let timeout = match has_ready {
             true => Some(Duration::ZERO),
             false => self.wheel.next_deadline().map(|deadline| deadline.since(asked)),
@@ -118,6 +138,9 @@ impl Reactor {
         let polled = self.poll.poll(&mut self.events, timeout);
         self.now = self.clock.now();
         self.wall = self.clock.wall();
+        if let Some((began, _)) = &mut self.cpu {
+            *began = thread_cpu();
+        }
         self.turns = self.turns.saturating_add(1);
         match polled {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
@@ -303,6 +326,48 @@ mod tests {
         for (fired, token) in &diary.fired {
             assert!(*fired >= deadlines[token.index as usize]);
         }
+    }
+
+    /// Sleeps and works in its control phase.
+    struct Worker {
+        work: Duration,
+        sleep: Duration,
+    }
+
+    impl Phases for Worker {
+        fn collect(&mut self, _: &mut Reactor, _: Token, _: Readiness) {}
+        fn expired(&mut self, _: &mut Reactor, _: Token) {}
+        fn control(&mut self, _: &mut Reactor) {
+            let began = thread_cpu();
+            while thread_cpu() - began < self.work {}
+            std::thread::sleep(self.sleep);
+        }
+        fn apply(&mut self, _: &mut Reactor) {}
+        fn data(&mut self, _: &mut Reactor) {}
+        fn accept(&mut self, _: &mut Reactor) {}
+        fn api(&mut self, _: &mut Reactor) {}
+        fn flush(&mut self, _: &mut Reactor) {}
+        fn has_ready(&self) -> bool {
+            true
+        }
+        fn exit_code(&self) -> Option<i32> {
+            None
+        }
+    }
+
+    #[test]
+    fn the_longest_turn_is_measured_in_cpu_time_if_that_is_asked_for() {
+        let mut reactor = Reactor::new().unwrap();
+        assert_eq!(reactor.longest_turn_cpu(), None);
+        reactor.measure_cpu();
+        let (work, sleep) = (Duration::from_millis(3), Duration::from_millis(60));
+        let mut run = |work, sleep| turn(&mut reactor, &mut Worker { work, sleep }).unwrap();
+        run(work, Duration::ZERO);
+        run(Duration::ZERO, sleep);
+        run(Duration::ZERO, Duration::ZERO);
+        let cpu = reactor.longest_turn_cpu().unwrap();
+        assert!(reactor.longest_turn() >= sleep);
+        assert!(cpu >= work && cpu < reactor.longest_turn(), "{cpu:?}");
     }
 
     #[test]

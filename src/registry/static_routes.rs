@@ -1,14 +1,15 @@
 //! `registry.static.routes`: route commands from the configuration itself.
 
 use super::Delivery;
-use crate::route::{Table, command};
+
+/// The key that the commands are from.
+pub const ORIGIN: &str = "registry.static.routes";
 
 /// Makes the table from the value of `registry.static.routes`, one command a
 /// line. (In a properties file the lines are separated by `\n` escapes, which
 /// are line feeds by the time they come here.) Delivered once.
 pub fn load(text: &str) -> Delivery {
-    let parsed = command::parse(text);
-    Delivery { table: Table::build(&parsed.commands), errors: parsed.errors }
+    Delivery::at_once(ORIGIN, text.as_bytes())
 }
 
 #[cfg(test)]

@@ -3,18 +3,20 @@
 //! ```text
 //! # a comment, as is a line that begins with //
 //! route add SERVICE SOURCE TARGET [weight W] [tags "a,b"] [opts "k=v k2=v2 flag"]
+//! route del SERVICE [SOURCE [TARGET]]
+//! route del [SERVICE] tags "a,b"
+//! route weight SERVICE SOURCE weight W [tags "a,b"]
+//! route weight SOURCE weight W tags "a,b"
 //! ```
 //!
 //! Words are separated by any white space, the order of the clauses is fixed,
 //! and the texts in quotes know no escapes. A bad line is reported and
 //! skipped, and the other lines live. (fabio rejects the whole text.)
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-
-/// Most characters of the operator's text that an error repeats.
-const EXCERPT: usize = 160;
+use super::destination::{Destination, Scheme};
+use super::options::{Oddity, Options};
+use super::source::Source;
+use super::words::{LineError, Words, quoted};
 
 /// What a text of route commands says: the commands in order, each with its
 /// line number (from 1), and what is wrong with the other lines.
@@ -30,7 +32,11 @@ pub struct Parsed {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// `route add`
-    Add(Add),
+    Add(Box<Add>),
+    /// `route del`
+    Del(Del),
+    /// `route weight`
+    Weight(Weight),
 }
 
 /// `route add`: one more target of the route with this source.
@@ -40,216 +46,201 @@ pub struct Add {
     pub service: String,
     /// What the route matches.
     pub source: Source,
-    /// The target's address, from `tcp://ADDRESS:PORT` or `udp://ADDRESS:PORT`.
-    pub address: SocketAddr,
+    /// Where the target is.
+    pub destination: Destination,
     /// `weight`: the fixed fraction of the traffic, finite; 0 when there is
     /// none, and the target then shares what the fixed ones leave.
     pub weight: f64,
     /// `tags`
     pub tags: Vec<String>,
-    /// `opts`; a word without `=` is a key with an empty value.
-    pub opts: BTreeMap<String, String>,
+    /// `opts`
+    pub options: Options,
+    /// What is odd about the line, but does not spoil it.
+    pub oddities: Vec<Oddity>,
 }
 
-/// What a route matches.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Source {
-    /// `:PORT`: connections to this port of ours.
-    Port(u16),
-    /// `:PORT` where the target is `udp://`: datagrams to this port of ours. A
-    /// service such as DNS has both, and the two share neither targets nor
-    /// weights.
-    UdpPort(u16),
+/// `route del`: takes away the targets that all of this holds for. At least
+/// the service or a tag is given.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Del {
+    /// The target's service.
+    pub service: Option<String>,
+    /// The source of the route; needs the service.
+    pub source: Option<Source>,
+    /// The target's URL; needs the source.
+    pub destination: Option<String>,
+    /// Tags that the target must have.
+    pub tags: Vec<String>,
 }
 
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Source::Port(port) | Source::UdpPort(port) => write!(f, ":{port}"),
-        }
-    }
-}
-
-/// Why a line was skipped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LineError {
-    /// The line's number, from 1.
-    pub line: usize,
-    /// The line, shortened and with control characters replaced by U+FFFD.
-    pub text: String,
-    /// What was found and what was expected.
-    pub problem: String,
-}
-
-impl LineError {
-    fn new(line: usize, text: &str, problem: String) -> LineError {
-        let visible = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
-        LineError { line, text: shortened(text).chars().map(visible).collect(), problem }
-    }
-}
-
-impl fmt::Display for LineError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}: {}", self.line, self.text, self.problem)
-    }
+/// `route weight`: divides a fixed weight equally among the targets of one
+/// route that all of this holds for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Weight {
+    /// The target's service; `None` for any.
+    pub service: Option<String>,
+    /// The source of the route.
+    pub source: Source,
+    /// The weight of all of them together; 0 takes their fixed weights away.
+    pub weight: f64,
+    /// Tags that the target must have.
+    pub tags: Vec<String>,
 }
 
 /// Reads a text of route commands; never fails as a whole.
 pub fn parse(text: &str) -> Parsed {
     let mut parsed = Parsed::default();
     for (line, text) in (1..).zip(text.split('\n')) {
-        let text = text.trim();
-        if text.is_empty() || text.starts_with('#') || text.starts_with("//") {
-            continue;
-        }
-        match parse_command(&mut Words::new(text)) {
-            Ok(command) => parsed.commands.push((line, command)),
-            Err(problem) => parsed.errors.push(LineError::new(line, text, problem)),
+        match parse_line(text) {
+            Ok(None) => {}
+            Ok(Some(command)) => parsed.commands.push((line, command)),
+            Err(problem) => parsed.errors.push(LineError::new(line, text.trim(), problem)),
         }
     }
     parsed
 }
 
-fn parse_command(words: &mut Words<'_>) -> Result<Command, String> {
+/// Reads one line; `None` for one without a command.
+pub(super) fn parse_line(text: &str) -> Result<Option<Command>, String> {
+    let text = text.trim();
+    if text.is_empty() || text.starts_with('#') || text.starts_with("//") {
+        return Ok(None);
+    }
+    let words = &mut Words::new(text);
     if !words.take("route") {
         return Err(format!("expected \"route\", found {}", words.found()));
     }
-    match words.next() {
-        Some("add") => parse_add(words).map(Command::Add),
-        Some(command @ ("del" | "weight")) => {
-            Err(format!("\"route {command}\" is not supported yet; use \"route add\""))
-        }
+    let command = match words.next() {
+        Some("add") => Command::Add(Box::new(parse_add(words)?)),
+        Some("del") => Command::Del(parse_del(words)?),
+        Some("weight") => Command::Weight(parse_route_weight(words)?),
         Some(word) => {
-            Err(format!("{} is no route command; expected add, del or weight", quoted(word)))
+            return Err(format!(
+                "{} is no route command; expected add, del or weight",
+                quoted(word)
+            ));
         }
-        None => Err("expected add, del or weight after \"route\"".to_owned()),
-    }
+        None => return Err("expected add, del or weight after \"route\"".to_owned()),
+    };
+    Ok(Some(command))
 }
 
 fn parse_add(words: &mut Words<'_>) -> Result<Add, String> {
     let service = words.expect("a service name")?.to_owned();
-    let port = parse_source(words.expect("a source such as :80")?)?;
-    let (is_udp, address) = parse_target(words.expect("a target such as tcp://192.0.2.1:80")?)?;
-    let source = if is_udp { Source::UdpPort(port) } else { Source::Port(port) };
-    let weight = if words.take("weight") {
-        parse_weight(words.expect("a number after \"weight\"")?)?
-    } else {
-        0.0
-    };
+    let source = Source::parse(words.expect("a source such as :80")?)?;
+    let target = words.expect("a target such as tcp://192.0.2.1:80")?;
+    let weight = if words.take("weight") { parse_weight(words)? } else { 0.0 };
     let tags = if words.take("tags") { parse_tags(words.text("tags")?) } else { Vec::new() };
-    let opts = if words.take("opts") { parse_opts(words.text("opts")?) } else { BTreeMap::new() };
-    if words.next_is_none() {
-        check_opts(&opts)?;
-        Ok(Add { service, source, address, weight, tags, opts })
+    let opts = if words.take("opts") { words.text("opts")? } else { "" };
+    words.expect_end("the target", "weight W, tags \"…\" and opts \"…\"")?;
+    let (options, mut oddities) = Options::parse(opts);
+    let destination = Destination::parse(target, options.get("redirect").is_some())?;
+    let source = source.of(destination.scheme())?;
+    check_served(&destination, &options)?;
+    oddities.extend(odd_for_now(&source, &destination, &options));
+    Ok(Add { service, source, destination, weight, tags, options, oddities })
+}
+
+/// Refuses what a target must not be served without. Nobody can be asked for a
+/// password over plain TCP.
+fn check_served(destination: &Destination, options: &Options) -> Result<(), String> {
+    let is_plain = matches!(destination.scheme(), Scheme::Tcp | Scheme::Udp);
+    if is_plain && options.get("auth").is_some() {
+        return Err("the option \"auth\" needs HTTP, and serving a tcp or udp target without it \
+                    would let everybody in"
+            .to_owned());
+    }
+    if destination.scheme() == Scheme::Udp && options.get("redirect").is_some() {
+        return Err("the option \"redirect\" needs HTTP".to_owned());
+    }
+    if options.proxy_header.is_some() {
+        return Err("the option \"pxyproto\" is not supported yet, and the target would wait \
+                    for a PROXY header"
+            .to_owned());
+    }
+    Ok(())
+}
+
+/// What the table holds, and nothing serves yet.
+fn odd_for_now(source: &Source, destination: &Destination, options: &Options) -> Vec<Oddity> {
+    let mut oddities = Vec::new();
+    let mut odd = |key: &str, problem: String| {
+        oddities.push(Oddity { once: Some(key.to_owned()), problem });
+    };
+    if let Source::Host { path, .. } = source
+        && !source.is_looked_up()
+    {
+        let (key, what) = if path == "/" { ("host", "names") } else { ("path", "paths") };
+        let source = quoted(&source.to_string());
+        odd(key, format!("the source {source} is kept, and no listener looks {what} up yet"));
+    }
+    if destination.address().is_none() && options.get("redirect").is_none() {
+        let problem = format!(
+            "the target {} is a name; it is kept, and not dialled, because names are not \
+             supported yet",
+            quoted(destination.as_str())
+        );
+        odd("name", problem);
+    }
+    oddities
+}
+
+fn parse_del(words: &mut Words<'_>) -> Result<Del, String> {
+    let mut del = Del { service: None, source: None, destination: None, tags: Vec::new() };
+    if !words.text_follows("tags") {
+        del.service = Some(words.expect("a service name, or tags \"…\"")?.to_owned());
+    }
+    if words.text_follows("tags") {
+        words.take("tags");
+        del.tags = some_tags(words.text("tags")?)?;
+    } else if let Some(source) = words.next() {
+        let source = Source::parse(source)?;
+        // A redirect is as good as any other target here.
+        let target = words.next().map(|target| Destination::parse(target, true)).transpose()?;
+        del.source = Some(match &target {
+            Some(target) => source.of(target.scheme())?,
+            None => source,
+        });
+        del.destination = target.map(|target| target.to_string());
+    }
+    words.expect_end(
+        "\"route del\"",
+        "SERVICE, SERVICE SOURCE, SERVICE SOURCE TARGET or tags \"…\"",
+    )?;
+    Ok(del)
+}
+
+fn parse_route_weight(words: &mut Words<'_>) -> Result<Weight, String> {
+    let first = words.expect("a service name or a source")?;
+    let (service, source) = if words.is_before("weight", "weight") {
+        (None, first)
     } else {
-        let expected = "weight W, tags \"…\" and opts \"…\", in this order and once each";
-        Err(format!("unexpected {}; the target is followed by {expected}", words.found()))
-    }
-}
-
-/// `:PORT`; hosts and paths need listeners that do not exist yet.
-fn parse_source(word: &str) -> Result<u16, String> {
-    let Some(port) = word.strip_prefix(':') else {
-        return Err(format!(
-            "the source {} is a host or a path, which is not supported yet; \
-             expected a port such as :80",
-            quoted(word)
-        ));
+        (Some(first.to_owned()), words.expect("a source such as :80")?)
     };
-    parse_port(port)
-}
-
-/// `tcp://ADDRESS:PORT` or `udp://ADDRESS:PORT`; whether it is the latter, and
-/// the address. A path behind it means nothing, as in fabio.
-fn parse_target(word: &str) -> Result<(bool, SocketAddr), String> {
-    let Some((scheme, rest)) = word.split_once("://") else {
-        return Err(format!(
-            "the target {} has no scheme; expected tcp://ADDRESS:PORT",
-            quoted(word)
-        ));
-    };
-    let is_udp = scheme.eq_ignore_ascii_case("udp");
-    if !is_udp && !scheme.eq_ignore_ascii_case("tcp") {
-        return Err(format!(
-            "targets with the scheme {} are not supported yet; expected tcp://ADDRESS:PORT or \
-             udp://ADDRESS:PORT",
-            quoted(scheme)
-        ));
+    let source = Source::parse(source)?;
+    if !words.take("weight") {
+        return Err(format!("expected \"weight\" and a number, found {}", words.found()));
     }
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-    let (host, port) = split_authority(authority)?;
-    let address = parse_address(host)?;
-    match port {
-        Some(port) => Ok((is_udp, SocketAddr::new(address, parse_port(port)?))),
-        None => Err(format!(
-            "the target {} has no port; expected tcp://ADDRESS:PORT",
-            quoted(authority)
-        )),
-    }
-}
-
-/// Divides `host:port`, `[host]:port` and the forms without a port. The
-/// brackets stay, so that they still tell an IPv6 address.
-fn split_authority(authority: &str) -> Result<(&str, Option<&str>), String> {
-    let after_host = match (authority.starts_with('['), authority.find(']')) {
-        (true, Some(bracket)) => bracket.saturating_add(1),
-        (true, None) => {
-            return Err(format!("the target {} has no closing bracket", quoted(authority)));
+    let weight = parse_weight(words)?;
+    let tags = match (&service, words.take("tags")) {
+        (Some(_), true) => parse_tags(words.text("tags")?),
+        (Some(_), false) => Vec::new(),
+        (None, true) => some_tags(words.text("tags")?)?,
+        (None, false) => {
+            return Err(format!(
+                "expected tags \"…\" because no service is named, found {}",
+                words.found()
+            ));
         }
-        (false, _) => authority.rfind(':').unwrap_or(authority.len()),
     };
-    let (host, rest) = authority.split_at_checked(after_host).unwrap_or((authority, ""));
-    match rest.strip_prefix(':') {
-        Some(port) => Ok((host, Some(port))),
-        None if rest.is_empty() => Ok((host, None)),
-        None => Err(format!(
-            "expected a colon and a port after {}, found {}",
-            quoted(host),
-            quoted(rest)
-        )),
-    }
-}
-
-/// A literal IPv4 address or an IPv6 address in brackets. Names would need a
-/// resolver, and the system's blocks.
-fn parse_address(host: &str) -> Result<IpAddr, String> {
-    let bracketed = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
-    if let Some(inside) = bracketed {
-        let address = inside.parse::<Ipv6Addr>();
-        return address
-            .map(IpAddr::V6)
-            .map_err(|_| format!("{} is no IPv6 address", quoted(inside)));
-    }
-    if let Ok(address) = host.parse::<Ipv4Addr>() {
-        return Ok(IpAddr::V4(address));
-    }
-    Err(if host.is_empty() {
-        "the target has no address; expected tcp://ADDRESS:PORT".to_owned()
-    } else if host.contains('@') {
-        format!("the target {} has a user name, which tcp does not know", quoted(host))
-    } else if host.contains(':') {
-        format!("{} must be in brackets, as in tcp://[2001:db8::1]:80", quoted(host))
-    } else if host.chars().all(|c| c.is_ascii_digit() || c == '.') {
-        format!("{} is no IPv4 address", quoted(host))
-    } else {
-        format!(
-            "the target {} is a name; names are not supported yet, give an IP address",
-            quoted(host)
-        )
-    })
-}
-
-fn parse_port(word: &str) -> Result<u16, String> {
-    let digits = word.bytes().all(|b| b.is_ascii_digit());
-    match word.parse::<u16>() {
-        Ok(port) if port > 0 && digits => Ok(port),
-        _ => Err(format!("{} is no port; expected a number from 1 to 65535", quoted(word))),
-    }
+    words.expect_end("\"route weight\"", "[SERVICE] SOURCE, weight W and tags \"…\"")?;
+    Ok(Weight { service, source, weight, tags })
 }
 
 /// A fraction of the traffic. A negative weight is none, as in fabio; an
 /// infinite one (which crashes fabio) and one that is no number are errors.
-fn parse_weight(word: &str) -> Result<f64, String> {
+fn parse_weight(words: &mut Words<'_>) -> Result<f64, String> {
+    let word = words.expect("a number after \"weight\"")?;
     match word.parse::<f64>() {
         Ok(weight) if weight.is_finite() => Ok(if weight > 0.0 { weight } else { 0.0 }),
         _ => Err(format!("{} is no weight; expected a finite number such as 0.5", quoted(word))),
@@ -260,114 +251,10 @@ fn parse_tags(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|tag| !tag.is_empty()).map(str::to_owned).collect()
 }
 
-fn parse_opts(text: &str) -> BTreeMap<String, String> {
-    let pair = |word: &str| match word.split_once('=') {
-        Some((key, value)) => (key.to_owned(), value.to_owned()),
-        None => (word.to_owned(), String::new()),
-    };
-    text.split_whitespace().map(pair).collect()
-}
-
-/// Refuses the options that a target must not be served without: who may
-/// come in, and what the target expects to read first. Others are kept, and
-/// do nothing, as in fabio.
-fn check_opts(opts: &BTreeMap<String, String>) -> Result<(), String> {
-    if let Some(key) = ["allow", "deny", "auth"].into_iter().find(|&key| opts.contains_key(key)) {
-        return Err(format!(
-            "the option {} is not supported yet, and serving the route without it would let \
-             everybody in",
-            quoted(key)
-        ));
-    }
-    if opts.get("pxyproto").is_some_and(|value| value == "true") {
-        return Err("the option \"pxyproto=true\" is not supported yet, and the target would \
-                    wait for a PROXY header"
-            .to_owned());
-    }
-    Ok(())
-}
-
-/// The words of one line, from left to right.
-struct Words<'a> {
-    rest: &'a str,
-}
-
-impl<'a> Words<'a> {
-    fn new(line: &'a str) -> Words<'a> {
-        Words { rest: line.trim_start() }
-    }
-
-    /// The next word and what follows it.
-    fn peek(&self) -> Option<(&'a str, &'a str)> {
-        let end = self.rest.find(char::is_whitespace).unwrap_or(self.rest.len());
-        let (word, rest) = self.rest.split_at_checked(end)?;
-        (!word.is_empty()).then(|| (word, rest.trim_start()))
-    }
-
-    fn next(&mut self) -> Option<&'a str> {
-        let (word, rest) = self.peek()?;
-        self.rest = rest;
-        Some(word)
-    }
-
-    fn next_is_none(&self) -> bool {
-        self.rest.is_empty()
-    }
-
-    /// Takes the next word if it is this one.
-    fn take(&mut self, keyword: &str) -> bool {
-        match self.peek() {
-            Some((word, rest)) if word == keyword => {
-                self.rest = rest;
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// The next word, or an error that says what should stand there.
-    fn expect(&mut self, what: &str) -> Result<&'a str, String> {
-        self.next().ok_or_else(|| format!("expected {what}, found the end of the line"))
-    }
-
-    /// The text in double quotes that follows the keyword `clause`.
-    fn text(&mut self, clause: &str) -> Result<&'a str, String> {
-        let Some(body) = self.rest.strip_prefix('"') else {
-            return Err(format!(
-                "expected a text in double quotes after {}, found {}",
-                quoted(clause),
-                self.found()
-            ));
-        };
-        let Some((text, rest)) = body.split_once('"') else {
-            return Err(format!("the text after {} has no closing quote", quoted(clause)));
-        };
-        if !rest.is_empty() && !rest.starts_with(char::is_whitespace) {
-            return Err(format!(
-                "expected a space after the closing quote of {}, found {}",
-                quoted(clause),
-                quoted(rest)
-            ));
-        }
-        self.rest = rest.trim_start();
-        Ok(text)
-    }
-
-    /// What an error says stands here.
-    fn found(&self) -> String {
-        self.peek().map_or_else(|| "the end of the line".to_owned(), |(word, _)| quoted(word))
-    }
-}
-
-/// A piece of the operator's text for an error: shortened, in quotes, and
-/// with control characters escaped.
-fn quoted(text: &str) -> String {
-    format!("{:?}", shortened(text))
-}
-
-fn shortened(text: &str) -> &str {
-    let end = text.char_indices().nth(EXCERPT).map_or(text.len(), |(at, _)| at);
-    text.get(..end).unwrap_or(text)
+/// Tags that choose; none would choose everything.
+fn some_tags(text: &str) -> Result<Vec<String>, String> {
+    let tags = parse_tags(text);
+    if tags.is_empty() { Err("expected at least one tag, found none".to_owned()) } else { Ok(tags) }
 }
 
 #[cfg(test)]
@@ -380,7 +267,7 @@ mod tests {
         let [(1, Command::Add(add))] = parsed.commands.as_slice() else {
             panic!("{line} gave {:?}", parsed.commands);
         };
-        add.clone()
+        (**add).clone()
     }
 
     fn problem(line: &str) -> String {
@@ -398,6 +285,16 @@ mod tests {
         assert!(problem.contains(part), "{line}: {problem}");
     }
 
+    fn command(line: &str) -> Command {
+        let parsed = parse(line);
+        assert_eq!(parsed.errors, [], "{line}");
+        parsed.commands[0].1.clone()
+    }
+
+    fn source(word: &str) -> Source {
+        Source::parse(word).unwrap()
+    }
+
     #[test]
     fn the_shortest_add_has_no_weight_tags_or_opts() {
         assert_eq!(
@@ -405,10 +302,11 @@ mod tests {
             Add {
                 service: "web".to_owned(),
                 source: Source::Port(80),
-                address: "192.0.2.1:8080".parse().unwrap(),
+                destination: Destination::parse("tcp://192.0.2.1:8080", false).unwrap(),
                 weight: 0.0,
                 tags: Vec::new(),
-                opts: BTreeMap::new(),
+                options: Options::default(),
+                oddities: Vec::new(),
             }
         );
     }
@@ -419,20 +317,96 @@ mod tests {
                        tags  \"a, b ,,c\"  opts \"proto=tcp  x=y=z flag\" \r");
         assert_eq!(add.service, "svc-1");
         assert_eq!(add.source, Source::Port(1234));
-        assert_eq!(add.address, "[2001:db8::1]:80".parse().unwrap());
+        assert_eq!(add.destination.address(), Some("[2001:db8::1]:80".parse().unwrap()));
         assert_eq!(add.weight, 0.25);
         assert_eq!(add.tags, ["a", "b", "c"]);
-        let opts: Vec<(&str, &str)> =
-            add.opts.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-        assert_eq!(opts, [("flag", ""), ("proto", "tcp"), ("x", "y=z")]);
+        let options: Vec<(&str, &str)> = add.options.iter().collect();
+        assert_eq!(options, [("flag", ""), ("proto", "tcp"), ("x", "y=z")]);
+        assert_eq!(add.oddities.len(), 2);
+    }
+
+    #[test]
+    fn all_five_forms_of_del_are_read() {
+        let del = |service: Option<&str>, source: Option<&str>, target: Option<&str>| Del {
+            service: service.map(str::to_owned),
+            source: source.map(self::source),
+            destination: target.map(str::to_owned),
+            tags: Vec::new(),
+        };
+        let tagged = |del: Del| Del { tags: vec!["x".to_owned(), "y".to_owned()], ..del };
+        for (line, expected) in [
+            ("route del a", del(Some("a"), None, None)),
+            ("route del a :1", del(Some("a"), Some(":1"), None)),
+            (
+                "route del a Foo.com TCP://192.0.2.1:1",
+                del(Some("a"), Some("foo.com/"), Some("tcp://192.0.2.1:1")),
+            ),
+            ("route del a tags \"x,y\"", tagged(del(Some("a"), None, None))),
+            ("route del tags \"x, y\"", tagged(del(None, None, None))),
+            ("route del tags", del(Some("tags"), None, None)),
+            ("route del tags :1", del(Some("tags"), Some(":1"), None)),
+            ("route del tags tags \"x,y\"", tagged(del(Some("tags"), None, None))),
+        ] {
+            assert_eq!(command(line), Command::Del(expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn both_forms_of_weight_are_read() {
+        let weight = |service: Option<&str>, source: &str, weight: f64, tags: &[&str]| {
+            Command::Weight(Weight {
+                service: service.map(str::to_owned),
+                source: self::source(source),
+                weight,
+                tags: tags.iter().map(|&tag| tag.to_owned()).collect(),
+            })
+        };
+        for (line, expected) in [
+            ("route weight a :1 weight 0.5", weight(Some("a"), ":1", 0.5, &[])),
+            ("route weight a :1 weight -1 tags \"\"", weight(Some("a"), ":1", 0.0, &[])),
+            (
+                "route weight a Foo.com/X weight 1 tags \"x,y\"",
+                weight(Some("a"), "foo.com/X", 1.0, &["x", "y"]),
+            ),
+            ("route weight :1 weight .5 tags \"x\"", weight(None, ":1", 0.5, &["x"])),
+            ("route weight a weight weight 1", weight(Some("a"), "weight/", 1.0, &[])),
+        ] {
+            assert_eq!(command(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn bad_dels_and_weights_say_what_is_wrong() {
+        for (line, part) in [
+            ("route del", "expected a service name, or tags"),
+            ("route del a tags \"\"", "at least one tag"),
+            ("route del tags \" , \"", "at least one tag"),
+            ("route del a :x", "is no port"),
+            ("route del a :1 192.0.2.1:1", "has no scheme"),
+            ("route del a :1 tags \"x\"", "\"tags\" has no scheme"),
+            ("route del a :1 tcp://192.0.2.1:1 x", "unexpected \"x\"; \"route del\""),
+            ("route del a tags \"x\" :1", "unexpected \":1\""),
+            ("route weight", "expected a service name or a source"),
+            ("route weight a", "expected a source such as :80"),
+            ("route weight a :1", "expected \"weight\" and a number, found the end"),
+            ("route weight a :1 0.5", "expected \"weight\" and a number, found \"0.5\""),
+            ("route weight a :1 weight", "a number after \"weight\""),
+            ("route weight a :1 weight NaN", "is no weight"),
+            ("route weight :1 weight Inf tags \"x\"", "is no weight"),
+            ("route weight :1 weight 1", "because no service is named"),
+            ("route weight :1 weight 1 tags \"\"", "at least one tag"),
+            ("route weight a :1 weight 1 opts \"x\"", "unexpected \"opts\""),
+        ] {
+            assert_problem(line, part);
+        }
     }
 
     #[test]
     fn each_clause_may_be_left_out() {
         assert_eq!(add("route add a :1 tcp://192.0.2.1:1 tags \"\"").tags, [""; 0]);
-        assert_eq!(add("route add a :1 tcp://192.0.2.1:1 opts \"x=1\"").opts.len(), 1);
+        assert_eq!(add("route add a :1 tcp://192.0.2.1:1 opts \"x=1\"").options.iter().count(), 1);
         let add = add("route add a :1 tcp://192.0.2.1:1 weight 1 opts \"x=1 x=2\"");
-        assert_eq!(add.opts.get("x").map(String::as_str), Some("2"));
+        assert_eq!(add.options.get("x"), Some("2"));
     }
 
     #[test]
@@ -466,8 +440,6 @@ mod tests {
 
     #[test]
     fn other_commands_are_named() {
-        assert_problem("route del a", "\"route del\" is not supported yet");
-        assert_problem("route weight a :1 weight 1", "\"route weight\" is not supported yet");
         assert_problem("route addx a", "\"addx\" is no route command");
         assert_problem("route", "expected add, del or weight");
         assert_problem("rout add a", "expected \"route\", found \"rout\"");
@@ -483,46 +455,27 @@ mod tests {
     }
 
     #[test]
-    fn sources_other_than_ports_are_refused() {
-        for source in ["example.com/", "/", "example.com:80/x"] {
-            assert_problem(&format!("route add a {source} tcp://192.0.2.1:1"), "a host or a path");
-        }
-        for source in [":", ":0", ":65536", ":http", ":+1"] {
-            assert_problem(&format!("route add a {source} tcp://192.0.2.1:1"), "is no port");
-        }
-    }
-
-    #[test]
-    fn bad_targets_say_what_is_wrong() {
-        for (target, part) in [
-            ("192.0.2.1:80", "has no scheme"),
-            ("http://192.0.2.1:80/", "the scheme \"http\" are not supported yet"),
-            ("tcp://192.0.2.1", "has no port"),
-            ("tcp://[2001:db8::1]", "has no port"),
-            ("tcp://192.0.2.1:", "\"\" is no port"),
-            ("tcp://192.0.2.1:0", "\"0\" is no port"),
-            ("tcp://[2001:db8::1]:99999", "\"99999\" is no port"),
-            ("tcp://2001:db8::1:80", "must be in brackets"),
-            ("tcp://[2001:db8::1:80", "no closing bracket"),
-            ("tcp://[192.0.2.1]:80", "is no IPv6 address"),
-            ("tcp://[2001:db8::1]80", "expected a colon and a port"),
-            ("tcp://192.0.2.256:80", "is no IPv4 address"),
-            ("tcp://backend:80", "is a name"),
-            ("tcp://backend", "is a name"),
-            ("tcp://me@192.0.2.1:80", "has a user name"),
-            ("tcp://:80", "has no address"),
-            ("tcp://", "has no address"),
+    fn bad_sources_and_targets_are_named() {
+        for (rest, part) in [
+            (":0 tcp://192.0.2.1:1", "\"0\" is no port"),
+            ("[a tcp://192.0.2.1:1", "a [ without its ]"),
+            (":1 192.0.2.1:1", "has no scheme; expected tcp://ADDRESS:PORT"),
+            (":1 tcp://backend:1", "is a name"),
         ] {
-            assert_problem(&format!("route add a :80 {target}"), part);
+            assert_problem(&format!("route add a {rest}"), part);
         }
     }
 
     #[test]
-    fn scheme_case_and_path_of_a_target_mean_nothing() {
-        for target in ["TCP://192.0.2.1:80", "tcp://192.0.2.1:80/", "tcp://192.0.2.1:80/a?b#c"] {
-            let add = add(&format!("route add a :80 {target}"));
-            assert_eq!(add.address, "192.0.2.1:80".parse().unwrap());
-        }
+    fn what_is_held_and_not_served_is_odd() {
+        let odd = |line: &str| -> Vec<String> {
+            add(line).oddities.into_iter().filter_map(|oddity| oddity.once).collect()
+        };
+        assert_eq!(odd("route add a :1 https://192.0.2.1"), [""; 0]);
+        assert_eq!(odd("route add a x.com/ https://192.0.2.1"), ["host"]);
+        assert_eq!(odd("route add a x.com/a http://192.0.2.1"), ["path"]);
+        assert_eq!(odd("route add a :1 http://backend/"), ["name"]);
+        assert_eq!(odd("route add a / https://$host$path opts \"redirect=301\""), ["host"]);
     }
 
     #[test]
@@ -565,11 +518,17 @@ mod tests {
     #[test]
     fn rules_that_cannot_be_kept_are_never_ignored() {
         let line = "route add a :1 tcp://192.0.2.1:1 opts";
-        for key in ["allow=ip:10.0.0.0/8", "deny=ip:10.0.0.1", "allow", "auth=mine"] {
-            assert_problem(&format!("{line} \"proto=tcp {key}\""), "let everybody in");
-        }
-        assert_problem(&format!("{line} \"pxyproto=true\""), "\"pxyproto=true\" is not supported");
-        assert_eq!(add(&format!("{line} \"pxyproto=false strip=/a\"")).opts.len(), 2);
+        assert_problem(&format!("{line} \"pxyproto=true\""), "\"pxyproto\" is not supported");
+        add(&format!("{line} \"pxyproto=false strip=/a\""));
+        assert_problem(&format!("{line} \"proto=tcp auth=mine\""), "let everybody in");
+        add("route add a x/ http://192.0.2.1 opts \"auth=mine\"");
+    }
+
+    #[test]
+    fn access_lists_close_a_target_when_they_are_bad() {
+        let add = add("route add a :1 tcp://192.0.2.1:1 opts \"allow=10.0.0.0/8\"");
+        assert!(!add.options.access.admits("10.0.0.1".parse().unwrap()));
+        assert_eq!(add.oddities.len(), 1);
     }
 
     #[test]
@@ -595,6 +554,8 @@ mod tests {
         let pieces = [
             "route",
             "add",
+            "del",
+            "weight ",
             " ",
             "\"",
             "tags",
@@ -620,7 +581,12 @@ mod tests {
         for _ in 0..20_000 {
             let count = random.index(14);
             let text: String = (0..count).map(|_| pieces[random.index(pieces.len())]).collect();
-            for line in [text.clone(), format!("route add a :80 tcp://{text}")] {
+            for line in [
+                text.clone(),
+                format!("route add a :80 tcp://{text}"),
+                format!("route del {text}"),
+                format!("route weight {text}"),
+            ] {
                 let parsed = parse(&line);
                 let lines = line.split('\n').count();
                 assert!(parsed.commands.len() + parsed.errors.len() <= lines);

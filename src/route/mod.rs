@@ -1,14 +1,30 @@
 //! Routes: fabio's route language, the table made from it, and the pickers.
 //!
-//! [`command`] reads the language line by line, [`table`] turns commands into
-//! an immutable [`Table`], [`ring`] spreads a route's targets over a weighted
-//! ring, and [`pick`] chooses a target from it. All of it is pure.
+//! [`command`] reads the language line by line: [`source`] is what a route
+//! matches, [`destination`] where a target is, [`options`] and [`access`] what
+//! is different for it. [`builder`] executes the commands in slices and makes
+//! an immutable [`Table`] of them. [`ring`] spreads a route's targets over a
+//! weighted ring, and [`pick`] chooses one of them. All of it is pure.
 
+pub mod access;
+pub mod builder;
 pub mod command;
+pub mod destination;
+mod draft;
+pub mod hash;
+pub mod options;
+mod order;
 pub mod pick;
 pub mod ring;
+pub mod source;
 pub mod table;
+mod words;
 
-pub use command::{Command, LineError, Parsed, Source, parse};
-pub use pick::Picker;
+pub use builder::{Built, TableBuilder};
+pub use command::{Command, Parsed, parse};
+pub use destination::Destination;
+pub use options::Options;
+pub use pick::{Ask, Picker, Strategy};
+pub use source::Source;
 pub use table::{Route, Table, Target};
+pub use words::LineError;

@@ -1,39 +1,54 @@
 //! The route table: what the commands of the route language add up to.
 //!
 //! A table is built as a whole and never changed; a new one takes its place.
-//! It is shared as `Rc<Table>`, so a connection keeps the table that it was
-//! routed by for as long as it needs.
+//! Looking a route up costs the same however many there are.
 
-use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::net::SocketAddr;
+use std::rc::Rc;
 
-use super::command::{Add, Command, Source};
+use super::builder;
+use super::command::Command;
+use super::destination::Destination;
+use super::hash::{Hash, Places};
+use super::options::Options;
+use super::order::Order;
+use super::pick::Strategy;
 use super::ring;
+use super::source::{self, Source, canonical};
 
 /// All routes.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     routes: Vec<Route>,
-    by_source: HashMap<Source, usize>,
-    targets: Vec<(String, SocketAddr)>,
-    udp_targets: Vec<(String, SocketAddr)>,
+    index: Places,
+    /// Those of the index whose host is `*` or begins with `*.`.
+    wildcards: Places,
+    /// Places of the routes, sorted as they are shown.
+    order: Vec<usize>,
+    targets: Vec<(Rc<str>, SocketAddr)>,
+    udp_targets: Vec<(Rc<str>, SocketAddr)>,
 }
 
 /// One source and its targets.
 #[derive(Clone, Debug)]
 pub struct Route {
+    place: usize,
     source: Source,
     targets: Vec<Target>,
-    ring: Vec<usize>,
+    /// For each target the slots of all targets up to it; empty when none has
+    /// a fixed weight, so that each has one.
+    upto: Vec<u32>,
+    strategy: Option<Strategy>,
 }
 
 /// One target of one route.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Target {
     /// The service that it belongs to.
-    pub service: String,
-    /// Where it listens.
-    pub address: SocketAddr,
+    pub service: Rc<str>,
+    /// Where it is, as it was written.
+    pub destination: Destination,
     /// The weight that the operator gave it; 0 for none.
     pub fixed_weight: f64,
     /// Its share of the route's traffic, 0 to 1.
@@ -43,36 +58,60 @@ pub struct Target {
     /// `tags`
     pub tags: Vec<String>,
     /// `opts`
-    pub opts: BTreeMap<String, String>,
-    /// Its place in [`Table::targets`], or for a `udp://` target in
-    /// [`Table::udp_targets`], which several routes may share.
-    pub index: usize,
+    pub options: Options,
+    /// Its place in [`Table::targets`], which several routes may share; `None`
+    /// when it has no address, or no listener looks its route up.
+    pub index: Option<usize>,
+}
+
+impl Target {
+    /// Where to connect to; `None` for a redirect, and for a name.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.destination.address()
+    }
 }
 
 impl Table {
-    /// Executes the commands in order.
+    /// Executes the commands in order, all at once. A table of unknown size
+    /// is better built by a [`TableBuilder`](super::TableBuilder).
     pub fn build(commands: &[(usize, Command)]) -> Table {
-        let mut table = Table::default();
-        for (_, command) in commands {
-            match command {
-                Command::Add(add) => table.add(add),
-            }
-        }
-        table.number_targets();
-        for route in &mut table.routes {
-            route.weigh();
-        }
-        table
+        builder::build(commands)
     }
 
-    /// The route of connections to our port `port`.
+    /// The route of connections to our port `port`: `:PORT`.
     pub fn lookup_port(&self, port: u16) -> Option<&Route> {
-        self.by_source.get(&Source::Port(port)).and_then(|&at| self.routes.get(at))
+        self.find(source::hash_port(port), |source| *source == Source::Port(port))
     }
 
-    /// The route of datagrams to our port `port`.
-    pub fn lookup_udp_port(&self, port: u16) -> Option<&Route> {
-        self.by_source.get(&Source::UdpPort(port)).and_then(|&at| self.routes.get(at))
+    /// The route of connections to this address and port of ours:
+    /// `ADDRESS:PORT`, else `:PORT`.
+    pub fn lookup_address(&self, local: SocketAddr) -> Option<&Route> {
+        let local = canonical(local);
+        let is_local = |source: &Source| *source == Source::Address(local);
+        self.find(source::hash_address(local), is_local).or_else(|| self.lookup_port(local.port()))
+    }
+
+    /// The route of a TLS connection for this server name (RFC 6066 §3), in
+    /// any case and with or without the last dot: `NAME/`, else the longest
+    /// `*.SUFFIX/`, else `*/`, else `/`.
+    pub fn lookup_name(&self, name: &str) -> Option<&Route> {
+        let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+        self.find_host(&name, "/").or_else(|| self.find_host("", "/"))
+    }
+
+    /// The route of datagrams to this address and port of ours: `ADDRESS:PORT`,
+    /// else `:PORT`, of a `udp://` target.
+    pub fn lookup_udp(&self, local: SocketAddr) -> Option<&Route> {
+        let (local, port) = (canonical(local), local.port());
+        let is_local = |source: &Source| *source == Source::UdpAddress(local);
+        let is_port = |source: &Source| *source == Source::UdpPort(port);
+        self.find(source::hash_udp_address(local), is_local)
+            .or_else(|| self.find(source::hash_udp_port(port), is_port))
+    }
+
+    /// The route with exactly this source.
+    pub fn lookup(&self, source: &Source) -> Option<&Route> {
+        self.find(source.hash(), |other| other == source)
     }
 
     /// All routes, in the order in which they were first named.
@@ -80,46 +119,141 @@ impl Table {
         &self.routes
     }
 
-    /// Service and address of every target of connections, each pair once: what
-    /// there is to check the health of. [`Target::index`] points into it.
-    pub fn targets(&self) -> &[(String, SocketAddr)] {
+    /// All routes by host, then path, both from the last to the first as
+    /// fabio lists them, so that those without a host come last.
+    pub fn sorted(&self) -> impl Iterator<Item = &Route> {
+        self.order.iter().filter_map(|&at| self.routes.get(at))
+    }
+
+    /// Service and address of every target of connections, each pair once: what there is to
+    /// check the health of. [`Target::index`] points into it.
+    pub fn targets(&self) -> &[(Rc<str>, SocketAddr)] {
         &self.targets
     }
 
-    /// The same of every target of datagrams.
-    pub fn udp_targets(&self) -> &[(String, SocketAddr)] {
+    /// The same of every target of datagrams; [`Target::index`] of a `udp://`
+    /// target points into it.
+    pub fn udp_targets(&self) -> &[(Rc<str>, SocketAddr)] {
         &self.udp_targets
     }
 
-    fn add(&mut self, add: &Add) {
-        let at = *self.by_source.entry(add.source.clone()).or_insert(self.routes.len());
-        if at == self.routes.len() {
-            let source = add.source.clone();
-            self.routes.push(Route { source, targets: Vec::new(), ring: Vec::new() });
-        }
-        if let Some(route) = self.routes.get_mut(at) {
-            route.add(add);
-        }
+    /// Gives the memory of up to `count` routes back; says whether any are
+    /// left. For a table that is of no more use, because to drop a large one
+    /// takes longer than a turn of the loop may.
+    pub fn dismantle(&mut self, count: usize) -> bool {
+        self.index = Places::default();
+        self.wildcards = Places::default();
+        self.order = Vec::new();
+        self.routes.truncate(self.routes.len().saturating_sub(count));
+        !self.routes.is_empty()
     }
 
-    /// Comes after the last command, because commands may also remove.
-    fn number_targets(&mut self) {
-        let mut places = HashMap::new();
-        for route in &mut self.routes {
-            let is_udp = matches!(route.source, Source::UdpPort(_));
-            let targets = if is_udp { &mut self.udp_targets } else { &mut self.targets };
-            for target in &mut route.targets {
-                let key = (is_udp, target.service.clone(), target.address);
-                target.index = *places.entry(key).or_insert_with_key(|(_, service, address)| {
-                    targets.push((service.clone(), *address));
-                    targets.len().saturating_sub(1)
-                });
+    /// The exact host, else the longest wildcard.
+    fn find_host(&self, name: &str, path: &str) -> Option<&Route> {
+        let is_exact = |source: &Source| matches!(source, Source::Host { host, path: own } if own == path && host == name);
+        let hash = source::hash_host(source::hash_backwards(name), path);
+        self.find(hash, is_exact).or_else(|| self.find_wildcard(name, path))
+    }
+
+    /// All suffixes that begin with a dot are met on one walk from the end of
+    /// the name, so that the last one found is the longest.
+    fn find_wildcard(&self, name: &str, path: &str) -> Option<&Route> {
+        if self.wildcards.is_empty() || name.is_empty() {
+            return None;
+        }
+        let find = |hash: Hash, suffix: &str| {
+            let is_meant = |source: &Source| match source {
+                Source::Host { host, path: own } => {
+                    own == path && host.strip_prefix('*') == Some(suffix)
+                }
+                _ => false,
+            };
+            let hash = source::hash_host(hash.byte(b'*'), path);
+            self.find_in(&self.wildcards, hash, is_meant)
+        };
+        let mut hash = Hash::new();
+        let mut longest = find(hash, "");
+        for (at, byte) in name.bytes().enumerate().rev() {
+            hash = hash.byte(byte);
+            if byte == b'.' && at > 0 {
+                longest = find(hash, name.get(at..).unwrap_or_default()).or(longest);
             }
         }
+        longest
+    }
+
+    fn find(&self, hash: u64, is_meant: impl Fn(&Source) -> bool) -> Option<&Route> {
+        self.find_in(&self.index, hash, is_meant)
+    }
+
+    fn find_in(
+        &self,
+        index: &Places,
+        hash: u64,
+        is_meant: impl Fn(&Source) -> bool,
+    ) -> Option<&Route> {
+        let is_meant = |at: usize| self.routes.get(at).is_some_and(|r| is_meant(&r.source));
+        index.find(hash, is_meant).and_then(|at| self.routes.get(at))
+    }
+
+    /// A table to be filled with up to `routes` routes.
+    pub(super) fn with_room(routes: usize) -> Table {
+        Table { index: Places::with_room(routes), ..Table::default() }
+    }
+
+    /// Adds a route, whose source is not in the table yet. Each target's
+    /// index is set.
+    pub(super) fn push(&mut self, source: Source, targets: Vec<Target>) {
+        let place = self.routes.len();
+        self.index.insert(source.hash(), place);
+        if let Source::Host { host, .. } = &source
+            && (host == "*" || host.starts_with("*."))
+        {
+            self.wildcards.insert(source.hash(), place);
+        }
+        let mut route = Route { place, source, targets, upto: Vec::new(), strategy: None };
+        route.weigh();
+        self.routes.push(route);
+    }
+
+    /// Goes on to sort the routes; says whether that is done.
+    pub(super) fn sort(&mut self, order: &mut Order, steps: usize) -> bool {
+        let source = |at: usize| self.routes.get(at).map(|route| route.source.host_and_path());
+        let sorted = order.advance(steps, |a, b| source(b).cmp(&source(a)));
+        let is_done = sorted.is_some();
+        self.order = sorted.unwrap_or_default();
+        is_done
+    }
+
+    /// Adds a target to those there is to check the health of, or to those of
+    /// datagrams.
+    pub(super) fn push_target(
+        &mut self,
+        is_udp: bool,
+        service: Rc<str>,
+        address: SocketAddr,
+    ) -> usize {
+        let targets = if is_udp { &mut self.udp_targets } else { &mut self.targets };
+        targets.push((service, address));
+        targets.len().saturating_sub(1)
+    }
+}
+
+/// The commands that make this table again, as fabio shows them for
+/// `/api/routes?raw`: without the targets that get no traffic. Weights have
+/// four decimals where that is all of them.
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.sorted().try_for_each(|route| route.fmt(f))
     }
 }
 
 impl Route {
+    /// Its place in [`Table::routes`].
+    pub fn place(&self) -> usize {
+        self.place
+    }
+
     /// What the route matches.
     pub fn source(&self) -> &Source {
         &self.source
@@ -130,38 +264,41 @@ impl Route {
         &self.targets
     }
 
-    /// The weighted ring: for each slot, a place in [`Route::targets`]. It is
-    /// the list of targets itself when none has a fixed weight.
-    pub fn ring(&self) -> &[usize] {
-        &self.ring
+    /// `strategy=` of the first of its targets that has it, and a share.
+    pub fn strategy(&self) -> Option<Strategy> {
+        self.strategy
     }
 
-    /// The target that slot `slot` of the ring belongs to.
-    pub fn at_slot(&self, slot: usize) -> Option<&Target> {
-        self.ring.get(slot).and_then(|&at| self.targets.get(at))
-    }
-
-    /// Adds a target, unless there is one with the same service, address,
-    /// fixed weight and tags. As in fabio, other options make no difference.
-    fn add(&mut self, add: &Add) {
-        let is_duplicate = self.targets.iter().any(|target| {
-            target.address == add.address
-                && target.fixed_weight == add.weight
-                && target.service == add.service
-                && target.tags == add.tags
-        });
-        if !is_duplicate {
-            self.targets.push(Target {
-                service: add.service.clone(),
-                address: add.address,
-                fixed_weight: add.weight,
-                share: 0.0,
-                slots: 0,
-                tags: add.tags.clone(),
-                opts: add.opts.clone(),
-                index: 0,
-            });
+    /// How many slots its ring has.
+    pub fn ring_size(&self) -> usize {
+        match self.upto.last() {
+            Some(&size) => size as usize,
+            None => self.targets.len(),
         }
+    }
+
+    /// The weighted ring: for each slot, a place in [`Route::targets`]. It is
+    /// the list of targets itself when none has a fixed weight. Others have
+    /// ten thousand slots or more, so that it is made only on demand.
+    pub fn ring(&self) -> Vec<usize> {
+        let slots: Vec<u32> = self.targets.iter().map(|target| target.slots).collect();
+        if self.is_weighted() { ring::place(&slots) } else { (0..slots.len()).collect() }
+    }
+
+    /// Whether a target has a fixed weight, so that the ring is not just the
+    /// list of the targets.
+    pub fn is_weighted(&self) -> bool {
+        !self.upto.is_empty()
+    }
+
+    /// The target that owns the slot with this number when the slots of each
+    /// target lie side by side: not the order of the ring, but as often.
+    pub(super) fn at_share(&self, slot: usize) -> Option<&Target> {
+        let at = match self.is_weighted() {
+            true => self.upto.partition_point(|&upto| upto as usize <= slot),
+            false => slot,
+        };
+        self.targets.get(at)
     }
 
     fn weigh(&mut self) {
@@ -169,12 +306,48 @@ impl Route {
         let is_weighted = fixed.iter().any(|&weight| weight > 0.0);
         let shares = ring::shares(&fixed);
         let slots = if is_weighted { ring::slots(&shares) } else { vec![1; fixed.len()] };
-        self.ring = ring::place(&slots);
+        if is_weighted {
+            let sum = |sum: &mut u32, slots: &u32| {
+                *sum = sum.saturating_add(*slots);
+                Some(*sum)
+            };
+            self.upto = slots.iter().scan(0, sum).collect();
+        }
         for ((target, share), slots) in self.targets.iter_mut().zip(shares).zip(slots) {
             target.share = share;
             target.slots = slots;
         }
+        let sharing = self.targets.iter().filter(|target| target.slots > 0);
+        self.strategy = sharing.filter_map(|target| target.options.strategy).next();
     }
+}
+
+/// A line for each target that gets traffic.
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for target in self.targets.iter().filter(|target| target.slots > 0) {
+            write!(f, "route add {} {} {}", target.service, self.source, target.destination)?;
+            if target.fixed_weight > 0.0 {
+                write!(f, " weight {}", weight(target.fixed_weight))?;
+            }
+            if !target.tags.is_empty() {
+                write!(f, " tags \"{}\"", target.tags.join(","))?;
+            }
+            if !target.options.is_empty() {
+                let pair = |(key, value)| format!("{key}={value}");
+                let pairs: Vec<String> = target.options.iter().map(pair).collect();
+                write!(f, " opts \"{}\"", pairs.join(" "))?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// Four decimals, as in fabio, where they say it all.
+fn weight(weight: f64) -> String {
+    let short = format!("{weight:.4}");
+    if short.parse() == Ok(weight) { short } else { format!("{weight:?}") }
 }
 
 #[cfg(test)]
@@ -188,12 +361,51 @@ mod tests {
         Table::build(&parsed.commands)
     }
 
+    /// A table with these sources; the target's service is the source.
+    fn routed(sources: &[&str]) -> Table {
+        let line = |source: &&str| format!("route add {source} {source} tcp://192.0.2.1:1\n");
+        table(&sources.iter().map(line).collect::<String>())
+    }
+
+    fn service(route: Option<&Route>) -> Option<&str> {
+        route.map(|route| &*route.targets()[0].service)
+    }
+
+    #[test]
+    fn datagrams_have_routes_targets_and_weights_of_their_own() {
+        let table = table(
+            "route add dns :53 tcp://192.0.2.1:53 weight 1\n\
+             route add dns :53 udp://192.0.2.1:53\n\
+             route add dns :53/udp UDP://[2001:db8::1]:53\n\
+             route add log 192.0.2.10:514 udp://192.0.2.1:53\n\
+             route add gone :53 udp://192.0.2.9:53\n\
+             route add gone :53 tcp://192.0.2.9:53\n\
+             route del gone :53/udp",
+        );
+        let local = |text: &str| text.parse::<SocketAddr>().unwrap();
+        assert_eq!(table.lookup_port(53).unwrap().targets().len(), 2);
+        let route = table.lookup_udp(local("192.0.2.10:53")).unwrap();
+        assert_eq!(route.source().to_string(), ":53/udp");
+        assert!(route.targets().iter().all(|t| t.share == 0.5 && t.slots == 1));
+        let log = table.lookup_udp(local("192.0.2.10:514")).unwrap();
+        assert_eq!(log.targets()[0].index, Some(2));
+        assert!(table.lookup_udp(local("192.0.2.11:514")).is_none());
+        assert!(table.lookup_address(local("192.0.2.10:514")).is_none());
+        let named = |(service, address): &(Rc<str>, SocketAddr)| format!("{service} {address}");
+        let udp: Vec<String> = table.udp_targets().iter().map(named).collect();
+        assert_eq!(udp, ["dns 192.0.2.1:53", "dns [2001:db8::1]:53", "log 192.0.2.1:53"]);
+        assert_eq!(table.targets().len(), 2);
+    }
+
     #[test]
     fn an_empty_text_is_an_empty_table() {
         let table = table("");
         assert!(table.routes().is_empty());
         assert!(table.targets().is_empty());
         assert!(table.lookup_port(80).is_none());
+        assert!(table.lookup_name("x.com").is_none());
+        assert!(table.lookup_name("").is_none());
+        assert_eq!(table.to_string(), "");
     }
 
     #[test]
@@ -206,51 +418,126 @@ mod tests {
         let sources: Vec<String> = table.routes().iter().map(|r| r.source().to_string()).collect();
         assert_eq!(sources, [":80", ":53"]);
         let web = table.lookup_port(80).unwrap();
-        let addresses: Vec<String> = web.targets().iter().map(|t| t.address.to_string()).collect();
-        assert_eq!(addresses, ["192.0.2.1:1", "192.0.2.3:1"]);
-        assert_eq!(web.targets()[1].service, "web");
+        let texts: Vec<&str> = web.targets().iter().map(|t| t.destination.as_str()).collect();
+        assert_eq!(texts, ["tcp://192.0.2.1:1", "tcp://192.0.2.3:1"]);
+        assert_eq!(&*web.targets()[1].service, "web");
         assert_eq!(web.targets()[1].tags, ["a", "b"]);
-        assert_eq!(web.targets()[1].opts.get("x").map(String::as_str), Some("y"));
+        assert_eq!(web.targets()[1].options.get("x"), Some("y"));
         assert_eq!(table.lookup_port(53).unwrap().targets().len(), 1);
+        assert_eq!(table.lookup_port(53).unwrap().place(), 1);
         assert!(table.lookup_port(81).is_none());
     }
 
     #[test]
-    fn datagrams_have_routes_targets_and_weights_of_their_own() {
-        let table = table(
-            "route add dns :53 tcp://192.0.2.1:53 weight 1\n\
-             route add dns :53 udp://192.0.2.1:53\n\
-             route add dns :53 UDP://[2001:db8::1]:53\n\
-             route add log :514 udp://192.0.2.1:53",
-        );
-        assert_eq!(table.lookup_port(53).unwrap().targets().len(), 1);
-        let route = table.lookup_udp_port(53).unwrap();
-        assert_eq!(route.source().to_string(), ":53");
-        assert!(route.targets().iter().all(|t| t.share == 0.5 && t.slots == 1));
-        assert!(table.lookup_port(514).is_none());
-        let (four, six) = ("192.0.2.1:53".parse().unwrap(), "[2001:db8::1]:53".parse().unwrap());
-        let named = |service: &str, address: SocketAddr| (service.to_owned(), address);
-        assert_eq!(table.targets(), [named("dns", four)]);
-        assert_eq!(
-            table.udp_targets(),
-            [named("dns", four), named("dns", six), named("log", four)]
-        );
-        assert_eq!(table.lookup_udp_port(514).unwrap().targets()[0].index, 2);
+    fn an_address_goes_before_its_port_alone() {
+        let table = routed(&[":80", "192.0.2.1:80", "[2001:db8::1]:53"]);
+        let find = |local: &str| service(table.lookup_address(local.parse().unwrap()));
+        assert_eq!(find("192.0.2.1:80"), Some("192.0.2.1:80"));
+        assert_eq!(find("[::ffff:192.0.2.1]:80"), Some("192.0.2.1:80"));
+        assert_eq!(find("192.0.2.2:80"), Some(":80"));
+        assert_eq!(find("0.0.0.0:80"), Some(":80"));
+        assert_eq!(find("[2001:db8::1]:53"), Some("[2001:db8::1]:53"));
+        assert_eq!(find("[2001:db8::2]:53"), None);
+        assert_eq!(service(table.lookup_name("192.0.2.1:80")), None);
     }
 
     #[test]
-    fn duplicates_differ_in_service_address_weight_or_tags_but_not_opts() {
+    fn names_are_found_whatever_their_case() {
+        let table = routed(&["Example.com", "b.example.com/", "c.example.com/path"]);
+        assert_eq!(service(table.lookup_name("example.com")), Some("Example.com"));
+        assert_eq!(service(table.lookup_name("EXAMPLE.COM.")), Some("Example.com"));
+        assert_eq!(service(table.lookup_name("b.example.com")), Some("b.example.com/"));
+        for name in ["c.example.com", "a.example.com", "com", "", ".", "example.com.."] {
+            assert!(table.lookup_name(name).is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_longest_wildcard_wins_and_a_name_goes_before_it() {
+        let table = routed(&[
+            "*.example.com/",
+            "*.b.example.com/",
+            "x.b.example.com/",
+            "*.com/path",
+            "/",
+            "*a.org/",
+        ]);
+        for (name, expected) in [
+            ("x.b.example.com", "x.b.example.com/"),
+            ("y.b.example.com", "*.b.example.com/"),
+            ("Z.Y.B.Example.Com", "*.b.example.com/"),
+            ("b.example.com", "*.example.com/"),
+            ("a.example.com", "*.example.com/"),
+            ("example.com", "/"),
+            ("notexample.com", "/"),
+            ("com", "/"),
+            ("a.org", "/"),
+            (".example.com", "/"),
+            ("", "/"),
+        ] {
+            assert_eq!(service(table.lookup_name(name)), Some(expected), "{name}");
+        }
+        let table = routed(&["*/", "*.x.com/", "/"]);
+        assert_eq!(service(table.lookup_name("a.x.com")), Some("*.x.com/"));
+        assert_eq!(service(table.lookup_name("x.com")), Some("*/"));
+        assert_eq!(service(table.lookup_name("")), Some("/"), "no name is no match for *");
+    }
+
+    #[test]
+    fn a_literal_star_in_a_name_is_only_a_name() {
+        let table = routed(&["*.x.com/", "/"]);
+        assert_eq!(service(table.lookup_name("*.x.com")), Some("*.x.com/"));
+        assert_eq!(service(table.lookup_name("*")), Some("/"));
+    }
+
+    /// What the index finds is what a walk over all routes finds.
+    #[test]
+    fn the_index_agrees_with_a_scan() {
+        let mut random = crate::reactor::random::Random::new(5);
+        let labels = ["a", "b", "c", "com", "*"];
+        let name = |random: &mut crate::reactor::random::Random| {
+            let count = 1 + random.index(4);
+            let label = |_| labels[random.index(labels.len())];
+            (0..count).map(label).collect::<Vec<_>>().join(".")
+        };
+        for _ in 0..60 {
+            let hosts: Vec<String> =
+                (0..random.index(40)).map(|_| format!("{}/", name(&mut random))).collect();
+            let table = routed(&hosts.iter().map(String::as_str).collect::<Vec<_>>());
+            for _ in 0..40 {
+                let name = name(&mut random).replace('*', "d");
+                let matches = |source: &&String| {
+                    let host = source.trim_end_matches('/');
+                    let suffix =
+                        host.strip_prefix('*').filter(|s| s.is_empty() || s.starts_with('.'));
+                    host == name
+                        || suffix.is_some_and(|s| name.ends_with(s) && name.len() > s.len())
+                };
+                // The exact name is the longest text of all that match, but
+                // for a wildcard of one label more, which is as long or more.
+                let best = hosts
+                    .iter()
+                    .filter(matches)
+                    .max_by_key(|host| (!host.starts_with('*'), host.len()));
+                assert_eq!(service(table.lookup_name(&name)), best.map(String::as_str), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn duplicates_differ_in_service_url_weight_or_tags_but_not_opts() {
         let table = table(
             "route add a :1 tcp://192.0.2.1:1\n\
              route add a :1 tcp://192.0.2.1:1 opts \"x=y\"\n\
              route add a :1 tcp://192.0.2.1:1 weight -1\n\
              route add b :1 tcp://192.0.2.1:1\n\
              route add a :1 tcp://192.0.2.1:2\n\
+             route add a :1 tcp://192.0.2.1:1/\n\
              route add a :1 tcp://192.0.2.1:1 weight 0.1\n\
              route add a :1 tcp://192.0.2.1:1 tags \"x\"\n\
              route add a :2 tcp://192.0.2.1:1",
         );
-        assert_eq!(table.lookup_port(1).unwrap().targets().len(), 5);
+        assert_eq!(table.lookup_port(1).unwrap().targets().len(), 6);
         assert_eq!(table.lookup_port(2).unwrap().targets().len(), 1);
     }
 
@@ -260,13 +547,30 @@ mod tests {
             "route add a :1 tcp://192.0.2.1:1\n\
              route add b :1 tcp://192.0.2.1:1\n\
              route add b :2 tcp://192.0.2.1:1\n\
-             route add a :2 tcp://192.0.2.1:1 weight 0.5",
+             route add a :2 tcp://192.0.2.1:1 weight 0.5\n\
+             route add a x.com/ http://backend/",
         );
         let address: SocketAddr = "192.0.2.1:1".parse().unwrap();
-        assert_eq!(table.targets(), [("a".to_owned(), address), ("b".to_owned(), address)]);
+        assert_eq!(table.targets(), [(Rc::from("a"), address), (Rc::from("b"), address)]);
         for target in table.routes().iter().flat_map(Route::targets) {
-            assert_eq!(table.targets()[target.index].0, target.service);
+            let listed = target.index.map(|index| table.targets()[index].clone());
+            assert_eq!(listed, target.address().map(|at| (Rc::clone(&target.service), at)));
         }
+    }
+
+    /// Else a prefix would be announced for a service that nobody can reach.
+    #[test]
+    fn what_no_listener_looks_up_is_not_checked() {
+        let table = table(
+            "route add a x.com/ tcp://192.0.2.1:1\nroute add a x.com/path http://192.0.2.1:2\n\
+             route add a 192.0.2.9:80 tcp://192.0.2.1:3\nroute add a :80 tcp://192.0.2.1:4",
+        );
+        let is_checked = |route: &Route| route.targets()[0].index.is_some();
+        let checked: Vec<bool> = table.routes().iter().map(is_checked).collect();
+        let looked_up: Vec<bool> =
+            table.routes().iter().map(|route| route.source().is_looked_up()).collect();
+        assert_eq!(checked, looked_up);
+        assert_eq!(table.targets().len(), checked.iter().filter(|&&is| is).count());
     }
 
     #[test]
@@ -278,6 +582,7 @@ mod tests {
         );
         let route = table.lookup_port(1).unwrap();
         assert_eq!(route.ring(), [0, 1, 2]);
+        assert_eq!(route.ring_size(), 3);
         assert!(route.targets().iter().all(|t| t.slots == 1 && t.share == 1.0 / 3.0));
     }
 
@@ -291,9 +596,11 @@ mod tests {
         let route = table.lookup_port(1).unwrap();
         let slots: Vec<u32> = route.targets().iter().map(|t| t.slots).collect();
         assert_eq!(slots, [2_000, 4_000, 4_000]);
-        assert_eq!(route.ring().len(), 10_000);
-        assert_eq!(route.at_slot(0).unwrap().address.port(), 1);
-        assert!(route.at_slot(10_000).is_none());
+        assert_eq!((route.ring().len(), route.ring_size()), (10_000, 10_000));
+        assert_eq!(route.ring()[0], 0);
+        let owner = |slot| route.at_share(slot).map(|t| t.fixed_weight);
+        assert_eq!((owner(0), owner(1_999)), (Some(0.2), Some(0.2)));
+        assert_eq!((owner(2_000), owner(9_999), owner(10_000)), (Some(0.0), Some(0.0), None));
     }
 
     #[test]
@@ -316,5 +623,39 @@ mod tests {
             assert_eq!(route.targets()[0].share, 1.0, "{weight}");
             assert!(!route.ring().is_empty());
         }
+    }
+
+    #[test]
+    fn a_table_is_shown_as_fabio_shows_it() {
+        let table = table(
+            "route add a / http://192.0.2.1:1/\n\
+             route add b :80 tcp://192.0.2.1:2 weight 0.25 tags \"x, y\"\n\
+             route add c x.com/ HTTP://192.0.2.1:3/ opts \"strip=/z flag a=b\"\n\
+             route add d x.com/foo https://192.0.2.1:4 weight 1.5\n\
+             route add e x.com/foo https://192.0.2.1:5\n\
+             route add f a.com http://192.0.2.1:6\n\
+             route add g b.com http://192.0.2.1:7 weight 0.00001\n\
+             route add b :80 tcp://192.0.2.1:8",
+        );
+        assert_eq!(
+            table.to_string(),
+            "route add d x.com/foo https://192.0.2.1:4 weight 1.5000\n\
+             route add c x.com/ http://192.0.2.1:3/ opts \"a=b flag= strip=/z\"\n\
+             route add g b.com/ http://192.0.2.1:7 weight 1e-5\n\
+             route add f a.com/ http://192.0.2.1:6\n\
+             route add b :80 tcp://192.0.2.1:2 weight 0.2500 tags \"x,y\"\n\
+             route add b :80 tcp://192.0.2.1:8\n\
+             route add a / http://192.0.2.1:1/\n"
+        );
+    }
+
+    #[test]
+    fn a_table_is_dismantled_piece_by_piece() {
+        let mut table = routed(&[":1", ":2", ":3", ":4", ":5"]);
+        assert!(table.dismantle(2));
+        assert_eq!(table.routes().len(), 3);
+        assert!(table.lookup_port(1).is_none());
+        assert!(table.dismantle(2));
+        assert!(!table.dismantle(2));
     }
 }

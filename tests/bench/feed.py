@@ -1,9 +1,9 @@
-"""A neighbour with a full table: AS 65000 on port 179. After the session is up
-it sends the feed, `repeat` times; prints `listening`, `sent` and, when the
-connection ends or standard input closes, the longest gap between two
-keepalives of the other side.
+"""A neighbour with a full table: AS 65000 on port 179. It prints `listening`;
+at a line of standard input it sends the feed, and prints `sent`, once or
+`over` and over until the next line; at another it prints how often it sent the
+feed, and the longest gap between two keepalives of the other side.
 
-    feed.py COUNT REPEAT
+    feed.py COUNT once|over
 
 The feed is COUNT IPv4 prefixes with the lengths of a real table, in UPDATEs
 that share attributes as real ones do: 4.6 prefixes on average, AS paths of 3
@@ -11,6 +11,7 @@ to 10 ASes, communities on most, large communities on some.
 """
 
 import random
+import select
 import socket
 import struct
 import sys
@@ -106,10 +107,14 @@ def keep_alive(connection, lock):
 
 
 def main():
-    count, repeat = int(sys.argv[1]), int(sys.argv[2])
+    count, over = int(sys.argv[1]), sys.argv[2] == "over"
     data, updates = feed(count)
     listener = listen(179)
     print(f"listening {updates} {len(data)}", flush=True)
+    # A router's buffer; the kernel doubles it. With the megabytes that a socket
+    # may have here, the feed would go through this machine's own network stack
+    # in bursts that no other machine could cause.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 32 * 1024)
     connection, _ = listener.accept()
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.sendall(open_message() + message(4) + END_OF_RIB)
@@ -117,12 +122,14 @@ def main():
     watch.start()
     threading.Thread(target=keep_alive, args=(connection, lock), daemon=True).start()
     sys.stdin.readline()
-    for _ in range(repeat):
+    times = 0
+    while not times or over and not select.select([sys.stdin], [], [], 0)[0]:
         with lock:
             connection.sendall(data)
+        times += 1
     print("sent", flush=True)
     sys.stdin.readline()
-    print(watch.longest, flush=True)
+    print(times, watch.longest, flush=True)
 
 
 if __name__ == "__main__":

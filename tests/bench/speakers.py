@@ -1,7 +1,6 @@
-"""The speakers that the benchmarks compare: AS 65001 on 10.99.0.2, one
-neighbour AS 65000 on 10.99.0.1 that waits to be dialled. Each gives its
-configuration files, its command, and a command that announces where the
-configuration cannot."""
+"""The speakers that the benchmarks compare: AS 65001 on 10.99.0.2. Their
+neighbours, AS 65000, wait to be dialled. Each gives its configuration files,
+its command, and a command that announces where the configuration cannot."""
 
 import os
 
@@ -16,16 +15,14 @@ bgp.routerid = {SPEAKER}
 bgp.anycastaddresses = {PREFIX}
 bgp.holdtime = 9s
 bgp.connectretry = 1s
-bgp.peers = address={OBSERVER};asn=65000
 """
 
 BIRD = f"""
 router id {SPEAKER};
 protocol device {{}}
-protocol static {{ ipv4; route {PREFIX} blackhole; }}
-protocol bgp up {{
+protocol static own {{ ipv4; route {PREFIX} blackhole; }}
+template bgp up {{
     local {SPEAKER} as 65001;
-    neighbor {OBSERVER} as 65000;
     hold time 9;
     keepalive time 3;
     @DELAY@
@@ -40,11 +37,10 @@ router bgp 65001
  no bgp ebgp-requires-policy
  no bgp network import-check
  timers bgp 3 9
- neighbor {OBSERVER} remote-as 65000
- neighbor {OBSERVER} timers connect 1
+ @NEIGHBOURS@
  address-family ipv4 unicast
   network {PREFIX}
-  neighbor {OBSERVER} route-map NOTHING in
+  @FILTERS@
  exit-address-family
 route-map NOTHING deny 10
 """
@@ -67,49 +63,107 @@ name = "reject"
 neighbor-set = "any"
 [policy-definitions.statements.actions]
 route-disposition = "reject-route"
+"""
+
+GOBGPD_NEIGHBOUR = """
 [[neighbors]]
 [neighbors.config]
-neighbor-address = "{OBSERVER}"
+neighbor-address = "@ADDRESS@"
 peer-as = 65000
 [neighbors.timers.config]
 hold-time = 9
 keepalive-interval = 3
 """
 
+OPENBGPD = f"""
+AS 65001
+router-id {SPEAKER}
+listen on {SPEAKER}
+socket "@FOLDER@/bgpd.sock"
+fib-update no
+holdtime 9
+network {PREFIX}
+@NEIGHBOURS@
+deny from any
+allow to any
+"""
 
-def write(folder, name, text):
+HAPROXY = f"""
+global
+    nbthread 1
+defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 1m
+    timeout server 1m
+listen web
+    bind :8080
+    server target {OBSERVER}:8000
+"""
+
+
+def write(folder, name, text, mode=0o644):
     """Writes a file that daemons that drop their privileges can read."""
     path = os.path.join(folder, name)
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
-    os.chmod(path, 0o644)
+    os.chmod(path, mode)
     return path
 
 
-def burgee(folder, program):
+def each(text, neighbours, joint="\n"):
+    """The text once for each neighbour."""
+    return joint.join(text.replace("@ADDRESS@", address) for address in neighbours)
+
+
+def burgee(folder, program, neighbours=(OBSERVER,), more=""):
     """Started with a properties file, as an operator would."""
-    return [program, "run", "-cfg", write(folder, "burgee.properties", BURGEE)], None
+    peers = each("address=@ADDRESS@;asn=65000", neighbours, ",")
+    path = write(folder, "burgee.properties", f"{BURGEE}bgp.peers = {peers}\n{more}")
+    return [program, "run", "-cfg", path], None
 
 
 def bird(delay):
     """BIRD, with a line about its delay before it connects."""
-    def command(folder, _):
-        conf = write(folder, "bird.conf", BIRD.replace("@DELAY@", delay))
+    def command(folder, _, neighbours=(OBSERVER,)):
+        text = BIRD.replace("@DELAY@", delay)
+        text += each("protocol bgp from up { neighbor @ADDRESS@ as 65000; }", neighbours)
+        conf = write(folder, "bird.conf", text)
         return ["bird", "-f", "-c", conf, "-s", os.path.join(folder, "bird.ctl")], None
     return command
 
 
-def frr(folder, _):
+def frr(folder, _, neighbours=(OBSERVER,)):
     """FRR's bgpd alone, without zebra."""
-    conf = write(folder, "bgpd.conf", FRR)
+    remote = (" neighbor @ADDRESS@ remote-as 65000\n neighbor @ADDRESS@ timers connect 1\n"
+              " neighbor @ADDRESS@ advertisement-interval 0")
+    text = FRR.replace(" @NEIGHBOURS@", each(remote, neighbours))
+    inward = "  neighbor @ADDRESS@ route-map NOTHING in"
+    text = text.replace("  @FILTERS@", each(inward, neighbours))
+    conf = write(folder, "bgpd.conf", text)
     return ["/usr/lib/frr/bgpd", "-Z", "-n", "-S", "-f", conf, "-i",
             os.path.join(folder, "bgpd.pid"), "-P", "0", "--vty_socket", folder], None
 
 
-def gobgpd(folder, _):
+def gobgpd(folder, _, neighbours=(OBSERVER,)):
     """gobgpd, whose announcements come from its client."""
-    conf = write(folder, "gobgpd.toml", GOBGPD)
-    return ["gobgpd", "-f", conf, "-t", "toml"], ["gobgp", "global", "rib", "add", PREFIX]
+    conf = write(folder, "gobgpd.toml", GOBGPD + each(GOBGPD_NEIGHBOUR, neighbours))
+    return (["gobgpd", "-f", conf, "-t", "toml"],
+            ["gobgp", "global", "rib", "add", PREFIX, "nexthop", SPEAKER])
 
 
-BIRD_AT_ONCE = bird("connect delay time 0;")
+def openbgpd(folder, _, neighbours=(OBSERVER,)):
+    """OpenBGPD: a parent and three children."""
+    # Its children live here, and it does not make the place.
+    os.makedirs("/run/openbgpd", exist_ok=True)
+    text = OPENBGPD.replace("@FOLDER@", folder)
+    text = text.replace("@NEIGHBOURS@", each("neighbor @ADDRESS@ { remote-as 65000 }", neighbours))
+    return ["/usr/sbin/bgpd", "-d", "-f", write(folder, "bgpd.conf", text, 0o600)], None
+
+
+def haproxy(folder):
+    """A proxy with nothing but the listener and the target that burgee has."""
+    return ["haproxy", "-db", "-f", write(folder, "haproxy.cfg", HAPROXY)]
+
+
+BIRD_AT_ONCE = bird("connect delay time 0; connect retry time 1;")

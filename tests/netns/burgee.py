@@ -25,10 +25,14 @@ DEFAULTS = {
 
 
 def peer(address, asn=65000, **options):
-    """One entry of bgp.peers."""
-    options = {"address": address, "asn": asn, **options}
+    """One entry of bgp.peers, for a neighbour with an address."""
+    return entry(address=address, asn=asn, **options)
+
+
+def entry(**options):
+    """One entry of bgp.peers or bgp.templates; an option that is None is left out."""
     return ";".join(f"{key}={str(value).lower() if value is True else value}"
-                    for key, value in options.items())
+                    for key, value in options.items() if value is not None)
 
 
 class Burgee:

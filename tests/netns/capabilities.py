@@ -1,6 +1,9 @@
 """What is there only when both sides have asked for it with a capability."""
 
+import time
+
 from burgee import ANYCAST4, ANYCAST6, peer
+from capture import ROUTE_REFRESH
 from cases import scenario
 from lab import ROUTER4, ROUTER6
 from scenarios import bounce_backends
@@ -30,15 +33,32 @@ def extended_message(lab):
 def enhanced_refresh(lab):
     """A refresh with a beginning and an end (RFC 7313) leaves the route in its place."""
     lab.start_daemon("enhancedrefresh")
+    capture = lab.capture()
     lab.start_burgee()
     route = lab.wait_announced()
     check_agreed(lab, "enhanced-route-refresh")
     before = lab.daemon.announcements(lab.neighbour())
+    asked = time.monotonic()
     lab.daemon.request_refresh(lab.neighbour())
     never_while("the route is gone", lambda: lab.route(ANYCAST4) is None,
                 lambda: lab.daemon.announcements(lab.neighbour()) > before)
     check(lab.wait_announced() == route, "the route is another one")
+    wait_for("the answer has an end", lambda: steps(capture, asked)[-1:] == ["end"])
+    # A neighbour may ask by itself as well, and two requests have one answer.
+    seen = steps(capture, asked)
+    answers = [step for step in seen if step != "asked"]
+    check(seen[0] == "asked" and answers == ["begin", "routes", "end"] * answers.count("end"),
+          f"what came is {seen}")
     bounce_backends(lab, (ANYCAST4,))
+
+
+def steps(capture, since):
+    """What has passed of a route refresh since then, in order: the request, and the
+    answer from its beginning to its end (RFC 7313 4)."""
+    subtypes = {0: "asked", 1: "begin", 2: "end"}
+    return [subtypes[message.body[2]] if message.kind == ROUTE_REFRESH else "routes"
+            for message in capture.messages() if message.seen >= since
+            and (message.kind == ROUTE_REFRESH or message.announces())]
 
 
 @scenario("extended-nexthop", "multipath routes")

@@ -101,7 +101,8 @@ def _explain(directory, listed, reason):
 def _print_files(directory):
     """Configurations and logs of a case as one text."""
     shown = []
-    for path in sorted(p for p in directory.rglob("*") if p.is_file()):
+    texts = (p for p in directory.rglob("*") if p.is_file() and p.suffix != ".segments")
+    for path in sorted(texts):
         lines = path.read_text(errors="replace").splitlines()
         cut = [f"... {len(lines) - LINES_SHOWN} lines before"] if len(lines) > LINES_SHOWN else []
         body = "\n".join("    " + line for line in cut + lines[-LINES_SHOWN:])

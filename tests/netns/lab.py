@@ -11,6 +11,7 @@ import ipaddress
 import threading
 
 from burgee import ANYCAST4, ANYCAST6, BACKENDS, PORT, Burgee, peer
+from capture import Capture
 from namespaces import Namespace, bridge, plug, veth
 from processes import Process, command_in
 from traffic import SCRIPT, Client
@@ -219,14 +220,39 @@ class Lab:
         return client, held
 
     def link_local(self):
-        """Gives the router's lan fe80::1 and the first host's eth0 fe80::2."""
+        """Leaves the link with nothing but link-local addresses, for both families:
+        the router's lan is fe80::1 there, and the first host's eth0 fe80::2."""
+        self.router.ip("address flush dev lan")
+        self.router.address("lo", f"{ROUTER4}/32")
         self.router.address("lan", "fe80::1/64")
-        self.host.namespace.address("eth0", "fe80::2/64")
+        self.link_local_host()
+
+    def link_local_host(self):
+        """The first host's end of that."""
+        namespace = self.host.namespace
+        namespace.ip("address flush dev eth0")
+        namespace.address("eth0", "fe80::2/64")
+        for family in ("-4", "-6"):
+            namespace.ip(f"{family} route replace default via inet6 fe80::1 dev eth0")
+
+    def unplug(self, host):
+        """Takes a host's interface away, with all that the kernel keeps of it.
+        Returns what brings another one of that name."""
+        host.namespace.ip("link del eth0")
+        return lambda: self._plug_in(host.namespace, "eth0")
+
+    def capture(self):
+        """Records what passes at the first host from now on."""
+        recorder = Capture(self, self.host.namespace, "eth0")
+        wait_for("the recorder listens", recorder.ready)
+        return recorder
 
     # What the neighbour sees of the first host.
 
     def neighbour(self, family="ipv4"):
         """The address under which the daemon knows the first host's burgee."""
+        if family == "link-local":
+            return self.daemon.link_local_neighbour
         return self.host.address4 if family == "ipv4" else self.host.address6
 
     def established(self, session="ipv4"):

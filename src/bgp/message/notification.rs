@@ -179,7 +179,8 @@ impl Notification {
 
     /// Whether the session is to end for good as far as the neighbour is
     /// concerned: its routes must go also where a graceful restart would keep
-    /// them (RFC 8538 §5).
+    /// them (RFC 8538 §5). A path that BFD calls lost is no restart (RFC 9384
+    /// §4).
     pub(crate) fn is_final(&self) -> bool {
         self.code == code::CEASE
             && matches!(
@@ -188,6 +189,7 @@ impl Notification {
                     | cease::ADMINISTRATIVE_SHUTDOWN
                     | cease::PEER_DECONFIGURED
                     | cease::OUT_OF_RESOURCES
+                    | cease::BFD_DOWN
             )
     }
 

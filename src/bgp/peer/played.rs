@@ -1,5 +1,7 @@
 //! A neighbour played by hand, octet by octet: what the capabilities change.
 
+mod limits;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -134,6 +136,11 @@ impl Play {
     }
 
     fn announce(&mut self, seconds: u64, prefixes: &[&str], otc: Option<u32>) {
+        let update = self.update(prefixes, otc);
+        self.receive(seconds, |out| out.extend(update));
+    }
+
+    fn update(&self, prefixes: &[&str], otc: Option<u32>) -> Vec<u8> {
         let options = EncodeOptions {
             four_octet_as: true,
             add_path: self.theirs.offer.add_path.send,
@@ -145,9 +152,16 @@ impl Play {
         let mut attributes = Attributes::new(Origin::Igp, path, next_hop);
         attributes.only_to_customer = otc;
         let keys: Vec<(u32, IpNet)> = prefixes.iter().map(|text| (7, net(text))).collect();
-        self.receive(seconds, |out| {
-            encode_announce(out, Family::Ipv4Unicast, &attributes, &keys, &options);
-        });
+        let mut out = Vec::new();
+        encode_announce(&mut out, Family::Ipv4Unicast, &attributes, &keys, &options);
+        out
+    }
+
+    /// We dial as well, and have just begun to.
+    fn dial(&mut self, seconds: u64) {
+        self.peer.settings.terms.passive = false;
+        self.peer.ensure_outgoing(at(seconds), Start::Now);
+        self.settle(seconds);
     }
 }
 
@@ -164,36 +178,8 @@ fn restart() -> Offer {
 const A: &str = "203.0.113.0/25";
 const B: &str = "203.0.113.128/25";
 
-#[test]
-fn a_neighbour_over_its_limit_is_warned_of_ended_and_kept_out() {
-    let limit = PrefixLimit { maximum: 2, warning: 1, restart: Duration::from_secs(60) };
-    let mut play = Play::up(Offer::default(), Some(limit));
-    play.announce(2, &[A], None);
-    play.announce(2, &[A], None);
-    assert_eq!(play.seen(), ["warning 1", "+ 203.0.113.0/25", "+ 203.0.113.0/25"]);
-    play.announce(3, &[B, "198.51.100.0/24", "192.0.2.0/24"], None);
-    let seen = play.seen();
-    let reason = "down: sent Cease/Maximum Number of Prefixes Reached (6/1) data=00010100000002";
-    assert!(seen.iter().any(|line| line == reason), "{seen:?}");
-    assert!(!play.connect(62), "kept out for a minute");
-    play.establish(64);
-    assert!(play.peer.established().is_some());
-}
-
-/// The limit holds for what there is, not for what ever came.
-#[test]
-fn what_is_withdrawn_does_not_count_against_the_limit() {
-    let limit = PrefixLimit { maximum: 1, warning: 0, restart: Duration::from_secs(60) };
-    let mut play = Play::up(Offer::default(), Some(limit));
-    for second in 2..9 {
-        play.announce(second, &[A], None);
-        let options = EncodeOptions { four_octet_as: true, add_path: false, max_length: 4096 };
-        play.receive(second, |out| {
-            encode_withdraw(out, Family::Ipv4Unicast, &[(0, net(A))], &options);
-        });
-    }
-    assert!(play.peer.established().is_some());
-}
+const ONE: Option<PrefixLimit> =
+    Some(PrefixLimit { maximum: 1, warning: 0, restart: Duration::from_secs(60) });
 
 /// RFC 4724 §4.2: kept while it is gone; what it does not send again goes with
 /// its End-of-RIB.
@@ -210,6 +196,35 @@ fn routes_of_a_neighbour_that_restarts_are_kept_until_it_is_back() {
     assert_eq!(play.seen(), ["up", "+ 203.0.113.0/25"]);
     play.receive(52, |out| encode_end_of_rib(out, Family::Ipv4Unicast));
     assert_eq!(play.seen(), ["- 203.0.113.128/25"]);
+}
+
+/// What is marked later is not for the end of the restart to sweep.
+#[test]
+fn a_restart_is_over_with_its_last_end_of_rib() {
+    let mut play = Play::up(restart(), None);
+    play.announce(2, &[A], None);
+    play.peer.closed(at(3), SIDE);
+    play.settle(3);
+    play.establish(50);
+    play.announce(51, &[A], None);
+    let families = play.theirs.families;
+    play.receive(52, |out| families.iter().for_each(|family| encode_end_of_rib(out, family)));
+    play.seen();
+    let mark = |kind| RouteRefresh::marker(Family::Ipv4Unicast, kind);
+    play.receive(53, |out| mark(subtype::BEGIN).encode(out));
+    assert_eq!(play.peer.retained.deadline(), None);
+    // The session ended and came back, all in one read.
+    play.peer.closed(at(60), SIDE);
+    play.settle(60);
+    assert!(play.connect(61));
+    let open = play.theirs.open();
+    play.receive(61, |out| open.encode(out));
+    play.receive(61, |out| {
+        header::encode_keepalive(out);
+        families.iter().for_each(|family| encode_end_of_rib(out, family));
+    });
+    assert_eq!(play.peer.retained.deadline(), None);
+    assert_eq!(play.peer.deadline().map(|t| t < at(400)), Some(true));
 }
 
 #[test]
@@ -286,6 +301,42 @@ fn a_neighbour_that_restarts_need_not_wait_for_our_hold_timer() {
     assert!(!plain.connect(3), "else it could be anybody");
 }
 
+/// RFC 4724 §5: only with the capability "with one or more AFIs/SAFIs". Without
+/// any a neighbour says that it helps others to restart, and not that it does.
+#[test]
+fn a_neighbour_that_only_helps_others_to_restart_has_one_session() {
+    let mut play = Play::new(restart(), None);
+    assert!(play.connect(1));
+    let mut open = play.theirs.open();
+    for capability in &mut open.capabilities {
+        if let Capability::GracefulRestart { families, .. } = capability {
+            families.clear();
+        }
+    }
+    play.receive(1, |out| open.encode(out));
+    play.receive(1, header::encode_keepalive);
+    assert!(!play.connect(3));
+    assert_eq!(play.seen(), ["up"]);
+}
+
+/// A fault in its handling is the end of a session like any other to those who
+/// follow what a neighbour does.
+#[test]
+fn a_neighbour_that_begins_anew_leaves_nothing_behind() {
+    let mut play = Play::up(restart(), ONE);
+    play.announce(2, &[A], None);
+    play.seen();
+    play.peer = play.peer.renewed(at(3));
+    play.settle(3);
+    assert_eq!(play.seen(), ["down: connection closed", "- 203.0.113.0/25"]);
+    assert_eq!(play.peer.counters().flaps, 1);
+    play.establish(4);
+    play.announce(5, &[A, B], None);
+    play.peer = play.peer.renewed(at(6));
+    play.settle(6);
+    assert!(!play.connect(64), "nor is it let in earlier");
+}
+
 /// RFC 8538 §5: what must take our routes away says so.
 #[test]
 fn a_planned_end_is_a_hard_reset() {
@@ -299,6 +350,42 @@ fn a_planned_end_is_a_hard_reset() {
         let said = Notification::parse(body).expect("sound");
         assert_eq!(said.shutdown_text().as_deref(), Some("bye"));
         assert_eq!(play.peer.status().last_sent, Some((at(5), said)));
+    }
+}
+
+/// RFC 9384 §4: the path is lost, and we have not restarted. Nothing of ours is
+/// to be kept for it.
+#[test]
+fn a_path_that_is_lost_is_a_hard_reset() {
+    let mut play = Play::up(restart(), None);
+    play.peer.reset(at(5), Notification::cease(cease::BFD_DOWN, ""));
+    play.settle(5);
+    let hard = vec![6, cease::HARD_RESET, 6, cease::BFD_DOWN];
+    assert_eq!(play.sent.last(), Some(&(MessageType::Notification, hard)));
+}
+
+/// Both dial again after a session ended, and one of the two connections loses.
+#[test]
+fn why_a_session_ended_is_not_forgotten_for_a_collision() {
+    let mut play = Play::up(Offer::default(), None);
+    play.receive(5, |out| Notification::cease(cease::BFD_DOWN, "").encode(out));
+    play.dial(6);
+    play.peer.connected(at(6), Side::Outgoing, address(US), address(THEM));
+    play.establish(6);
+    let ends = [
+        |peer: &mut Peer| peer.closed(at(7), Side::Outgoing),
+        |peer: &mut Peer| {
+            let mut lost = Vec::new();
+            collision_cease().encode(&mut lost);
+            peer.receive(at(7), Side::Outgoing, &lost);
+        },
+    ];
+    for end in ends {
+        let mut peer = play.peer.clone();
+        end(&mut peer);
+        assert!(peer.session(Side::Outgoing).is_none());
+        let ended = peer.last_down().map(|(when, reason)| (*when, reason.to_string()));
+        assert_eq!(ended, Some((at(5), "received Cease/BFD Down (6/10)".to_owned())));
     }
 }
 
@@ -347,6 +434,15 @@ fn a_neighbour_that_knows_no_capabilities_is_spoken_to_without() {
     let agreed = play.peer.status().negotiated.expect("established");
     assert!(!agreed.four_octet_as && !agreed.route_refresh);
     assert_eq!(agreed.families.iter().collect::<Vec<_>>(), [Family::Ipv4Unicast]);
+    // RFC 8654 §4: nobody told it that more than 4096 octets may come.
+    play.seen();
+    play.receive(5, |out| {
+        let start = header::begin(out, MessageType::Update);
+        out.resize(start + 4097, 0);
+        header::finish(out, start);
+    });
+    let seen = play.seen();
+    assert!(seen.iter().any(|line| line.contains("Bad Message Length (1/2)")), "{seen:?}");
 }
 
 /// RFC 9234 §4.2.
@@ -434,7 +530,10 @@ fn a_neighbour_that_never_reads_is_bounded_and_let_go() {
     header::encode_keepalive(&mut keepalive);
     let mut seconds = 2;
     while play.peer.established().is_some() {
-        play.peer.pump(at(seconds), &play.table);
+        // More rounds than it takes to fill the outbox.
+        for _ in 0..100 {
+            play.peer.pump(at(seconds), &play.table);
+        }
         let waiting = play.peer.transmit(SIDE).len();
         assert!(waiting <= outbox::LIMIT + header::EXTENDED_MAX_LENGTH, "{waiting} octets");
         seconds += 3;

@@ -29,7 +29,7 @@ pub enum State {
 pub enum Start {
     /// Connect at once.
     Now,
-    /// Wait in Idle first: the neighbour's last session failed.
+    /// Wait in Idle first, exactly so long: the neighbour's last session failed.
     AfterIdleHold(Duration),
     /// Wait in Active first: the neighbour could not be reached.
     AfterConnectRetry,

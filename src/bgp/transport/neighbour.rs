@@ -39,6 +39,8 @@ pub(super) struct Neighbour {
     /// The outgoing and the incoming connection.
     pub(super) places: [Option<Key>; 2],
     pub(super) alarm: Alarm,
+    /// Whether it is in the list of those whose turn comes.
+    pub(super) due: bool,
     /// The failures that were logged since it was last up.
     complaints: Vec<String>,
     /// Since when it has had no session at all.
@@ -59,6 +61,7 @@ impl Neighbour {
             membership,
             places: [None; 2],
             alarm: Alarm::new(),
+            due: false,
             complaints: Vec::new(),
             idle_since: None,
             silent_since: None,

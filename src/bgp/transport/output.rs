@@ -10,8 +10,9 @@ use crate::reactor::{Reactor, Readiness};
 
 impl Transport {
     /// Writes until nothing waits, the kernel is full, or the neighbour's
-    /// budget for this turn is used up. In the last case the connection stays
-    /// in the ready list, behind the others.
+    /// budget for this turn is used up. The connection stays in the ready list,
+    /// behind the others, if there is more to say and room for it. It is not
+    /// asked for more in this turn, which bounds the work and not only the octets.
     pub(super) fn write_session(&mut self, reactor: &mut Reactor, id: PeerId, side: Side) {
         let Some(key) = self.place(id, side) else { return };
         let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
@@ -22,19 +23,21 @@ impl Transport {
         }
         let now = reactor.now();
         loop {
-            let waiting = self.speaker.transmit((id, side));
-            if waiting.is_empty() || !connection.readiness.contains(Readiness::WRITABLE) {
+            if !connection.readiness.contains(Readiness::WRITABLE) {
                 return;
             }
+            let waiting = self.speaker.transmit((id, side));
             let bytes = waiting.get(..waiting.len().min(*budget)).unwrap_or_default();
             if bytes.is_empty() {
-                return self.enqueue(key);
+                if !waiting.is_empty() || self.has_more(id, side) {
+                    self.enqueue(key);
+                }
+                return;
             }
             match connection.stream.write(bytes) {
                 Ok(count) => {
                     *budget = budget.saturating_sub(count);
                     self.speaker.transmitted(now, (id, side), count);
-                    self.speaker.pump(now, id);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     connection.readiness.remove(Readiness::WRITABLE);
@@ -50,6 +53,15 @@ impl Transport {
                 }
             }
         }
+    }
+
+    /// Whether the session of this side is established and there are routes
+    /// that it has still to tell of.
+    fn has_more(&self, id: PeerId, side: Side) -> bool {
+        self.speaker.peer(id).is_some_and(|peer| {
+            peer.established().is_some_and(|(established, _)| established == side)
+                && !peer.is_quiet(self.speaker.table())
+        })
     }
 }
 
@@ -93,8 +105,7 @@ mod tests {
         const ROUTES: u32 = 500;
         originate(&mut house, ROUTES);
         let (mut heard, mut full_turns) = (0, 0);
-        let mut before = house.peer().transmit(Side::Incoming).len();
-        assert!(before > 0 && before <= outbox::LIMIT);
+        assert!(house.peer().transmit(Side::Incoming).len() <= outbox::LIMIT);
         assert!(house.bgp().has_ready(), "more can be written now");
         while heard < ROUTES {
             if house.bgp().has_ready() {
@@ -107,9 +118,7 @@ mod tests {
             let updates = router.updates_read();
             assert!(updates as usize * 3600 <= 2 * WRITE_BUDGET, "{updates} updates in a turn");
             heard += updates;
-            before = house.peer().transmit(Side::Incoming).len();
         }
-        assert_eq!(before, 0);
         assert!(full_turns >= 500 * 3600 / WRITE_BUDGET, "{full_turns}");
         house.until(|house| house.is_quiet());
         assert!(!house.bgp().connections.iter().any(|(_, connection)| connection.queued));

@@ -22,6 +22,15 @@ struct Choice {
     picks: Vec<(SocketAddr, SocketAddr)>,
     failed: Vec<(SocketAddr, String)>,
     succeeded: Vec<SocketAddr>,
+    /// Targets that were picked, and are neither failed nor released.
+    taken: Vec<SocketAddr>,
+}
+
+impl Choice {
+    fn give_back(&mut self, target: SocketAddr) {
+        let at = self.taken.iter().position(|taken| *taken == target);
+        self.taken.remove(at.expect("a target that was picked"));
+    }
 }
 
 impl Targets for Choice {
@@ -36,11 +45,18 @@ impl Targets for Choice {
         let left = self.targets.iter().find(|target| !tried.contains(target));
         match left {
             _ if self.no_route => Pick::NoRoute,
-            Some(target) => Pick::Target(*target),
+            Some(target) => {
+                self.taken.push(*target);
+                Pick::Target(*target)
+            }
             None => Pick::NoTarget,
         }
     }
+    fn released(&mut self, target: SocketAddr) {
+        self.give_back(target);
+    }
     fn dial_failed(&mut self, _: Time, target: SocketAddr, error: &str) {
+        self.give_back(target);
         self.failed.push((target, error.to_owned()));
     }
     fn dial_succeeded(&mut self, _: Time, target: SocketAddr) {
@@ -53,7 +69,7 @@ impl UdpTargets for Choice {
     fn pick_udp(&mut self, _: Time, _: SocketAddr, _: SocketAddr, _: &[SocketAddr]) -> Pick {
         Pick::NoRoute
     }
-    fn is_udp_fit(&self, _: SocketAddr, _: SocketAddr) -> bool {
+    fn is_udp_fit(&self, _: SocketAddr, _: SocketAddr, _: SocketAddr) -> bool {
         false
     }
     fn udp_epoch(&self) -> u64 {
@@ -183,6 +199,7 @@ impl Lab {
         assert_eq!(self.reactor.wheel.len(), 0);
         assert!(!self.house.proxy.has_ready());
         assert_eq!(self.counters().panics, 0);
+        assert_eq!(self.house.choice.taken, [], "targets that were never given back");
     }
 
     fn lent_bytes(&self) -> usize {

@@ -33,6 +33,8 @@ pub struct UdpCounters {
     pub refused: u64,
     /// Datagrams of clients dropped because their listener has no route.
     pub no_route: u64,
+    /// Datagrams of clients dropped because no target lets them in.
+    pub denied: u64,
     /// Datagrams of clients dropped because no target was left to try.
     pub no_target: u64,
     /// Datagrams of clients dropped because this machine had no descriptor,
@@ -56,6 +58,7 @@ impl UdpCounters {
     pub fn lost(&self) -> u64 {
         [
             self.no_route,
+            self.denied,
             self.no_target,
             self.exhausted,
             self.misaddressed,
@@ -85,9 +88,10 @@ impl Told {
             return;
         }
         warn!(
-            "udp event=lost datagrams={lost} no_route={} no_target={} exhausted={} up={} down={} \
+            "udp event=lost datagrams={lost} no_route={} denied={} no_target={} exhausted={} up={} down={} \
              gave_way={gave_way} flows={flows} limit={limit}",
             counters.no_route.saturating_sub(told.no_route),
+            counters.denied.saturating_sub(told.denied),
             counters.no_target.saturating_sub(told.no_target),
             counters.exhausted.saturating_sub(told.exhausted),
             counters.lost_up.saturating_sub(told.lost_up),

@@ -93,9 +93,9 @@ pub trait UdpTargets {
         client: SocketAddr,
         tried: &[SocketAddr],
     ) -> Pick;
-    /// Whether flows to `local` may stay with this target: it is one of theirs,
-    /// and not known to be unhealthy.
-    fn is_udp_fit(&self, local: SocketAddr, target: SocketAddr) -> bool;
+    /// Whether the flow of a client to `local` may stay with this target: it is
+    /// one of theirs, lets the client in, and is not known to be unhealthy.
+    fn is_udp_fit(&self, local: SocketAddr, client: SocketAddr, target: SocketAddr) -> bool;
     /// A number that is another one whenever [`UdpTargets::is_udp_fit`] may give
     /// another answer.
     fn udp_epoch(&self) -> u64;
@@ -511,7 +511,7 @@ impl Udp {
                 *steps = steps.saturating_sub(FLOW_STEPS);
                 self.make_room(name.lane);
                 let asked = SocketAddr::new(local.unwrap_or(own.ip()), own.port());
-                let flow = Flow::new(index, asked, std::mem::take(&mut self.inject_panic));
+                let flow = Flow::new(index, asked, client, std::mem::take(&mut self.inject_panic));
                 self.flows.insert(reactor.now(), name, flow)
             }
         };

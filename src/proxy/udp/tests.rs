@@ -35,7 +35,7 @@ impl UdpTargets for Choice {
             None => Pick::NoTarget,
         }
     }
-    fn is_udp_fit(&self, _: SocketAddr, target: SocketAddr) -> bool {
+    fn is_udp_fit(&self, _: SocketAddr, _: SocketAddr, target: SocketAddr) -> bool {
         self.targets.contains(&target) && !self.unfit.contains(&target)
     }
     fn udp_epoch(&self) -> u64 {

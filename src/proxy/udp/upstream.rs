@@ -29,6 +29,7 @@ pub(super) struct Flow {
     pub(super) has_error: bool,
     /// The address that its client asks.
     local: SocketAddr,
+    client: SocketAddr,
     upstream: Option<Upstream>,
     /// The target that refused last: another one is tried first.
     refused: Option<SocketAddr>,
@@ -60,12 +61,13 @@ pub(super) enum Sent {
 }
 
 impl Flow {
-    pub(super) fn new(door: usize, local: SocketAddr, sabotaged: bool) -> Flow {
+    pub(super) fn new(door: usize, local: SocketAddr, client: SocketAddr, sabotaged: bool) -> Flow {
         Flow {
             door,
             queued: false,
             has_error: false,
             local,
+            client,
             upstream: None,
             refused: None,
             sabotaged,
@@ -115,7 +117,7 @@ impl Flow {
     fn is_settled(&mut self, targets: &dyn UdpTargets) -> bool {
         let epoch = targets.udp_epoch();
         let Some(upstream) = &mut self.upstream else { return false };
-        if upstream.epoch != epoch && targets.is_udp_fit(self.local, upstream.target) {
+        if upstream.epoch != epoch && targets.is_udp_fit(self.local, self.client, upstream.target) {
             upstream.epoch = epoch;
         }
         upstream.epoch == epoch
@@ -176,15 +178,14 @@ impl Udp {
     /// when there is none; the datagram is then counted as dropped.
     fn settle(&mut self, reactor: &mut Reactor, targets: &mut dyn UdpTargets, key: Key) -> bool {
         let now = reactor.now();
-        let Some(name) = self.flows.name(key) else { return false };
         let Some(flow) = self.flows.get_mut(key) else { return false };
-        let local = flow.local;
+        let (local, client) = (flow.local, flow.client);
         let before = flow.upstream.take().map(|upstream| upstream.target).or(flow.refused);
         // First without the one that it leaves; if that is all there is, with it.
         let mut tried: Vec<SocketAddr> = before.into_iter().collect();
         let mut last_resort = before;
         for _ in 0..TRIES {
-            let target = match targets.pick_udp(now, local, name.client, &tried) {
+            let target = match targets.pick_udp(now, local, client, &tried) {
                 Pick::Target(target) => target,
                 Pick::NoTarget => match last_resort.take() {
                     Some(last) => {
@@ -195,6 +196,10 @@ impl Udp {
                 },
                 Pick::NoRoute => {
                     count(&mut self.counters.no_route);
+                    return false;
+                }
+                Pick::Denied => {
+                    count(&mut self.counters.denied);
                     return false;
                 }
             };

@@ -87,6 +87,8 @@ class Daemon:
     # is called then.
     link_local = {}
     link_local_neighbour = "fe80::2%lan"
+    # What it cannot do although its file can ask for it: what its log then says.
+    lacks = {}
     # LOCAL_PREF 100 is shown for eBGP routes even if none was sent.
     fills_local_pref = False
     # What takes the rule of GRACEFUL_SHUTDOWN (RFC 8326) out of the file, and
@@ -103,11 +105,20 @@ class Daemon:
     as_trans_refusal = ""
     # Whether `preferred` has all equal paths, or the best of them alone.
     shows_multipath = True
+    # Sets the N bit (RFC 8538), and takes a Hard Reset for what it is.
+    knows_hard_reset = False
+    # What makes it accept 198.18.0.0/20 as /32, thousands of them.
+    many_accepted = {}
     # Comes through a connection that is opened to it while it opens one itself.
     survives_collision = True
     # What the log or the neighbour's state says after Cease/Administrative
     # Shutdown, as a regular expression.
     shutdown_pattern = ""
+    # What gives the daemon another session, from 10.0.1.9 to 10.0.1.3.
+    second_session = {}
+    # A session that it has stopped does not come back by itself, and one that was
+    # refused is tried again soon.
+    makes_room = True
 
     def __init__(self, namespace, directory, variants=(), values=None, hold=None):
         self.namespace = namespace
@@ -187,6 +198,12 @@ class Daemon:
         """Everything the daemon has logged."""
         return "".join(p.read_text(errors="replace") for p in sorted(self.directory.glob("*.log")))
 
+    def admit_lack(self, what):
+        """Ends the case as not applicable, if `what` is lacking and the daemon says so."""
+        if words := self.lacks.get(what):
+            wait_for(f"{self.name} says '{words}'", lambda: words in self.log_text())
+            raise NotApplicable(words)
+
     def saw_shutdown(self, neighbour):
         """Whether the neighbour has taken leave with an Administrative Shutdown."""
         return re.search(self.shutdown_pattern, self.log_text()) is not None
@@ -203,6 +220,14 @@ class Daemon:
     def resume_session(self, neighbour):
         """Lets the session come up again."""
         raise NotImplementedError
+
+    def reset_session(self, neighbour):
+        """Ends the session with an Administrative Reset; it comes back by itself."""
+        raise NotImplementedError
+
+    def reset_session_hard(self, neighbour):
+        """The same with a Hard Reset (RFC 8538 3); false if it has no such command."""
+        return False
 
     def request_refresh(self, neighbour):
         """Asks the neighbour for all IPv4 routes again (RFC 2918)."""
@@ -237,6 +262,21 @@ class Daemon:
     def routes(self, neighbour, family):
         """What was learned from `neighbour` and accepted: prefix → Route."""
         raise NotImplementedError
+
+    def prefixes(self, neighbour):
+        """The IPv4 prefixes of `routes`, where there may be thousands."""
+        return self.routes(neighbour, IPV4).keys()
+
+    @classmethod
+    def many_announced(cls, prefixes):
+        """What makes the variant `announce` announce these IPv4 prefixes as well."""
+        return {}
+
+    def wait_originated(self, prefixes):
+        """Waits until it could announce all of them."""
+
+    def announce_at_once(self):
+        """Announces all again in one go, if it has done that in many small ones before."""
 
     def sent(self, neighbour, prefix):
         """Whether the daemon has announced `prefix` to `neighbour`."""

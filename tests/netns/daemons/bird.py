@@ -24,12 +24,16 @@ class Bird(Daemon):
     # It believes the capability even if its own is off.
     as_trans_refusal = "Error: Bad peer AS: 4200000001"
     without_shutdown_rule = {"(65535, 0)": "(65535, 99)"}
+    second_session = {"neighbor 10.0.1.3 as BURGEE_AS":
+                      "neighbor 10.0.1.3 as BURGEE_AS; local 10.0.1.9 as UPSTREAM_AS"}
     shutdown_pattern = r"Received: Administrative shutdown"
 
     # Protocols by the neighbour's place in the shipped file.
     PROTOCOL = re.compile(r"protocol bgp (\w+) from \w+ \{\s*neighbor ([\w.:%]+) as")
 
     # Features as `show protocols all` calls them.
+    many_accepted = {"192.0.2.10/32": "192.0.2.10/32, 198.18.0.0/20{32,32}",
+                     "import limit 16": "import limit 5000"}
     FEATURES = {
         "Route refresh": "route-refresh", "Enhanced refresh": "enhanced-route-refresh",
         "Extended message": "extended-message", "Extended next hop": "extended-nexthop",
@@ -79,6 +83,9 @@ class Bird(Daemon):
     def resume_session(self, neighbour):
         self.birdc(f"enable {self.protocol(neighbour)}")
 
+    def reset_session(self, neighbour):
+        self.birdc(f"restart {self.protocol(neighbour)}")
+
     def routes(self, neighbour, family):
         table = {"ipv4": "master4", "ipv6": "master6"}[family]
         text = self.birdc(f"show route table {table} protocol {self.protocol(neighbour)} all")
@@ -95,7 +102,8 @@ class Bird(Daemon):
         """One route from the attributes that `show route all` prints as BGP.NAME: VALUE."""
         return Route(
             prefix=prefix,
-            next_hop=shown["next_hop"].split()[0],
+            # The global one; a link-local one comes after it, or after "::".
+            next_hop=shown["next_hop"].removeprefix(":: ").split()[0],
             as_path=tuple(map(int, shown["as_path"].split())),
             origin=shown["origin"].lower(),
             med=int(shown["med"]) if "med" in shown else None,
@@ -111,6 +119,15 @@ class Bird(Daemon):
     def communities(shown):
         """`(rt, 65000, 1) (…)` as texts."""
         return tuple(re.sub(r",\s*", ":", inside) for inside in re.findall(r"\(([^)]*)\)", shown))
+
+    @classmethod
+    def many_announced(cls, prefixes):
+        last = "route 203.0.113.0/24 unreachable;"
+        return {last: last + "".join(f" route {prefix} unreachable;" for prefix in prefixes)}
+
+    def announce_at_once(self):
+        # A new session is fed 256 routes at a time.
+        self.birdc("restart static1")
 
     def sent(self, neighbour, prefix):
         return prefix in self.birdc(f"show route export {self.protocol(neighbour)}")

@@ -24,7 +24,13 @@ class ExaBgp(Daemon):
     refused = {"bfd": ("; bfd on", 'invalid keyword "bfd"'),
                "role": ("; role provider", 'invalid keyword "role"'),
                "hostname": (None, "capabilities.py: Cumulus draft - disabling until -01 is out")}
+    link_local = {"fd00:1::1": "fe80::1%lan", "fd00:1::2": "fe80::2%lan"}
+    lacks = {"link-local": '"fe80::2%lan" is an invalid IP address'}
     always = ("extmessage", "enhancedrefresh")
+    second_session = {"neighbor 10.0.1.2": "neighbor 10.0.1.3 {\n    inherit burgee;\n"
+                      "    local-address 10.0.1.9;\n    family { ipv4 unicast; }\n}\n"
+                      "neighbor 10.0.1.2"}
+    makes_room = False
     # As the OPENs in the record call them.
     FEATURES = {
         "route-refresh": "route-refresh", "enhanced-route-refresh": "enhanced-route-refresh",
@@ -112,6 +118,9 @@ class ExaBgp(Daemon):
         self.command(f"neighbor {neighbour} teardown 2")
         return "Administrative Shutdown"
 
+    def reset_session(self, neighbour):
+        self.command(f"neighbor {neighbour} teardown 4")
+
     def resume_session(self, neighbour):
         """It comes back by itself."""
 
@@ -171,6 +180,11 @@ class ExaBgp(Daemon):
         """One extended community; `L` marks an AS number of four octets."""
         kind, administrator, number = shown["string"].split(":")
         return f"{EXTENDED_KINDS[kind]}:{administrator.removesuffix('L')}:{number}"
+
+    @classmethod
+    def many_announced(cls, prefixes):
+        last = "route 203.0.113.0/24 next-hop self;"
+        return {last: last + "".join(f" route {prefix} next-hop self;" for prefix in prefixes)}
 
     def sent(self, neighbour, prefix):
         return any(entry["nlri"] == prefix

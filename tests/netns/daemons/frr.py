@@ -21,7 +21,7 @@ class Frr(Daemon):
     programs = tuple(f"{LIBEXEC}/{p}" for p in ("zebra", "staticd", "bfdd", "bgpd")) + ("vtysh",)
     config_file = SHIPPED / "frr" / "frr.conf"
     installed = "frr.conf"
-    test_values = {"log syslog informational": "log stdout informational"}
+    test_values = {"log syslog informational": "log stdout debugging\ndebug bgp neighbor-events"}
     hold_time = "timers 3 {}"
     always = ("extmessage", "enhancedrefresh", "hostname")
     link_local = {
@@ -29,12 +29,21 @@ class Frr(Daemon):
                                                 " neighbor fe80::2 interface lan",
         "neighbor fd00:1::2 activate": "neighbor fe80::2 activate"}
     link_local_neighbour = "fe80::2"
+    # It dials those only that it has heard router advertisements of.
+    lacks = {"link-local dial": "fe80::2 [FSM] Waiting for NHT"}
     # The members of neighborCapabilities.
     FEATURES = {
         "routeRefresh": "route-refresh", "enhancedRouteRefresh": "enhanced-route-refresh",
         "extendedMessage": "extended-message", "extendedNexthop": "extended-nexthop",
         "gracefulRestart": "graceful-restart", "role": "role",
     }
+    second_session = {"neighbor 10.0.1.3 peer-group BURGEE":
+                      "neighbor 10.0.1.3 peer-group BURGEE\n neighbor 10.0.1.3 update-source 10.0.1.9"}
+    knows_hard_reset = True
+    many_accepted = {
+        "ip prefix-list ANYCAST-V4 seq 10 permit 192.0.2.10/32":
+            "ip prefix-list ANYCAST-V4 seq 10 permit 198.18.0.0/20 ge 32",
+        "maximum-prefix 16": "maximum-prefix 5000"}
     as4_off = {"timers 3 9": "timers 3 9\n neighbor BURGEE dont-capability-negotiate"
                              "\n neighbor BURGEE override-capability"}
     without_shutdown_rule = {"permit graceful-shutdown": "permit 65535:99"}
@@ -104,11 +113,22 @@ class Frr(Daemon):
     def resume_session(self, neighbour):
         self.vtysh("configure terminal", "router bgp 65000", f"no neighbor {neighbour} shutdown")
 
+    def reset_session(self, neighbour):
+        self.vtysh("configure terminal", "router bgp 65000", "no bgp hard-administrative-reset")
+        self.vtysh(f"clear bgp {neighbour}")
+
+    def reset_session_hard(self, neighbour):
+        self.vtysh("configure terminal", "router bgp 65000", "bgp hard-administrative-reset")
+        self.vtysh(f"clear bgp {neighbour}")
+        return True
+
+    def prefixes(self, neighbour, family="ipv4"):
+        return self.show(f"bgp {family} unicast neighbors {neighbour} routes").get("routes", {}).keys()
+
     def routes(self, neighbour, family):
         # The list names the prefixes, only the single view has all attributes.
-        listed = self.show(f"bgp {family} unicast neighbors {neighbour} routes").get("routes", {})
         routes = {}
-        for prefix in listed:
+        for prefix in self.prefixes(neighbour, family):
             for path in self.show(f"bgp {family} unicast {prefix}").get("paths", []):
                 if path["peer"]["peerId"] == neighbour and path.get("valid"):
                     routes[prefix] = self.route(prefix, path)
@@ -133,6 +153,19 @@ class Frr(Daemon):
                 path.get("extendedCommunity", {}).get("string", "").lower().split()),
             otc=path.get("otc"),
         )
+
+    @classmethod
+    def many_announced(cls, prefixes):
+        last = "network 203.0.113.0/24"
+        return {last: "\n  ".join([last, *(f"network {prefix}" for prefix in prefixes)]),
+                "bgp log-neighbor-changes": "bgp log-neighbor-changes\n no bgp network import-check",
+                "ip prefix-list SENT-V4 seq 20 permit 203.0.113.0/24":
+                    "ip prefix-list SENT-V4 seq 20 permit 203.0.113.0/24\n"
+                    "ip prefix-list SENT-V4 seq 30 permit 198.18.0.0/20 ge 32"}
+
+    def wait_originated(self, prefixes):
+        wait_for("bgpd has its own routes", lambda: len(
+            self.show("bgp ipv4 unicast").get("routes", {})) >= len(prefixes), every=1.0)
 
     def sent(self, neighbour, prefix):
         answer = self.show(f"bgp ipv4 unicast neighbors {neighbour} advertised-routes")

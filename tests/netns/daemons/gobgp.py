@@ -42,14 +42,23 @@ class GoBgp(Daemon):
         "role": ('\n[peer-groups.role.config]\nlocal-role = "provider"',
                  "has invalid keys: role"),
     }
+    knows_hard_reset = True
     always = ("hostname",)
-    link_local = {"fd00:1::2": "fe80::2%lan"}
+    # Its sets of neighbours have no interfaces.
+    link_local = {'neighbor-address = "fd00:1::2"': 'neighbor-address = "fe80::2%lan"',
+                  "fd00:1::2": "fe80::2"}
+    # It dials without a signature then.
+    lacks = {"link-local md5": "dial tcp [fe80::1%lan]:0-\\u003e[fe80::2%lan]:179: i/o timeout"}
+    second_session = {'neighbor-address = "10.0.1.3"\n        peer-group = "burgee"':
+                      'neighbor-address = "10.0.1.3"\n        peer-group = "burgee"\n'
+                      '    [neighbors.transport.config]\n        local-address = "10.0.1.9"'}
+    makes_room = False
     shutdown_pattern = r"Administrative Shutdown|administrative shutdown|Subcode=2|subcode:2"
 
     def launch(self):
         self.spawn("gobgpd", "-f", self.directory / self.installed, "--log-level", "debug",
                    "--api-hosts", "127.0.0.1:50051")
-        if "announce" in self.variants:
+        if "announce" in self.variants and not self.refusals:
             self.originate()
 
     def originate(self):
@@ -111,12 +120,16 @@ class GoBgp(Daemon):
     def resume_session(self, neighbour):
         """It comes back by itself."""
 
+    def reset_session(self, neighbour):
+        self.ask("gobgp", "neighbor", neighbour, "reset")
+
     def routes(self, neighbour, family):
         # The global table holds what the import policy has let in.
         routes = {}
         for prefix, paths in self.gobgp("global", "rib", "-a", family).items():
             for path in paths:
-                if path.get("source-id") is None or path.get("neighbor-ip") == neighbour:
+                # It says a link-local address without its interface.
+                if path.get("source-id") is None or path.get("neighbor-ip") == neighbour.split("%")[0]:
                     routes[prefix] = self.route(prefix, path)
         return routes
 

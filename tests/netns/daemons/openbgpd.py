@@ -37,6 +37,9 @@ class OpenBgpd(Daemon):
     merges_as4_path = True
     without_shutdown_rule = {"community GRACEFUL_SHUTDOWN": "community 65535:99"}
     shows_multipath = False
+    makes_room = False
+    second_session = {'descr "burgee2-v4"\n\t\tlocal-address 10.0.1.1':
+                      'descr "burgee2-v4"\n\t\tlocal-address 10.0.1.9'}
     shutdown_pattern = r"[Cc]ease, administratively down"
 
     def launch(self):
@@ -82,6 +85,9 @@ class OpenBgpd(Daemon):
 
     def resume_session(self, neighbour):
         self.ask("bgpctl", "neighbor", neighbour, "up")
+
+    def reset_session(self, neighbour):
+        self.ask("bgpctl", "neighbor", neighbour, "clear")
 
     def routes(self, neighbour, family):
         entries = self.bgpctl("rib", "detail", family, "neighbor", neighbour).get("rib", [])
