@@ -22,7 +22,8 @@
 //!   pickers; [`registry`] says where the route commands come from.
 //! - [`health`] decides which targets are fit to serve; [`announce`] turns
 //!   facts into what is announced, and why.
-//! - [`proxy`] is the data plane: listeners and relayed connections.
+//! - [`proxy`] is the data plane: listeners, relayed connections, and flows of
+//!   datagrams.
 //! - [`daemon`] owns all of them and hands facts from one to the other, in the
 //!   order of one turn of the loop. [`demo`] shows the whole in one process.
 //!

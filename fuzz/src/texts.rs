@@ -110,7 +110,9 @@ pub(crate) fn routes(data: &[u8]) {
         assert_eq!(slots, route.ring_size() as u64);
         let ring = route.ring();
         assert!(ring.len() == route.ring_size() && ring.iter().all(|&at| at < targets.len()));
-        let listed = |index: usize| index < table.targets().len();
+        let is_udp = route.source().is_udp();
+        let list = if is_udp { table.udp_targets() } else { table.targets() };
+        let listed = |index: usize| index < list.len();
         assert!(targets.iter().all(|t| t.address().is_some() || t.index.is_none()));
         assert!(targets.iter().all(|target| target.index.is_none_or(listed)));
     }

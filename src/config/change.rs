@@ -83,6 +83,10 @@ pub fn between(old: &Config, new: &Config) -> Vec<Change> {
     let mut changes = Vec::new();
     compare_keys(old, new, &mut changes);
     changes.retain(|change| change.impact == Impact::Restart);
+    let datagrams = fields::datagram_listeners;
+    let from = changes.len();
+    compare_items("proxy.addr", &datagrams(old), &datagrams(new), &mut changes);
+    changes.iter_mut().skip(from).for_each(|change| change.impact = Impact::Restart);
     let new = in_force(old, new);
     compare_keys(old, &new, &mut changes);
     let lists = |config| fields::lists(config).into_iter();
@@ -95,9 +99,13 @@ pub fn between(old: &Config, new: &Config) -> Vec<Change> {
 }
 
 /// What a reload puts in force: the new configuration, but what needs a restart
-/// is as it was. (While BGP is off, nothing else is known of it.)
+/// is as it was: listeners for datagrams, and BGP as a whole when it is switched
+/// on or off. (While BGP is off, nothing else is known of it.)
 pub fn in_force(old: &Config, new: &Config) -> Config {
     let mut config = new.clone();
+    let bound = old.proxy.listeners.iter().filter(|listener| listener.takes_datagrams());
+    config.proxy.listeners.retain(|listener| !listener.takes_datagrams());
+    config.proxy.listeners.extend(bound.cloned());
     if old.bgp.enabled != new.bgp.enabled {
         config.bgp = old.bgp.clone();
     }
@@ -238,6 +246,7 @@ fn compare_families(old: &Config, new: &Config, changes: &mut Vec<Change>) {
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::super::ListenerConfig;
     use super::super::options::{OPTIONS, Support};
     use super::super::testing::loaded;
     use super::*;
@@ -320,6 +329,20 @@ mod tests {
         let lines = lines(&[(":80;proto=tcp,", "[::]:80;proto=tcp,")]);
         let expected = "Changed { old: \":80\", new: \"[::]:80\" } | Rebind";
         assert_eq!(lines, [format!("proxy.addr [::]:80 | {expected}")]);
+    }
+
+    /// Datagrams that are on their way would be lost.
+    #[test]
+    fn listeners_for_datagrams_need_a_restart() {
+        let (old, new) = (":80;proto=tcp,", ":80;proto=tcp,:53;proto=udp;it=9s,");
+        assert_eq!(lines(&[(old, new)]), ["proxy.addr :53 | Added | Restart"]);
+        let (old, new) = (loaded(&BASE.replace(old, new)).config, loaded(BASE).config);
+        let removed = between(&old, &new);
+        let [change] = removed.as_slice() else { panic!("one change, not {removed:?}") };
+        assert_eq!((&change.kind, change.impact), (&ChangeKind::Removed, Impact::Restart));
+        let kept = in_force(&old, &new);
+        assert!(kept.proxy.listeners.iter().any(ListenerConfig::takes_datagrams));
+        assert!(between(&kept, &in_force(&kept, &new)).is_empty());
     }
 
     #[test]
@@ -443,7 +466,7 @@ mod tests {
 
     #[test]
     fn fields_and_table_are_the_same_keys_and_options() {
-        let config = loaded(BASE).config;
+        let config = loaded(&BASE.replace("proxy.addr=", "proxy.addr=:53;proto=udp,")).config;
         let mut named: BTreeSet<&str> = fields::keys(&config).iter().map(|(key, _)| *key).collect();
         named.extend(THROUGH_OTHERS);
         named.insert("registry.static.routes");
@@ -451,7 +474,7 @@ mod tests {
             named.insert(key);
             let found = spec(key).unwrap();
             let options: BTreeSet<&str> =
-                items[0].fields.iter().map(|(option, _)| *option).collect();
+                items.iter().flat_map(|item| &item.fields).map(|(option, _)| *option).collect();
             // What makes the item the same, and what stands for another option.
             let others = ["", "addr", "address", "prefix", "template", "multihop", "passwordfile"];
             let supported = found.pairs.iter().filter(|pair| pair.support == Support::Supported);

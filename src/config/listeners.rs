@@ -19,6 +19,10 @@ const PROTOCOLS: [&str; 9] = [
     "prometheus",
 ];
 
+/// `it=` of a `proto=udp` listener that does not set it: longer than resolvers
+/// wait for an answer, and as long as firewalls commonly keep such a flow.
+const UDP_IDLE: Duration = Duration::from_secs(30);
+
 /// Reads all listeners. `read_timeout` and `write_timeout` hold for those that
 /// do not say otherwise.
 pub(super) fn read(
@@ -41,8 +45,14 @@ pub(super) fn read(
         let rt = item.duration(reader.report, "rt").unwrap_or(read_timeout);
         let wt = item.duration(reader.report, "wt").unwrap_or(write_timeout);
         let (Some((address, dual_stack)), Some(protocol)) = (address, protocol) else { continue };
-        let listener =
-            ListenerConfig { address, dual_stack, protocol, read_timeout: rt, write_timeout: wt };
+        let is_udp = matches!(protocol, Protocol::Udp { .. });
+        let listener = ListenerConfig {
+            address,
+            dual_stack,
+            protocol,
+            read_timeout: if is_udp { Duration::ZERO } else { rt },
+            write_timeout: if is_udp { Duration::ZERO } else { wt },
+        };
         if let Some(other) = listeners.iter().find(|other| overlap(other, &listener)) {
             let text = format!("it takes the same connections as listener {}", print(other));
             item.fail(reader.report, &text);
@@ -102,7 +112,11 @@ fn parse_address(text: &str) -> Result<(SocketAddr, bool), String> {
 
 fn protocol(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Protocol> {
     let protocol = match item.get("proto") {
-        Some("tcp") => return Some(Protocol::Tcp),
+        Some("tcp") => {
+            check_tcp(item, reader);
+            return Some(Protocol::Tcp);
+        }
+        Some("udp") => return udp(item, reader),
         Some(protocol) => protocol,
         // fabio's default; with a certificate source, which is refused
         // anyway, it is https.
@@ -116,18 +130,72 @@ fn protocol(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Protocol> {
         }
     };
     if PROTOCOLS.contains(&protocol) {
-        let text = format!("proto {protocol:?} is not supported yet; only proto=tcp is");
+        let text =
+            format!("proto {protocol:?} is not supported yet; only proto=tcp and proto=udp are");
         item.fail(reader.report, &text);
     } else {
-        let what = "unknown protocol; only proto=tcp is supported";
+        let what = "unknown protocol; only proto=tcp and proto=udp are supported";
         item.fail_value(reader.report, "proto", protocol, what);
     }
     None
 }
 
+/// Names the options that are for `proto=udp` alone.
+fn check_tcp(item: &Item<'_>, reader: &mut Reader<'_>) {
+    if item.get("it").is_some() {
+        let text = "option \"it\" has no effect: it is for HTTP, and in fabio too without effect \
+                    on proto=tcp";
+        item.warn(reader.report, text);
+    }
+    if item.get("flows").is_some() {
+        item.fail(
+            reader.report,
+            "flows is for proto=udp; the limit of connections is \
+                                  proxy.connectionlimit",
+        );
+    }
+}
+
+/// The options of a `proto=udp` listener, and errors for those that promise
+/// what datagrams cannot have.
+fn udp(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Protocol> {
+    let meaningless = [
+        ("rt", "clients may be silent; it= ends flows that are"),
+        ("wt", "clients take datagrams or lose them; it= ends silent flows"),
+        ("cs", "datagrams are passed on as they come"),
+        ("pxyproto", "a datagram has no place for the PROXY protocol"),
+        ("pxytimeout", "a datagram has no place for the PROXY protocol"),
+    ];
+    for (key, why) in meaningless {
+        if item.get(key).is_some() {
+            item.fail(reader.report, &format!("{key} makes no sense with proto=udp: {why}"));
+        }
+    }
+    let idle_timeout = match item.duration(reader.report, "it") {
+        Some(Duration::ZERO) => {
+            let value = item.get("it").unwrap_or_default();
+            let what = "expected more than 0: a flow has no other end than silence";
+            item.fail_value(reader.report, "it", value, what);
+            return None;
+        }
+        other => other.unwrap_or(UDP_IDLE),
+    };
+    let flow_limit = item.parse(reader.report, "flows", |value| {
+        let number = values::decimal(value).and_then(|number| u32::try_from(number).ok());
+        number.ok_or_else(|| "expected a number of flows".to_owned())
+    });
+    Some(Protocol::Udp { idle_timeout, flow_limit: flow_limit.unwrap_or_default() })
+}
+
 /// Whether the kernel refuses to open both. Port 0 is another one each time.
 fn overlap(one: &ListenerConfig, other: &ListenerConfig) -> bool {
     if one.address.port() != other.address.port() || one.address.port() == 0 {
+        return false;
+    }
+    // Each protocol has ports of its own.
+    if matches!(one.protocol, Protocol::Udp { .. })
+        != matches!(other.protocol, Protocol::Udp { .. })
+    {
         return false;
     }
     let covers = |wide: &ListenerConfig, narrow: &ListenerConfig| {
@@ -211,18 +279,39 @@ mod tests {
         assert_eq!(
             error(";proto=http"),
             ["f:1: proxy.addr: listener :80: proto \"http\" is not supported yet; only proto=tcp \
-              is"]
+              and proto=udp are"]
         );
         assert_eq!(
             error(";proto=tpc"),
             ["f:1: proxy.addr: listener :80: proto = \"tpc\": unknown protocol; only proto=tcp \
-              is supported"]
+              and proto=udp are supported"]
         );
         assert_eq!(
             error(";proto=tcp "),
             ["f:1: proxy.addr: listener :80: proto = \"tcp \": unknown protocol; only proto=tcp \
-              is supported (there is a blank before or after it)"]
+              and proto=udp are supported (there is a blank before or after it)"]
         );
+    }
+
+    #[test]
+    fn listeners_of_datagrams() {
+        let text = "proxy.addr = :53;proto=udp,:53;proto=tcp,192.0.2.1:514;proto=udp;it=5s;flows=9\n\
+                    proxy.readtimeout = 1s";
+        let listeners = loaded(text).config.proxy.listeners;
+        let udp = |seconds, flow_limit| Protocol::Udp {
+            idle_timeout: Duration::from_secs(seconds),
+            flow_limit,
+        };
+        let protocols: Vec<Protocol> = listeners.iter().map(|it| it.protocol).collect();
+        assert_eq!(protocols, [udp(30, 0), Protocol::Tcp, udp(5, 9)]);
+        assert_eq!(listeners[0].read_timeout, Duration::ZERO);
+        let refused = |pairs: &str| errors(&format!("proxy.addr = :53;proto=udp;{pairs}")).len();
+        for pairs in ["rt=1s", "wt=1s", "it=0s", "it=5", "flows=-1", "flows=x", "pxytimeout=1s"] {
+            assert_eq!(refused(pairs), 1, "{pairs}");
+        }
+        assert_eq!(refused("rt=1s;wt=1s;it=0s"), 3, "all are named");
+        assert_eq!(errors("proxy.addr = :80;proto=tcp;flows=1").len(), 1);
+        assert_eq!(errors("proxy.addr = :53;proto=udp,192.0.2.1:53;proto=udp").len(), 1);
     }
 
     #[test]

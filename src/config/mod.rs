@@ -108,11 +108,25 @@ pub struct ListenerConfig {
     pub write_timeout: Duration,
 }
 
+impl ListenerConfig {
+    /// Whether it serves datagrams, and not connections.
+    pub fn takes_datagrams(&self) -> bool {
+        matches!(self.protocol, Protocol::Udp { .. })
+    }
+}
+
 /// The protocols that a listener can serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// `tcp`: connections are relayed to the targets of route `:port`.
     Tcp,
+    /// `udp`: datagrams are relayed to the `udp://` targets of route `:port`.
+    Udp {
+        /// `it=`: a flow without a datagram for this long is over; not zero.
+        idle_timeout: Duration,
+        /// `flows=`: most flows at a time; zero: as many as there may be.
+        flow_limit: u32,
+    },
 }
 
 /// `proxy.strategy`: how a target is picked, where a route does not say.

@@ -419,14 +419,14 @@ mod tests {
 
     #[test]
     fn options_without_effect_are_named() {
-        let text = ":80;proto=tcp;it=3s;tlsmin=tls12;strictmatch=false;color=red;rtt=1s;rt=;rt=1s";
+        let text =
+            ":80;proto=tcp;refresh=3s;tlsmin=tls12;strictmatch=false;color=red;rtt=1s;rt=;rt=1s";
         let (errors, warnings) = checked("proxy.addr", text);
         assert_eq!(errors, Vec::<String>::new());
         assert_eq!(
             warnings,
             [
-                "proxy.addr: it: option \"it\" has no effect: it is for HTTP, and in fabio too \
-                 without effect on proto=tcp",
+                "proxy.addr: it: option \"refresh\" has no effect: it is for proto=tcp-dynamic",
                 "proxy.addr: it: option \"tlsmin\" is known from fabio but not supported yet; it has \
                  no effect",
                 "proxy.addr: it: unknown option \"color\"; it has no effect",

@@ -6,6 +6,7 @@ mod reload;
 mod run;
 mod settings;
 mod switchboard;
+mod udp_targets;
 
 use log::{Level, info, log, warn};
 use mio::Interest;
@@ -20,6 +21,7 @@ use crate::bgp::rib::originated::Owner;
 use crate::bgp::speaker::{PeerId, Speaker};
 use crate::bgp::transport::Transport;
 use crate::config::{Config, Sources};
+use crate::health::knock::Knocker;
 use crate::health::probe::{Prober, ProberSettings};
 use crate::health::targets::Targets;
 use crate::proxy::Proxy;
@@ -45,6 +47,7 @@ pub struct Daemon {
     proxy: Proxy,
     switchboard: Switchboard,
     prober: Prober,
+    knocker: Knocker,
     announcer: Announcer,
     bgp: Option<Transport>,
     bfd: BfdTransport,
@@ -77,10 +80,9 @@ impl Daemon {
         proxy.bind(reactor, &settings::proxy(&config.proxy))?;
         let picker = Picker::new(settings::strategy(config.proxy.strategy), seed);
         let switchboard = Switchboard::new(picker, Targets::new(health.rise, health.fall));
-        let prober = Prober::new(
-            ProberSettings { interval: health.interval, timeout: health.timeout },
-            seed.rotate_left(17),
-        );
+        let checks = ProberSettings { interval: health.interval, timeout: health.timeout };
+        let prober = Prober::new(checks, seed.rotate_left(17));
+        let knocker = Knocker::new(checks);
         let bgp = start_bgp(reactor, &config, seed.rotate_left(31))?;
         let bfd = start_bfd(reactor, &config, seed.rotate_left(47))?;
         let prefixes = bgp.iter().flat_map(|_| settings::prefixes(&config.bgp));
@@ -91,6 +93,7 @@ impl Daemon {
             proxy,
             switchboard,
             prober,
+            knocker,
             bgp,
             bfd,
             alarm: Alarm::new(),
@@ -105,6 +108,9 @@ impl Daemon {
         };
         for address in daemon.proxy.listening_on() {
             info!("proxy event=listening address={address}");
+        }
+        for address in daemon.proxy.listening_for_datagrams_on() {
+            info!("udp event=listening address={address}");
         }
         for address in daemon.bgp.iter().flat_map(Transport::listening_on) {
             info!("bgp event=listening address={address}");
@@ -130,8 +136,8 @@ impl Daemon {
 
     /// How many targets are healthy, and how many there are.
     pub fn healthy(&self) -> (usize, usize) {
-        let targets = self.switchboard.targets();
-        (targets.healthy_count(), targets.total())
+        let TargetFact { healthy, total, .. } = self.switchboard.target_fact();
+        (healthy, total)
     }
 
     /// The bound addresses of the proxy's listeners.
@@ -151,39 +157,26 @@ impl Daemon {
             self.prober.ensure(reactor, id, address, now);
         }
         let routes = self.switchboard.table().routes().len();
-        let targets = self.switchboard.targets().total();
+        let (_, targets) = self.healthy();
         info!("route event=loaded routes={routes} targets={targets}");
         self.warn_of_missing_routes();
     }
 
     fn warn_of_missing_routes(&self) {
-        let ports = self.switchboard.table();
-        for address in self.proxy.listening_on() {
-            if ports.lookup_address(address).is_none() {
-                warn!(
-                    "route event=missing listener={address} effect=\"connections are closed\" \
-                     expected=\"route add SERVICE :{} tcp://IP:PORT\"",
-                    address.port()
-                );
-            }
-        }
+        let datagrams = self.proxy.listening_for_datagrams_on();
+        self.switchboard.warn_of_missing_routes(&self.proxy.listening_on(), datagrams);
     }
 
     fn facts(&self) -> Facts {
-        let targets = self.switchboard.targets();
+        let datagrams = self.proxy.listening_for_datagrams_on().len();
         Facts {
             policy: settings::announce_policy(&self.config.bgp),
             listeners: ListenerFact {
-                bound: self.proxy.listening_on().len(),
+                bound: self.proxy.listening_on().len().saturating_add(datagrams),
                 configured: self.config.proxy.listeners.len(),
             },
             table_loaded: self.switchboard.is_loaded(),
-            targets: TargetFact {
-                total: targets.total(),
-                healthy: targets.healthy_count(),
-                unknown: targets.unknown_count(),
-                last_error: targets.last_error().map(str::to_owned),
-            },
+            targets: self.switchboard.target_fact(),
             draining: self.drain.step() != Step::Serving,
         }
     }
@@ -323,7 +316,7 @@ impl Daemon {
     /// Panics that were caught at the edge of a connection or a session.
     pub fn panics(&self) -> u64 {
         let bgp = self.bgp.as_ref().map_or(0, Transport::panics);
-        bgp.saturating_add(self.bfd.panics()).saturating_add(self.proxy.counters().panics)
+        bgp.saturating_add(self.bfd.panics()).saturating_add(self.proxy.panics())
     }
 
     /// Makes the next piece of work at `place` panic: `bgp`, `bfd`, `proxy` or
@@ -358,10 +351,13 @@ impl poll::Phases for Daemon {
                     bgp.collect(token, readiness);
                 }
             }
-            Kind::ProxyListener | Kind::Client | Kind::Upstream => {
-                self.proxy.collect(token, readiness);
-            }
+            Kind::ProxyListener
+            | Kind::Client
+            | Kind::Upstream
+            | Kind::UdpListener
+            | Kind::UdpFlow => self.proxy.collect(token, readiness),
             Kind::Probe => self.prober.collect(token, readiness),
+            Kind::Knock => self.knocker.collect(token, readiness),
             Kind::BfdListener | Kind::Bfd => self.bfd.collect(token, readiness),
             Kind::Watch => self.watch.iter_mut().for_each(|watch| watch.collect(token)),
             // The log sink's events stay in the reactor; guests have a house
@@ -382,10 +378,13 @@ impl poll::Phases for Daemon {
                     bgp.expired(token);
                 }
             }
-            Kind::ProxyListener | Kind::Client | Kind::Upstream => {
-                self.proxy.expired(reactor, token);
-            }
+            Kind::ProxyListener
+            | Kind::Client
+            | Kind::Upstream
+            | Kind::UdpListener
+            | Kind::UdpFlow => self.proxy.expired(reactor, token),
             Kind::Probe => self.prober.expired(token),
+            Kind::Knock => self.knocker.expired(token),
             Kind::BfdListener | Kind::Bfd => self.bfd.expired(token),
             Kind::Watch => self.watch.iter_mut().for_each(|watch| watch.expired(token)),
             Kind::Daemon => self.alarm.fired(),
@@ -442,11 +441,13 @@ impl poll::Phases for Daemon {
         while let Some((id, outcome)) = self.prober.next_result() {
             self.switchboard.checked(reactor.now(), id, outcome);
         }
+        self.switchboard.knock(reactor, &mut self.knocker);
     }
 
     fn flush(&mut self, reactor: &mut Reactor) {
         self.proxy.flush(reactor);
         self.prober.flush(reactor);
+        self.knocker.flush();
         self.bfd.flush();
         if let Some(bgp) = &mut self.bgp {
             bgp.flush();
@@ -460,6 +461,8 @@ impl poll::Phases for Daemon {
             || self.watch.as_ref().is_some_and(FileWatch::has_ready)
             || self.proxy.has_ready()
             || self.prober.has_ready()
+            || self.switchboard.has_suspects()
+            || self.knocker.has_ready()
             || self.bfd.has_ready()
             || self.bgp.as_ref().is_some_and(Transport::has_ready)
     }

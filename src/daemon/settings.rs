@@ -22,6 +22,7 @@ use crate::config::{
     AnnouncePolicy, AnycastConfig, AttributeConfig, BgpConfig, CapabilityConfig, ListenerConfig,
     NextHopConfig, PeerConfig, Protocol, ProxyConfig, RemoteConfig, RoleConfig, Strategy,
 };
+use crate::proxy::udp::UdpListenerSettings;
 use crate::proxy::{ListenerSettings, ProxySettings};
 use crate::reactor::Kind;
 use crate::route::pick;
@@ -300,17 +301,27 @@ fn bfd_session(peer: &PeerConfig, id: u32, remote: SocketAddr) -> Option<Session
 
 /// Listeners and limits, as the data plane wants them.
 pub(super) fn proxy(config: &ProxyConfig) -> ProxySettings {
-    let listener = |listener: &ListenerConfig| {
-        let Protocol::Tcp = listener.protocol;
-        ListenerSettings {
+    let tcp = |listener: &ListenerConfig| match listener.protocol {
+        Protocol::Tcp => Some(ListenerSettings {
             address: listener.address,
             dual_stack: listener.dual_stack,
             read_timeout: listener.read_timeout,
             write_timeout: listener.write_timeout,
-        }
+        }),
+        Protocol::Udp { .. } => None,
+    };
+    let udp = |listener: &ListenerConfig| match listener.protocol {
+        Protocol::Udp { idle_timeout, flow_limit } => Some(UdpListenerSettings {
+            address: listener.address,
+            dual_stack: listener.dual_stack,
+            idle_timeout,
+            flow_limit,
+        }),
+        Protocol::Tcp => None,
     };
     ProxySettings {
-        listeners: config.listeners.iter().map(listener).collect(),
+        listeners: config.listeners.iter().filter_map(tcp).collect(),
+        udp_listeners: config.listeners.iter().filter_map(udp).collect(),
         dial_timeout: config.dial_timeout,
         idle_timeout: config.idle_timeout,
         connection_limit: config.connection_limit,

@@ -7,6 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use log::{debug, info, warn};
 
+use super::udp_targets::UdpHealth;
+use crate::announce::TargetFact;
 use crate::health::{self, Change, targets::Targets};
 use crate::proxy::{self, Pick};
 use crate::reactor::Time;
@@ -31,11 +33,12 @@ pub(super) fn report(delivery: &Delivery) {
 /// Routes and the health of their targets.
 #[derive(Debug)]
 pub(super) struct Switchboard {
-    table: Table,
+    pub(super) table: Table,
     /// For each of the table's targets its id in `targets`.
     ids: Vec<u32>,
-    picker: Picker,
-    targets: Targets,
+    pub(super) picker: Picker,
+    pub(super) targets: Targets,
+    pub(super) udp: UdpHealth,
     /// Connections to each address that has any, those under way included.
     connections: HashMap<SocketAddr, usize>,
     /// The table that is to come, the targets that are to go, and tables whose
@@ -44,7 +47,7 @@ pub(super) struct Switchboard {
     sweep: Option<Sweep>,
     spent: Vec<Table>,
     loaded: bool,
-    changed: bool,
+    pub(super) changed: bool,
 }
 
 /// A table that is being made ready to take the place of another.
@@ -57,6 +60,8 @@ struct Incoming {
     /// For each target so far, its id.
     ids: Vec<u32>,
     wanted: HashSet<u32>,
+    /// The same for targets of datagrams.
+    udp_ids: Vec<u32>,
 }
 
 /// A walk over all targets, which takes those away that are not wanted.
@@ -81,6 +86,7 @@ impl Switchboard {
             table: Table::default(),
             ids: Vec::new(),
             picker,
+            udp: UdpHealth::new(&targets),
             targets,
             connections: HashMap::new(),
             incoming: None,
@@ -115,6 +121,7 @@ impl Switchboard {
             old_places: Vec::with_capacity(routes),
             ids: Vec::with_capacity(targets),
             wanted: HashSet::with_capacity(targets),
+            udp_ids: Vec::new(),
         };
         let given_up = self.incoming.replace(incoming);
         self.spent.extend(given_up.map(|it| it.table));
@@ -122,7 +129,10 @@ impl Switchboard {
 
     /// Whether a change of the table is under way.
     pub(super) fn is_changing(&self) -> bool {
-        self.incoming.is_some() || self.sweep.is_some() || !self.spent.is_empty()
+        self.incoming.is_some()
+            || self.sweep.is_some()
+            || self.udp.is_sweeping()
+            || !self.spent.is_empty()
     }
 
     /// Goes on with a change of the table, for about `steps` routes or
@@ -141,6 +151,8 @@ impl Switchboard {
             if !self.remove_unwanted(steps, &mut sweep, &mut progress) {
                 self.sweep = Some(sweep);
             }
+        } else if !self.udp.remove_unwanted(steps) {
+            self.changed = true;
         } else if self.spent.last_mut().is_some_and(|table| !table.dismantle(steps)) {
             self.spent.pop();
         }
@@ -155,24 +167,32 @@ impl Switchboard {
         incoming: &mut Incoming,
         progress: &mut Progress,
     ) -> bool {
-        let Incoming { table, old_places, ids, wanted } = incoming;
+        let Incoming { table, old_places, ids, wanted, udp_ids } = incoming;
         let mut left = steps;
         for route in table.routes().iter().skip(old_places.len()).take(left) {
             old_places.push(self.table.lookup(route.source()).map(Route::place));
             left = left.saturating_sub(1);
         }
-        for (service, address) in table.targets().iter().skip(ids.len()).take(left) {
+        let known = ids.len();
+        for (service, address) in table.targets().iter().skip(known).take(left) {
             let (id, is_new) = self.targets.ensure(now, service, *address);
             progress.added.extend(is_new.then_some((id, *address)));
             ids.push(id);
             wanted.insert(id);
         }
-        old_places.len() == table.routes().len() && ids.len() == table.targets().len()
+        left = left.saturating_sub(ids.len().saturating_sub(known));
+        for (service, address) in table.udp_targets().iter().skip(udp_ids.len()).take(left) {
+            udp_ids.push(self.udp.ensure(now, service, *address));
+        }
+        old_places.len() == table.routes().len()
+            && ids.len() == table.targets().len()
+            && udp_ids.len() == table.udp_targets().len()
     }
 
     fn switch_to(&mut self, incoming: Incoming) {
         self.picker.change_table(incoming.old_places);
         self.ids = incoming.ids;
+        self.udp.switch_to(incoming.udp_ids);
         self.spent.push(std::mem::replace(&mut self.table, incoming.table));
         self.sweep = Some(Sweep { wanted: incoming.wanted, from: 0 });
         self.loaded = true;
@@ -225,6 +245,36 @@ impl Switchboard {
         &self.table
     }
 
+    /// What the announcer is told of the targets, of connections and of
+    /// datagrams.
+    pub(super) fn target_fact(&self) -> TargetFact {
+        let (tcp, udp) = (&self.targets, self.udp_tally());
+        let last_error = tcp.last_error().or_else(|| self.udp.last_error());
+        TargetFact {
+            total: tcp.total().saturating_add(udp.total),
+            healthy: tcp.healthy_count().saturating_add(udp.healthy),
+            unknown: tcp.unknown_count().saturating_add(udp.unknown),
+            last_error: last_error.map(str::to_owned),
+        }
+    }
+
+    /// Names the listeners, of connections and of datagrams, that have no route.
+    pub(super) fn warn_of_missing_routes(&self, tcp: &[SocketAddr], udp: &[SocketAddr]) {
+        let tcp = tcp.iter().map(|address| {
+            (address, "connections are closed", "tcp", self.table.lookup_address(*address))
+        });
+        let udp = udp.iter().map(|address| {
+            (address, "datagrams are dropped", "udp", self.table.lookup_udp(*address))
+        });
+        for (address, effect, scheme, _) in tcp.chain(udp).filter(|listener| listener.3.is_none()) {
+            warn!(
+                "route event=missing listener={address} effect=\"{effect}\" \
+                 expected=\"route add SERVICE :{} {scheme}://IP:PORT\"",
+                address.port()
+            );
+        }
+    }
+
     /// Whether a first table was loaded.
     pub(super) fn is_loaded(&self) -> bool {
         self.loaded
@@ -243,6 +293,7 @@ impl Switchboard {
     fn note(&mut self, id: u32, change: Option<Change>) {
         let (Some(change), Some(target)) = (change, self.targets.get(id)) else { return };
         self.changed = true;
+        self.udp.epoch = self.udp.epoch.wrapping_add(1);
         let (service, address) = (target.service(), target.address());
         let healthy = self.targets.healthy_count();
         let total = self.targets.total();

@@ -106,6 +106,11 @@ impl Targets {
         self.targets.values_mut().for_each(|target| target.machine.change(rise, fall));
     }
 
+    /// No targets, with the same thresholds.
+    pub fn like(other: &Targets) -> Targets {
+        Targets::new(other.rise, other.fall)
+    }
+
     /// Makes these the targets that exist. Those that exist already keep
     /// their id and their state.
     pub fn sync(&mut self, now: Time, wanted: &[(String, SocketAddr)]) -> SyncChange {

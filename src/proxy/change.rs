@@ -20,6 +20,7 @@ pub struct Prepared {
 
 impl Proxy {
     /// Binds the listeners that `settings` have and that are not there yet.
+    /// Those for datagrams stay as they are.
     ///
     /// # Errors
     /// A sentence that names the address and the cause; nothing is changed
@@ -99,6 +100,7 @@ mod tests {
     fn with(listeners: Vec<ListenerSettings>) -> ProxySettings {
         ProxySettings {
             listeners,
+            udp_listeners: Vec::new(),
             dial_timeout: Duration::from_secs(1),
             idle_timeout: Duration::ZERO,
             connection_limit: 9,

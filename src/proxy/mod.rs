@@ -2,7 +2,8 @@
 //!
 //! [`Proxy`] owns them all. It does not know routes or health: what it needs
 //! of them it asks through [`Targets`]. `relay` has the rules of passing bytes
-//! on, `tcp` does it to sockets, `listener` takes clients in.
+//! on, `tcp` does it to sockets, `listener` takes clients in. `udp` has the
+//! listeners and flows of datagrams.
 //!
 //! Four parts of it are pure: [`proxy_header`] and [`client_hello`] read what a
 //! client sends first, [`limits`] counts connections, and [`access_log`] writes
@@ -24,6 +25,7 @@ mod relay;
 mod settings;
 mod targets;
 mod tcp;
+pub mod udp;
 
 #[cfg(test)]
 mod tests;
@@ -44,6 +46,7 @@ use self::listener::{Accepted, Listener};
 pub use self::settings::{ListenerSettings, ProxySettings};
 pub use self::targets::{Pick, Targets};
 use self::tcp::{Budget, Connection, Ending, Tools, Verdict};
+use self::udp::{Udp, UdpCounters};
 use crate::reactor::buffer::Pool;
 use crate::reactor::log_sink::quoted;
 use crate::reactor::signal::descriptor_limit;
@@ -92,6 +95,7 @@ enum Taken {
 pub struct Proxy {
     listeners: Slab<Listener>,
     connections: Slab<Connection>,
+    udp: Udp,
     /// Connections that can make progress now.
     ready: VecDeque<Key>,
     /// Targets that connections are done with, until somebody is told.
@@ -110,6 +114,7 @@ impl Proxy {
         Proxy {
             listeners: Slab::new(),
             connections: Slab::new(),
+            udp: Udp::new(),
             ready: VecDeque::new(),
             released: Vec::new(),
             large: Pool::new(relay::BULK_STEP, LARGE_BUFFERS, SPARE_LARGE_BUFFERS),
@@ -134,7 +139,10 @@ impl Proxy {
         for listener in bound? {
             self.listen(reactor, listener)?;
         }
-        self.limit = connection_limit(settings.connection_limit, descriptor_limit());
+        let descriptors = descriptor_limit();
+        self.udp.bind(reactor, &settings.udp_listeners, descriptors)?;
+        let flows = u64::try_from(self.udp.limit()).unwrap_or(u64::MAX);
+        self.limit = connection_limit(settings.connection_limit, descriptors.saturating_sub(flows));
         self.dial_timeout = settings.dial_timeout;
         Ok(())
     }
@@ -157,9 +165,15 @@ impl Proxy {
         self.listeners.iter().map(|(_, listener)| listener.address()).collect()
     }
 
-    /// How many connections there are.
+    /// The same of the listeners of datagrams.
+    pub fn listening_for_datagrams_on(&self) -> &[SocketAddr] {
+        self.udp.listening_on()
+    }
+
+    /// How many connections there are, and flows of datagrams. In a drain: how
+    /// many of them are waited for.
     pub fn connections(&self) -> usize {
-        self.connections.len()
+        self.connections.len().saturating_add(self.udp.awaited())
     }
 
     /// Most connections that there may be.
@@ -172,14 +186,28 @@ impl Proxy {
         &self.counters
     }
 
-    /// Makes the handling of the next accepted connection panic, or takes that
-    /// back; for the test of the boundary around each connection.
+    /// What happened to datagrams since the start.
+    pub fn udp_counters(&self) -> &UdpCounters {
+        self.udp.counters()
+    }
+
+    /// Panics that were caught at the edge of a connection or a flow.
+    pub fn panics(&self) -> u64 {
+        self.counters.panics.saturating_add(self.udp.counters().panics)
+    }
+
+    /// Makes the handling of the next accepted connection panic, and of the
+    /// next flow, or takes that back; for the test of the boundary around each.
     pub fn inject_panic(&mut self, inject: bool) {
         self.inject_panic = inject;
+        self.udp.inject_panic(inject);
     }
 
     /// Collect: remembers what the kernel said about a socket.
     pub fn collect(&mut self, token: Token, readiness: Readiness) {
+        if matches!(token.kind, Kind::UdpListener | Kind::UdpFlow) {
+            return self.udp.collect(token, readiness);
+        }
         if token.kind == Kind::ProxyListener {
             if let Some(listener) = self.listeners.get_mut(token.into()) {
                 listener.event(readiness);
@@ -196,6 +224,9 @@ impl Proxy {
 
     /// Expire: remembers that a timer fired.
     pub fn expired(&mut self, _reactor: &mut Reactor, token: Token) {
+        if token.kind == Kind::UdpListener {
+            return self.udp.expired();
+        }
         if token.kind == Kind::ProxyListener {
             if let Some(listener) = self.listeners.get_mut(token.into()) {
                 listener.fired();
@@ -206,9 +237,10 @@ impl Proxy {
         }
     }
 
-    /// Data: serves the connections that can make progress, in turn, until the
-    /// turn's budget is spent.
+    /// Data: serves the flows and the connections that can make progress, in
+    /// turn, until the turn's budgets are spent.
     pub fn data(&mut self, reactor: &mut Reactor, targets: &mut dyn Targets) {
+        self.udp.data(reactor, targets);
         self.tell_released(targets);
         let mut budget = TURN_BUDGET;
         // Those that want another turn queue up behind the ones that are here.
@@ -249,16 +281,19 @@ impl Proxy {
     pub fn flush(&mut self, _reactor: &mut Reactor) {
         self.connections.reclaim();
         self.listeners.reclaim();
+        self.udp.flush();
     }
 
     /// Whether anything can make progress without another event.
     pub fn has_ready(&self) -> bool {
-        !self.ready.is_empty() || self.can_accept()
+        !self.ready.is_empty() || self.can_accept() || self.udp.has_ready()
     }
 
     /// Closes all listeners, after taking in who waits at them: to be closed
-    /// with a client in the queue resets it.
+    /// with a client in the queue resets it. Those of datagrams stay open for
+    /// their flows.
     pub fn close_listeners(&mut self, reactor: &mut Reactor, _targets: &mut dyn Targets) {
+        self.udp.begin_drain();
         for key in self.listeners.keys() {
             self.close_listener(reactor, key);
         }
@@ -284,8 +319,9 @@ impl Proxy {
     }
 
     /// Cuts all connections: their ends are resets, because they are not the
-    /// ends of their streams.
+    /// ends of their streams. Flows end in silence.
     pub fn abort_all(&mut self, reactor: &mut Reactor) {
+        self.udp.close(reactor);
         for key in self.connections.keys() {
             self.close(reactor, key, Ending::Reset);
         }

@@ -3,20 +3,21 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-#[cfg(doc)]
-use super::CONNECTIONS;
+use super::udp::UdpListenerSettings;
 
 /// What the data plane is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxySettings {
     /// Where to listen.
     pub listeners: Vec<ListenerSettings>,
+    /// Where to listen for datagrams.
+    pub udp_listeners: Vec<UdpListenerSettings>,
     /// How long one target may take to accept.
     pub dial_timeout: Duration,
     /// A connection without a byte for this long is closed; zero: never.
     pub idle_timeout: Duration,
     /// Most connections at a time, as far as the descriptor limit allows;
-    /// zero: that many, or [`CONNECTIONS`].
+    /// zero: that many, or [`CONNECTIONS`](super::CONNECTIONS).
     pub connection_limit: u32,
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::udp::UdpTargets;
 use crate::reactor::Time;
 
 /// Where a client's connection goes to.
@@ -18,7 +19,7 @@ pub enum Pick {
 }
 
 /// Who knows the targets, and learns how their dials went.
-pub trait Targets {
+pub trait Targets: UdpTargets {
     /// Chooses a target for a client at `listener` that is none of `tried`.
     fn pick(
         &mut self,

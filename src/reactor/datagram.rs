@@ -203,30 +203,129 @@ impl Datagrams {
     }
 }
 
+/// A datagram of a [`Connected`] socket: from whom it came is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrived {
+    /// How many octets of its place it takes; may be 0.
+    pub length: usize,
+    /// Whether it was longer than its place, and its end is lost.
+    pub truncated: bool,
+}
+
+/// A UDP socket that is connected to one remote address. It gets datagrams
+/// from there alone, and the ICMP errors of what it sent, which an unconnected
+/// socket is not told of.
+#[derive(Debug)]
+pub struct Connected {
+    socket: Socket,
+}
+
+impl Connected {
+    /// Connects a non-blocking socket; nothing is sent. The kernel chooses the
+    /// local address and port.
+    ///
+    /// # Errors
+    /// Those of socket(2) and connect(2); WouldBlock when no port is free.
+    pub fn connect(remote: SocketAddr) -> io::Result<Connected> {
+        let domain = if remote.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
+        let socket = Socket::new(domain, Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
+        socket.connect(&SockAddr::from(remote))?;
+        Ok(Connected { socket })
+    }
+
+    /// Sends one datagram, which may be empty.
+    ///
+    /// # Errors
+    /// Those of send(2). One that an earlier datagram met, such as
+    /// ConnectionRefused, comes here as well; this one is then not sent.
+    pub fn send(&self, payload: &[u8]) -> io::Result<()> {
+        self.socket.send(payload).map(drop)
+    }
+
+    /// Takes as many datagrams as `buffer` has places of `size` octets, at most
+    /// [`BATCH`]: the first into the first place, and so on. `found` is emptied
+    /// first. When fewer were found than there are places, none is left, and
+    /// the next one makes an event.
+    ///
+    /// # Errors
+    /// Those of recvmmsg(2), also those that an earlier datagram met; WouldBlock
+    /// when none waits.
+    pub fn receive(
+        &self,
+        buffer: &mut [u8],
+        size: usize,
+        found: &mut Vec<Arrived>,
+    ) -> io::Result<()> {
+        found.clear();
+        let mut vectors = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; BATCH];
+        let mut headers = no_headers();
+        let mut places: libc::c_uint = 0;
+        let slots = headers.iter_mut().zip(&mut vectors);
+        for ((header, vector), place) in slots.zip(buffer.chunks_exact_mut(size.max(1))) {
+            vector.iov_base = place.as_mut_ptr().cast();
+            vector.iov_len = place.len();
+            header.msg_hdr.msg_iov = vector;
+            header.msg_hdr.msg_iovlen = 1;
+            places = places.saturating_add(1);
+        }
+        // SAFETY: the first `places` headers point to a vector each, which
+        // lives on this stack, and through it to a place of its own in
+        // `buffer`; the kernel writes within the lengths that they name.
+        let count = unsafe {
+            let headers = headers.as_mut_ptr();
+            libc::recvmmsg(self.socket.as_raw_fd(), headers, places, 0, std::ptr::null_mut())
+        };
+        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+        found.extend(headers.iter().take(count).map(|header| Arrived {
+            length: size.min(usize::try_from(header.msg_len).unwrap_or(size)),
+            truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
+        }));
+        Ok(())
+    }
+}
+
 impl AsRawFd for Datagrams {
     fn as_raw_fd(&self) -> RawFd {
         self.socket.as_raw_fd()
     }
 }
 
-impl Source for Datagrams {
-    fn register(&mut self, registry: &Registry, token: mio::Token, i: Interest) -> io::Result<()> {
-        SourceFd(&self.as_raw_fd()).register(registry, token, i)
-    }
-
-    fn reregister(
-        &mut self,
-        registry: &Registry,
-        token: mio::Token,
-        i: Interest,
-    ) -> io::Result<()> {
-        SourceFd(&self.as_raw_fd()).reregister(registry, token, i)
-    }
-
-    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        SourceFd(&self.as_raw_fd()).deregister(registry)
+impl AsRawFd for Connected {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
 }
+
+/// Sources by their descriptor.
+macro_rules! polled_by_descriptor {
+    ($($socket:ty),*) => {$(
+        impl Source for $socket {
+            fn register(
+                &mut self,
+                registry: &Registry,
+                token: mio::Token,
+                interest: Interest,
+            ) -> io::Result<()> {
+                SourceFd(&self.as_raw_fd()).register(registry, token, interest)
+            }
+
+            fn reregister(
+                &mut self,
+                registry: &Registry,
+                token: mio::Token,
+                interest: Interest,
+            ) -> io::Result<()> {
+                SourceFd(&self.as_raw_fd()).reregister(registry, token, interest)
+            }
+
+            fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+                SourceFd(&self.as_raw_fd()).deregister(registry)
+            }
+        }
+    )*};
+}
+
+polled_by_descriptor!(Datagrams, Connected);
 
 /// The index of an interface, by its name.
 ///
@@ -589,6 +688,62 @@ mod tests {
         wait(&receiver);
         receiver.receive(&mut [], 32, &mut found).unwrap();
         assert!(found.is_empty());
+    }
+
+    /// Waits until a connected socket has something to say, by poll(2).
+    fn wait_connected(socket: &Connected) {
+        let mut entry = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: poll reads and writes the one entry.
+        assert_eq!(unsafe { libc::poll(&mut entry, 1, 10_000) }, 1);
+    }
+
+    #[test]
+    fn a_connected_socket_gets_answers_of_all_sizes_and_tells_of_lost_ends() {
+        for localhost in LOCALHOSTS {
+            let options = DatagramOptions::default();
+            let target = Datagrams::bind(localhost.parse().unwrap(), &options).unwrap();
+            let socket = Connected::connect(target.local_address().unwrap()).unwrap();
+            socket.send(b"question").unwrap();
+            wait(&target);
+            let (mut buffer, mut found) = (vec![0; 65_536], Vec::new());
+            target.receive(&mut buffer, 64, &mut found).unwrap();
+            let answer = |payload: &'static [u8]| Outgoing {
+                destination: found[0].source,
+                source: None,
+                interface: None,
+                payload,
+            };
+            target.send(&[answer(b"yes"), answer(b""), answer(&[7; 65])]).unwrap();
+            wait_connected(&socket);
+            let mut arrived = Vec::new();
+            socket.receive(&mut buffer[..128], 64, &mut arrived).unwrap();
+            let all = |length| Arrived { length, truncated: false };
+            assert_eq!(arrived, [all(3), all(0)], "as many as there are places");
+            assert_eq!(&buffer[..3], b"yes");
+            socket.receive(&mut buffer, 64, &mut arrived).unwrap();
+            assert_eq!(arrived, [Arrived { length: 64, truncated: true }]);
+            let error = socket.receive(&mut buffer, 64, &mut arrived).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+            assert!(arrived.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_connected_socket_is_told_that_nobody_listens() {
+        for localhost in LOCALHOSTS {
+            let options = DatagramOptions::default();
+            let target = Datagrams::bind(localhost.parse().unwrap(), &options).unwrap();
+            let socket = Connected::connect(target.local_address().unwrap()).unwrap();
+            drop(target);
+            socket.send(b"").unwrap();
+            wait_connected(&socket);
+            let error = socket.receive(&mut [0; 64], 64, &mut Vec::new()).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+            socket.send(b"again").unwrap();
+            wait_connected(&socket);
+            let error = socket.send(b"and again").unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        }
     }
 
     #[test]

@@ -39,10 +39,16 @@ pub enum Kind {
     Bfd = 15,
     /// A file that is watched, and its timer.
     Watch = 16,
+    /// A listening UDP socket of the data plane, and the timer of all flows.
+    UdpListener = 17,
+    /// The target's side of a flow of datagrams.
+    UdpFlow = 18,
+    /// A knock at the port of a target that refused datagrams.
+    Knock = 19,
 }
 
 impl Kind {
-    const ALL: [Kind; 17] = [
+    const ALL: [Kind; 20] = [
         Kind::Signal,
         Kind::Log,
         Kind::BgpListener,
@@ -60,6 +66,9 @@ impl Kind {
         Kind::BfdListener,
         Kind::Bfd,
         Kind::Watch,
+        Kind::UdpListener,
+        Kind::UdpFlow,
+        Kind::Knock,
     ];
 }
 

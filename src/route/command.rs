@@ -135,6 +135,7 @@ fn parse_add(words: &mut Words<'_>) -> Result<Add, String> {
     words.expect_end("the target", "weight W, tags \"…\" and opts \"…\"")?;
     let (options, mut oddities) = Options::parse(opts);
     let destination = Destination::parse(target, options.get("redirect").is_some())?;
+    let source = source.of(destination.scheme())?;
     check_served(&destination, &options)?;
     oddities.extend(odd_for_now(&source, &destination, &options));
     Ok(Add { service, source, destination, weight, tags, options, oddities })
@@ -143,10 +144,14 @@ fn parse_add(words: &mut Words<'_>) -> Result<Add, String> {
 /// Refuses what a target must not be served without. Nobody can be asked for a
 /// password over plain TCP.
 fn check_served(destination: &Destination, options: &Options) -> Result<(), String> {
-    if destination.scheme() == Scheme::Tcp && options.get("auth").is_some() {
-        return Err("the option \"auth\" needs HTTP, and serving a tcp target without it would \
-                    let everybody in"
+    let is_plain = matches!(destination.scheme(), Scheme::Tcp | Scheme::Udp);
+    if is_plain && options.get("auth").is_some() {
+        return Err("the option \"auth\" needs HTTP, and serving a tcp or udp target without it \
+                    would let everybody in"
             .to_owned());
+    }
+    if destination.scheme() == Scheme::Udp && options.get("redirect").is_some() {
+        return Err("the option \"redirect\" needs HTTP".to_owned());
     }
     if options.proxy_header.is_some() {
         return Err("the option \"pxyproto\" is not supported yet, and the target would wait \
@@ -189,9 +194,13 @@ fn parse_del(words: &mut Words<'_>) -> Result<Del, String> {
         words.take("tags");
         del.tags = some_tags(words.text("tags")?)?;
     } else if let Some(source) = words.next() {
-        del.source = Some(Source::parse(source)?);
+        let source = Source::parse(source)?;
         // A redirect is as good as any other target here.
         let target = words.next().map(|target| Destination::parse(target, true)).transpose()?;
+        del.source = Some(match &target {
+            Some(target) => source.of(target.scheme())?,
+            None => source,
+        });
         del.destination = target.map(|target| target.to_string());
     }
     words.expect_end(

@@ -6,11 +6,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use super::source::{canonical, parse_port};
 use super::words::quoted;
 
-/// The part before `://`. TCP connections go to a target of any scheme.
+/// The part before `://`. TCP connections go to a target of any scheme but
+/// `udp`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     /// `tcp`
     Tcp,
+    /// `udp`: datagrams.
+    Udp,
     /// `http`
     Http,
     /// `https`
@@ -25,8 +28,9 @@ pub enum Scheme {
     Wss,
 }
 
-const SCHEMES: [(&str, Scheme, Option<u16>); 7] = [
+const SCHEMES: [(&str, Scheme, Option<u16>); 8] = [
     ("tcp", Scheme::Tcp, None),
+    ("udp", Scheme::Udp, None),
     ("http", Scheme::Http, Some(80)),
     ("https", Scheme::Https, Some(443)),
     ("grpc", Scheme::Grpc, None),
@@ -152,7 +156,7 @@ fn parse_host(host: &str, scheme: Scheme) -> Result<Option<IpAddr>, String> {
         format!("{} must be in brackets, as in tcp://[2001:db8::1]:80", quoted(host))
     } else if host.chars().all(|c| c.is_ascii_digit() || c == '.') {
         format!("{} is no IPv4 address", quoted(host))
-    } else if scheme == Scheme::Tcp {
+    } else if matches!(scheme, Scheme::Tcp | Scheme::Udp) {
         format!(
             "the target {} is a name; names are not supported yet, give an IP address",
             quoted(host)
@@ -175,7 +179,12 @@ mod tests {
         for (target, part) in [
             ("192.0.2.1:80", "has no scheme"),
             ("backend:80", "has no scheme"),
-            ("udp://192.0.2.1:80/", "\"udp\" is no scheme of a target; expected one of tcp, "),
+            (
+                "sctp://192.0.2.1:80/",
+                "\"sctp\" is no scheme of a target; expected one of tcp, udp, ",
+            ),
+            ("udp://backend:53", "is a name"),
+            ("udp://192.0.2.1", "has no port; expected udp://ADDRESS:PORT"),
             ("tcp://192.0.2.1", "has no port"),
             ("grpc://192.0.2.1", "has no port; expected grpc://ADDRESS:PORT"),
             ("tcp://[2001:db8::1]", "has no port"),

@@ -281,6 +281,7 @@ impl Drafts {
         self.finished = self.finished.saturating_add(1);
         let source = route.source.take();
         let is_looked_up = source.as_ref().is_some_and(Source::is_looked_up);
+        let is_udp = source.as_ref().is_some_and(Source::is_udp);
         let mut next = route.chain.first;
         let mut targets = Vec::with_capacity(route.alive);
         let mut visited = 0_usize;
@@ -289,7 +290,7 @@ impl Drafts {
             visited = visited.saturating_add(1);
             let Some(mut target) = draft.target.take() else { continue };
             if is_looked_up {
-                target.index = number(&mut self.numbered, table, &target);
+                target.index = number(&mut self.numbered, table, is_udp, &target);
             }
             targets.push(target);
         }
@@ -350,16 +351,25 @@ impl Chain {
     }
 }
 
-/// The place of the target's service and address in the table's list.
-fn number(numbered: &mut Places, table: &mut Table, target: &Target) -> Option<usize> {
+/// The place of the target's service and address in the table's list of targets
+/// of connections, or of datagrams.
+fn number(
+    numbered: &mut Places,
+    table: &mut Table,
+    is_udp: bool,
+    target: &Target,
+) -> Option<usize> {
     let address = target.address()?;
-    let hash = hash_socket(Hash::new().bytes(target.service.as_bytes()), address).finish();
-    let is_same = |at: usize| {
-        table.targets().get(at).is_some_and(|(s, a)| *a == address && *s == target.service)
-    };
+    let hash = Hash::new().byte(is_udp.into()).bytes(target.service.as_bytes());
+    let hash = hash_socket(hash, address).finish();
+    let list = if is_udp { table.udp_targets() } else { table.targets() };
+    // A place of the other list that has the same hash by chance is no harm: it
+    // counts only if this very target is at that place of its own list.
+    let is_same =
+        |at: usize| list.get(at).is_some_and(|(s, a)| *a == address && *s == target.service);
     let known = numbered.find(hash, is_same);
     Some(known.unwrap_or_else(|| {
-        let place = table.push_target(Rc::clone(&target.service), address);
+        let place = table.push_target(is_udp, Rc::clone(&target.service), address);
         numbered.insert(hash, place);
         place
     }))

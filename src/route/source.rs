@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 
+use super::destination::Scheme;
 use super::hash::Hash;
 use super::words::quoted;
 
@@ -15,6 +16,12 @@ pub enum Source {
     /// `ADDRESS:PORT`: connections to this port of this address of ours. To
     /// HTTP it is a host as any other.
     Address(SocketAddr),
+    /// `:PORT` with a `udp://` target, or `:PORT/udp`: datagrams to this port of
+    /// ours. A service such as DNS has both, and the two share neither targets
+    /// nor weights.
+    UdpPort(u16),
+    /// `ADDRESS:PORT` with a `udp://` target.
+    UdpAddress(SocketAddr),
     /// `HOST` or `HOST/PATH`: TLS connections and requests by name.
     Host {
         /// In lower case; empty for any. `*`, `?`, `[…]` and `{…}` make it a
@@ -32,7 +39,10 @@ impl Source {
     /// What was found and what was expected.
     pub fn parse(word: &str) -> Result<Source, String> {
         if let Some(port) = word.strip_prefix(':') {
-            return parse_port(port).map(Source::Port);
+            return match port.strip_suffix("/udp") {
+                Some(port) => parse_port(port).map(Source::UdpPort),
+                None => parse_port(port).map(Source::Port),
+            };
         }
         let slash = word.find('/').unwrap_or(word.len());
         let (host, path) = word.split_at_checked(slash).unwrap_or((word, ""));
@@ -50,13 +60,41 @@ impl Source {
         Ok(Source::Host { host: host.to_lowercase(), path: path.to_owned() })
     }
 
+    /// The source of routes to targets of this scheme: datagrams have sources of
+    /// their own.
+    ///
+    /// # Errors
+    /// The two do not go together.
+    pub(super) fn of(self, scheme: Scheme) -> Result<Source, String> {
+        match (self, scheme == Scheme::Udp) {
+            (Source::Port(port), true) => Ok(Source::UdpPort(port)),
+            (Source::Address(address), true) => Ok(Source::UdpAddress(address)),
+            (source @ Source::Host { .. }, true) => Err(format!(
+                "datagrams have no name and no path; expected a source such as :53, found {}",
+                quoted(&source.to_string())
+            )),
+            (source @ Source::UdpPort(_), false) => Err(format!(
+                "the source {} is for datagrams; expected a target such as udp://192.0.2.1:53",
+                quoted(&source.to_string())
+            )),
+            (source, _) => Ok(source),
+        }
+    }
+
+    /// Whether it is one of datagrams.
+    pub fn is_udp(&self) -> bool {
+        matches!(self, Source::UdpPort(_) | Source::UdpAddress(_))
+    }
+
     /// Whether there are listeners that look up sources of this kind. What
     /// nobody looks up is held and shown, and a warning says so; its targets
     /// are not checked, because their health must not count for the
     /// announcements.
     pub fn is_looked_up(&self) -> bool {
         match self {
-            Source::Port(_) | Source::Address(_) => true,
+            Source::Port(_) | Source::Address(_) | Source::UdpPort(_) | Source::UdpAddress(_) => {
+                true
+            }
             Source::Host { .. } => false,
         }
     }
@@ -66,7 +104,9 @@ impl Source {
     pub fn host_and_path(&self) -> (Cow<'_, str>, &str) {
         match self {
             Source::Port(port) => (format!(":{port}").into(), ""),
+            Source::UdpPort(port) => (format!(":{port}").into(), "/udp"),
             Source::Address(address) => (address.to_string().into(), "/"),
+            Source::UdpAddress(address) => (address.to_string().into(), "/udp"),
             Source::Host { host, path } => (host.into(), path),
         }
     }
@@ -75,6 +115,8 @@ impl Source {
         match self {
             Source::Port(port) => hash_port(*port),
             Source::Address(address) => hash_address(*address),
+            Source::UdpPort(port) => hash_udp_port(*port),
+            Source::UdpAddress(address) => hash_udp_address(*address),
             Source::Host { host, path } => hash_host(hash_backwards(host), path),
         }
     }
@@ -84,7 +126,8 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Source::Port(port) => write!(f, ":{port}"),
-            Source::Address(address) => write!(f, "{address}/"),
+            Source::UdpPort(port) => write!(f, ":{port}/udp"),
+            Source::Address(address) | Source::UdpAddress(address) => write!(f, "{address}/"),
             Source::Host { host, path } => write!(f, "{host}{path}"),
         }
     }
@@ -96,6 +139,14 @@ pub(super) fn hash_port(port: u16) -> u64 {
 
 pub(super) fn hash_address(address: SocketAddr) -> u64 {
     hash_socket(Hash::new().byte(2), address).finish()
+}
+
+pub(super) fn hash_udp_port(port: u16) -> u64 {
+    Hash::new().byte(3).number(port.into()).finish()
+}
+
+pub(super) fn hash_udp_address(address: SocketAddr) -> u64 {
+    hash_socket(Hash::new().byte(4), address).finish()
 }
 
 /// A name is hashed from its end, so that one pass meets all of its suffixes.

@@ -27,6 +27,7 @@ pub struct Table {
     /// Places of the routes, sorted as they are shown.
     order: Vec<usize>,
     targets: Vec<(Rc<str>, SocketAddr)>,
+    udp_targets: Vec<(Rc<str>, SocketAddr)>,
 }
 
 /// One source and its targets.
@@ -98,6 +99,16 @@ impl Table {
         self.find_host(&name, "/").or_else(|| self.find_host("", "/"))
     }
 
+    /// The route of datagrams to this address and port of ours: `ADDRESS:PORT`,
+    /// else `:PORT`, of a `udp://` target.
+    pub fn lookup_udp(&self, local: SocketAddr) -> Option<&Route> {
+        let (local, port) = (canonical(local), local.port());
+        let is_local = |source: &Source| *source == Source::UdpAddress(local);
+        let is_port = |source: &Source| *source == Source::UdpPort(port);
+        self.find(source::hash_udp_address(local), is_local)
+            .or_else(|| self.find(source::hash_udp_port(port), is_port))
+    }
+
     /// The route with exactly this source.
     pub fn lookup(&self, source: &Source) -> Option<&Route> {
         self.find(source.hash(), |other| other == source)
@@ -114,10 +125,16 @@ impl Table {
         self.order.iter().filter_map(|&at| self.routes.get(at))
     }
 
-    /// Service and address of every target, each pair once: what there is to
+    /// Service and address of every target of connections, each pair once: what there is to
     /// check the health of. [`Target::index`] points into it.
     pub fn targets(&self) -> &[(Rc<str>, SocketAddr)] {
         &self.targets
+    }
+
+    /// The same of every target of datagrams; [`Target::index`] of a `udp://`
+    /// target points into it.
+    pub fn udp_targets(&self) -> &[(Rc<str>, SocketAddr)] {
+        &self.udp_targets
     }
 
     /// Gives the memory of up to `count` routes back; says whether any are
@@ -208,10 +225,17 @@ impl Table {
         is_done
     }
 
-    /// Adds a target to those there is to check the health of.
-    pub(super) fn push_target(&mut self, service: Rc<str>, address: SocketAddr) -> usize {
-        self.targets.push((service, address));
-        self.targets.len().saturating_sub(1)
+    /// Adds a target to those there is to check the health of, or to those of
+    /// datagrams.
+    pub(super) fn push_target(
+        &mut self,
+        is_udp: bool,
+        service: Rc<str>,
+        address: SocketAddr,
+    ) -> usize {
+        let targets = if is_udp { &mut self.udp_targets } else { &mut self.targets };
+        targets.push((service, address));
+        targets.len().saturating_sub(1)
     }
 }
 
@@ -345,6 +369,32 @@ mod tests {
 
     fn service(route: Option<&Route>) -> Option<&str> {
         route.map(|route| &*route.targets()[0].service)
+    }
+
+    #[test]
+    fn datagrams_have_routes_targets_and_weights_of_their_own() {
+        let table = table(
+            "route add dns :53 tcp://192.0.2.1:53 weight 1\n\
+             route add dns :53 udp://192.0.2.1:53\n\
+             route add dns :53/udp UDP://[2001:db8::1]:53\n\
+             route add log 192.0.2.10:514 udp://192.0.2.1:53\n\
+             route add gone :53 udp://192.0.2.9:53\n\
+             route add gone :53 tcp://192.0.2.9:53\n\
+             route del gone :53/udp",
+        );
+        let local = |text: &str| text.parse::<SocketAddr>().unwrap();
+        assert_eq!(table.lookup_port(53).unwrap().targets().len(), 2);
+        let route = table.lookup_udp(local("192.0.2.10:53")).unwrap();
+        assert_eq!(route.source().to_string(), ":53/udp");
+        assert!(route.targets().iter().all(|t| t.share == 0.5 && t.slots == 1));
+        let log = table.lookup_udp(local("192.0.2.10:514")).unwrap();
+        assert_eq!(log.targets()[0].index, Some(2));
+        assert!(table.lookup_udp(local("192.0.2.11:514")).is_none());
+        assert!(table.lookup_address(local("192.0.2.10:514")).is_none());
+        let named = |(service, address): &(Rc<str>, SocketAddr)| format!("{service} {address}");
+        let udp: Vec<String> = table.udp_targets().iter().map(named).collect();
+        assert_eq!(udp, ["dns 192.0.2.1:53", "dns [2001:db8::1]:53", "log 192.0.2.1:53"]);
+        assert_eq!(table.targets().len(), 2);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 """Probes: what the kernel under us can do, found out by doing it once."""
 
 import os
+import shutil
 import socket
 import struct
 
@@ -89,6 +90,8 @@ PROBES = {
     "fib_multipath_hash_policy": _hash_policy,
     "TCP MD5": _tcp_md5,
     "min TTL": _min_ttl,
+    # No feature of the kernel, but what some cases cannot do without either.
+    "DNS programs": lambda: all(map(shutil.which, ("dig", "dnsmasq"))),
 }
 
 BASICS = ("netns", "veth", "bridge")

@@ -116,21 +116,30 @@ pub(super) fn lists(config: &Config) -> [(&'static str, Vec<Item>); 3] {
     ]
 }
 
+/// The listeners for datagrams, which are bound at the start only.
+pub(super) fn datagram_listeners(config: &Config) -> Vec<Item> {
+    config.proxy.listeners.iter().filter(|l| l.takes_datagrams()).map(listener).collect()
+}
+
 fn listener(listener: &ListenerConfig) -> Item {
     let ListenerConfig { address, dual_stack, protocol, read_timeout, write_timeout } = listener;
-    let protocol = match protocol {
-        Protocol::Tcp => "tcp",
+    let (protocol, own) = match protocol {
+        Protocol::Tcp => ("tcp", Vec::new()),
+        Protocol::Udp { idle_timeout, flow_limit } => {
+            ("udp", vec![("it", time(idle_timeout)), ("flows", flow_limit.to_string())])
+        }
     };
     let written = match dual_stack {
         true => format!(":{}", address.port()),
         false => address.to_string(),
     };
-    let fields = vec![
+    let mut fields = vec![
         ("", written.clone()),
         ("proto", protocol.to_owned()),
         ("rt", time(read_timeout)),
         ("wt", time(write_timeout)),
     ];
+    fields.extend(own);
     Item::new(written, format!("{protocol} {address}"), fields)
 }
 

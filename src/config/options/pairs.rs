@@ -1,6 +1,6 @@
 //! The options inside the kv-lists that burgee reads.
 
-use super::Impact::{Announce, Live};
+use super::Impact::{Announce, Live, Restart};
 use super::Kind::{Boolean, Duration, Text, Unsigned};
 use super::Support::{Ignored, NotYet, Refused, Supported};
 use super::{Kind, PairSpec, Support};
@@ -32,15 +32,15 @@ pub(super) static LISTENER: &[PairSpec] = &[
         Text,
         "http",
         Supported,
-        "The protocol. Only `tcp` is supported for now; fabio's others are an error, and so is \
-         the default.",
+        "The protocol: `tcp`, or `udp`, which fabio does not have. fabio's others are an error for \
+         now, and so is the default.",
     ),
     pair(
         "rt",
         Duration,
         "proxy.readtimeout",
         Supported,
-        "Longest wait for bytes from the client; 0 for none.",
+        "Longest wait for bytes from the client; 0 for none. Not with `proto=udp`.",
     )
     .costing(Live),
     pair(
@@ -48,7 +48,7 @@ pub(super) static LISTENER: &[PairSpec] = &[
         Duration,
         "proxy.writetimeout",
         Supported,
-        "Longest wait for the client to take bytes; 0 for none.",
+        "Longest wait for the client to take bytes; 0 for none. Not with `proto=udp`.",
     )
     .costing(Live),
     pair("cs", Text, "", Refused, "The certificate source with which TLS is terminated."),
@@ -63,10 +63,23 @@ pub(super) static LISTENER: &[PairSpec] = &[
     pair(
         "it",
         Duration,
-        "rt",
-        Ignored("it is for HTTP, and in fabio too without effect on proto=tcp"),
-        "Idle time of HTTP connections.",
-    ),
+        "30s with proto=udp",
+        Supported,
+        "With `proto=udp`: a flow without a datagram in either direction for this long is over; \
+         more than 0. In fabio the idle time of HTTP connections.",
+    )
+    .costing(Restart),
+    pair(
+        "flows",
+        Unsigned,
+        "0",
+        Supported,
+        "With `proto=udp`: the most flows of this listener at a time, where the one that has been \
+         silent for longest gives way; 0 for as many as there may be, 16384 in all listeners or a \
+         quarter of the limit of file descriptors.",
+    )
+    .costing(Restart)
+    .not_in_fabio(),
     pair("strictmatch", Boolean, "false", NotYet, "Refuse server names without a certificate."),
     pair("tlsmin", Text, "", NotYet, "Lowest version of TLS."),
     pair("tlsmax", Text, "", NotYet, "Highest version of TLS."),

@@ -8,6 +8,7 @@ mod streams;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener as StdListener, TcpStream as StdStream};
 
+use super::udp::UdpTargets;
 use super::*;
 use crate::reactor::buffer::BUFFER_SIZE;
 use crate::reactor::poll::{self, Phases};
@@ -64,6 +65,21 @@ impl Targets for Choice {
     }
 }
 
+/// No datagrams come here.
+impl UdpTargets for Choice {
+    fn pick_udp(&mut self, _: Time, _: SocketAddr, _: SocketAddr, _: &[SocketAddr]) -> Pick {
+        Pick::NoRoute
+    }
+    fn is_udp_fit(&self, _: SocketAddr, _: SocketAddr, _: SocketAddr) -> bool {
+        false
+    }
+    fn udp_epoch(&self) -> u64 {
+        0
+    }
+    fn udp_refused(&mut self, _: Time, _: SocketAddr, _: &str) {}
+    fn udp_answered(&mut self, _: Time, _: SocketAddr) {}
+}
+
 struct House {
     proxy: Proxy,
     choice: Choice,
@@ -115,6 +131,7 @@ fn settings() -> ProxySettings {
             read_timeout: Duration::ZERO,
             write_timeout: Duration::ZERO,
         }],
+        udp_listeners: Vec::new(),
         dial_timeout: Duration::from_secs(30),
         idle_timeout: Duration::ZERO,
         connection_limit: 0,
