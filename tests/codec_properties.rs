@@ -3,9 +3,17 @@
 //! message is longer than was agreed. The number of cases is fixed; a failure
 //! prints the smallest one that was found and the seed of its run.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    unreachable_pub
+)]
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+#[path = "common/properties.rs"]
+mod properties;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -13,7 +21,8 @@ use proptest::collection::{btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use proptest::test_runner::{Config, RngSeed};
+
+use properties::cases;
 
 use burgee::bgp::message::as_path::{AsPath, AsPathSegment, SegmentKind};
 use burgee::bgp::message::attribute::{Attributes, Origin, PartialSet, UnknownAttribute};
@@ -28,18 +37,6 @@ use burgee::bgp::message::route_refresh::RouteRefresh;
 use burgee::bgp::message::update::{
     Context, EncodeOptions, encode_announce, encode_end_of_rib, encode_withdraw, parse,
 };
-
-/// A fixed number of cases, and no file that would remember failures. Other
-/// cases are tried each time; the seed is printed, and shown where a test fails.
-fn cases(number: u32) -> Config {
-    let config = Config { cases: number, failure_persistence: None, ..Config::default() };
-    let seed = match config.rng_seed {
-        RngSeed::Fixed(seed) => seed,
-        RngSeed::Random => RandomState::new().build_hasher().finish(),
-    };
-    println!("PROPTEST_RNG_SEED={seed} runs the same cases again");
-    Config { rng_seed: RngSeed::Fixed(seed), ..config }
-}
 
 /// An AS number that can stand in a path: not 0, and not AS_TRANS, which nobody
 /// has (RFC 6793 §9).

@@ -2,10 +2,18 @@
 //! of comings and goings. The number of cases is fixed; a failure prints the
 //! smallest one that was found and the seed of its run.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    unreachable_pub
+)]
+
+#[path = "common/properties.rs"]
+mod properties;
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -13,7 +21,8 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use proptest::test_runner::{Config, RngSeed};
+
+use properties::cases;
 
 use burgee::proxy::access_log::{Ending, FIELDS, Format, TcpRecord};
 use burgee::proxy::client_hello::{HelloReader, Progress, Refusal};
@@ -21,18 +30,6 @@ use burgee::proxy::limits::{Limits, Permit, Scope, SourceSettings};
 use burgee::proxy::proxy_header::{
     Decoded, Endpoints, Extras, MAX_UNIQUE_ID, Malformed, Version, decode, encode_v1, encode_v2,
 };
-
-/// A fixed number of cases, and no file that would remember failures. Other
-/// cases are tried each time; the seed is printed, and shown where a test fails.
-fn cases(number: u32) -> Config {
-    let config = Config { cases: number, failure_persistence: None, ..Config::default() };
-    let seed = match config.rng_seed {
-        RngSeed::Fixed(seed) => seed,
-        RngSeed::Random => RandomState::new().build_hasher().finish(),
-    };
-    println!("PROPTEST_RNG_SEED={seed} runs the same cases again");
-    Config { rng_seed: RngSeed::Fixed(seed), ..config }
-}
 
 /// Addresses of all kinds: IPv4, IPv6, IPv4 on an IPv6 socket, and IPv6 with
 /// runs of zeros in them.

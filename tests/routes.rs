@@ -4,32 +4,29 @@
 //! of cases is fixed; a failure prints the smallest one that was found and the
 //! seed of its run.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    unreachable_pub
+)]
+
+#[path = "common/properties.rs"]
+mod properties;
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::rc::Rc;
 
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
-use proptest::test_runner::{Config, RngSeed};
+
+use properties::cases;
 
 use burgee::route::builder::build_text;
 use burgee::route::{Built, Route, Table, TableBuilder, Target};
-
-/// A fixed number of cases, and no file that would remember failures. Other
-/// cases are tried each time; the seed is printed, and shown where a test fails.
-fn cases(number: u32) -> Config {
-    let config = Config { cases: number, failure_persistence: None, ..Config::default() };
-    let seed = match config.rng_seed {
-        RngSeed::Fixed(seed) => seed,
-        RngSeed::Random => RandomState::new().build_hasher().finish(),
-    };
-    println!("PROPTEST_RNG_SEED={seed} runs the same cases again");
-    Config { rng_seed: RngSeed::Fixed(seed), ..config }
-}
 
 /// A source as it may be written, and as it is shown.
 const SOURCES: [(&str, &str); 7] = [
