@@ -2,7 +2,8 @@
 //!
 //! [`Proxy`] owns them all. It does not know routes or health: what it needs
 //! of them it asks through [`Targets`]. `relay` has the rules of passing bytes
-//! on, `tcp` does it to sockets, `listener` takes clients in. `udp` has the
+//! on, `pump` does it to sockets, `tcp` is one connection from its arrival to
+//! its end, `listener` takes clients in. `udp` has the
 //! listeners and flows of datagrams.
 //!
 //! Four parts of it are pure: [`proxy_header`] and [`client_hello`] read what a
@@ -21,6 +22,7 @@ pub mod limits;
 mod listener;
 mod octets;
 pub mod proxy_header;
+mod pump;
 mod relay;
 mod settings;
 mod targets;
@@ -43,9 +45,10 @@ use mio::net::TcpStream;
 pub use self::change::Prepared;
 pub use self::counters::Counters;
 use self::listener::{Accepted, Listener};
+use self::pump::{Budget, Tools};
 pub use self::settings::{ListenerSettings, ProxySettings};
 pub use self::targets::{Pick, Targets};
-use self::tcp::{Budget, Connection, Ending, Tools, Verdict};
+use self::tcp::{Connection, Ending, Verdict};
 use self::udp::{Udp, UdpCounters};
 use crate::reactor::buffer::Pool;
 use crate::reactor::log_sink::quoted;
