@@ -2,6 +2,7 @@
 //! order of one turn of the loop. It holds the one table from token to
 //! handler.
 
+mod load;
 mod reload;
 mod run;
 mod settings;
@@ -76,7 +77,7 @@ impl Daemon {
         let signals = watch_signals(reactor).map_err(|e| format!("cannot take signals: {e}"))?;
         let now = reactor.now();
         let health = &config.health;
-        let mut proxy = Proxy::new();
+        let mut proxy = Proxy::new(seed.rotate_left(7));
         proxy.bind(reactor, &settings::proxy(&config.proxy))?;
         let picker = Picker::new(settings::strategy(config.proxy.strategy), seed);
         let switchboard = Switchboard::new(picker, Targets::new(health.rise, health.fall));

@@ -303,10 +303,10 @@ fn bfd_session(peer: &PeerConfig, id: u32, remote: SocketAddr) -> Option<Session
 pub(super) fn proxy(config: &ProxyConfig) -> ProxySettings {
     let tcp = |listener: &ListenerConfig| match listener.protocol {
         Protocol::Tcp => Some(ListenerSettings {
-            address: listener.address,
             dual_stack: listener.dual_stack,
             read_timeout: listener.read_timeout,
             write_timeout: listener.write_timeout,
+            ..ListenerSettings::new(listener.address)
         }),
         Protocol::Udp { .. } => None,
     };
@@ -325,6 +325,7 @@ pub(super) fn proxy(config: &ProxyConfig) -> ProxySettings {
         dial_timeout: config.dial_timeout,
         idle_timeout: config.idle_timeout,
         connection_limit: config.connection_limit,
+        ..ProxySettings::default()
     }
 }
 

@@ -96,7 +96,7 @@ pub struct LimitCounters {
 }
 
 /// A listener, until it is removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ListenerId(usize);
 
 /// A service, until it is removed.
@@ -233,6 +233,11 @@ impl Limits {
         Ok(())
     }
 
+    /// Whether one more connection at `listener` would be admitted.
+    pub fn has_room(&self, listener: ListenerId) -> bool {
+        self.listeners.has_room(listener.0)
+    }
+
     /// The connection is gone.
     pub fn leave(&mut self, permit: Permit) {
         let Permit { listener, service, source } = permit;
@@ -283,6 +288,12 @@ struct Member {
     removed: bool,
 }
 
+impl Member {
+    fn has_room(&self) -> bool {
+        self.limit == 0 || self.count < self.limit
+    }
+}
+
 impl Group {
     /// A place is used again only when nobody is counted there any more.
     fn add(&mut self, limit: u32) -> usize {
@@ -309,12 +320,16 @@ impl Group {
         self.0.get_mut(place).into_iter().for_each(|member| member.removed = true);
     }
 
+    fn has_room(&self, place: usize) -> bool {
+        self.0.get(place).is_none_or(Member::has_room)
+    }
+
     /// Where the connection is counted, or the limit.
     fn admit(&mut self, place: usize) -> Result<Option<usize>, u32> {
         let Some(member) = self.0.get_mut(place).filter(|member| !member.removed) else {
             return Ok(None);
         };
-        if member.limit != 0 && member.count >= member.limit {
+        if !member.has_room() {
             return Err(member.limit);
         }
         member.count = member.count.saturating_add(1);
