@@ -12,7 +12,7 @@ use super::udp_targets::UdpHealth;
 use crate::announce::TargetFact;
 use crate::health::{self, Change, targets::Targets};
 use crate::proxy::proxy_header::Version;
-use crate::proxy::{self, Client, Pick, Picked};
+use crate::proxy::{self, Client, Pick, Picked, Proxy};
 use crate::reactor::Time;
 use crate::reactor::log_sink::quoted;
 use crate::registry::Delivery;
@@ -52,6 +52,10 @@ pub(super) struct Switchboard {
     spent: Vec<Table>,
     loaded: bool,
     pub(super) changed: bool,
+    /// What the data plane was not told yet: another table serves, and the
+    /// targets that it does not have are gone.
+    switched: bool,
+    swept: bool,
 }
 
 /// A table that is being made ready to take the place of another.
@@ -99,6 +103,8 @@ impl Switchboard {
             spent: Vec::new(),
             loaded: false,
             changed: false,
+            switched: false,
+            swept: false,
         }
     }
 
@@ -153,8 +159,9 @@ impl Switchboard {
                 self.incoming = Some(incoming);
             }
         } else if let Some(mut sweep) = self.sweep.take() {
-            if !self.remove_unwanted(steps, &mut sweep, &mut progress) {
-                self.sweep = Some(sweep);
+            match self.remove_unwanted(steps, &mut sweep, &mut progress) {
+                true => self.swept = true,
+                false => self.sweep = Some(sweep),
             }
         } else if !self.udp.remove_unwanted(steps) {
             self.changed = true;
@@ -202,6 +209,7 @@ impl Switchboard {
         self.sweep = Some(Sweep { wanted: incoming.wanted, from: 0 });
         self.loaded = true;
         self.changed = true;
+        self.switched = true;
     }
 
     /// Says whether it met the last target.
@@ -224,6 +232,17 @@ impl Switchboard {
             }
         }
         false
+    }
+
+    /// Tells the data plane what a change of the table means to it.
+    pub(super) fn tell(&mut self, proxy: &mut Proxy) {
+        if std::mem::take(&mut self.switched) {
+            let ports = self.table.dynamic_ports().iter();
+            proxy.set_ports(ports.map(|dynamic| dynamic.port).collect());
+        }
+        if std::mem::take(&mut self.swept) {
+            proxy.targets_changed();
+        }
     }
 
     /// Picks targets otherwise from now on.
@@ -270,19 +289,28 @@ impl Switchboard {
     }
 
     /// Names the listeners, of connections and of datagrams, that have no route.
-    pub(super) fn warn_of_missing_routes(&self, tcp: &[SocketAddr], udp: &[SocketAddr]) {
-        let tcp = tcp.iter().map(|address| {
-            (address, "connections are closed", "tcp", self.table.lookup_address(*address))
-        });
-        let udp = udp.iter().map(|address| {
-            (address, "datagrams are dropped", "udp", self.table.lookup_udp(*address))
-        });
-        for (address, effect, scheme, _) in tcp.chain(udp).filter(|listener| listener.3.is_none()) {
+    pub(super) fn warn_of_missing_routes(&self, proxy: &Proxy) {
+        let warn = |address: SocketAddr, effect: &str, expected: &str| {
             warn!(
-                "route event=missing listener={address} effect=\"{effect}\" \
-                 expected=\"route add SERVICE :{} {scheme}://IP:PORT\"",
-                address.port()
+                "route event=missing listener={address} effect={} expected={}",
+                quoted(effect),
+                quoted(expected)
             );
+        };
+        let port = |address: SocketAddr, scheme: &str| {
+            format!("route add SERVICE :{} {scheme}://IP:PORT", address.port())
+        };
+        for address in proxy.listening_on() {
+            if !proxy.waits_for_names(address) && self.table.lookup_address(address).is_none() {
+                warn(address, "connections are closed", &port(address, "tcp"));
+            } else if proxy.waits_for_names(address) && !self.table.has_names() {
+                warn(address, "connections are closed", "route add SERVICE NAME/ tcp://IP:PORT");
+            }
+        }
+        for address in proxy.listening_for_datagrams_on() {
+            if self.table.lookup_udp(*address).is_none() {
+                warn(*address, "datagrams are dropped", &port(*address, "udp"));
+            }
         }
     }
 
@@ -336,12 +364,18 @@ impl Switchboard {
         };
         let Some(route) = route else { return Pick::NoRoute };
         let (ids, targets, load) = (&self.ids, &self.targets, &self.load);
-        let limit = self.service_limit;
+        let (table, limit) = (&self.table, self.service_limit);
         let source = client.source.ip();
-        let is_let_in = |target: &Target| target.options.access.admits(source);
+        let offered = client.hello.map_or(&[][..], |hello| hello.alpn.as_slice());
+        let protocol = route.alpn_choice(offered);
+        let is_let_in =
+            |target: &Target| protocol.admits(target) && target.options.access.admits(source);
         let is_untried =
             |target: &Target| target.address().is_some_and(|address| !tried.contains(&address));
-        let has_room = |target: &Target| load.has_room(&target.service, limit);
+        let has_room = |target: &Target| {
+            let own = table.service_limit(&target.service);
+            load.has_room(&target.service, own.unwrap_or(limit))
+        };
         let is_served =
             |target: &Target| is_untried(target) && is_let_in(target) && has_room(target);
         let is_healthy = |target: &Target| {

@@ -36,6 +36,8 @@ pub(super) struct Dynamic {
     /// Those that could not be opened, told once each.
     failed: HashSet<SocketAddr>,
     alarm: Alarm,
+    /// One was opened or closed, and nobody was told.
+    changed: bool,
 }
 
 impl Dynamic {
@@ -47,6 +49,7 @@ impl Dynamic {
             opening: VecDeque::new(),
             failed: HashSet::new(),
             alarm: Alarm::new(),
+            changed: false,
         }
     }
 
@@ -65,19 +68,31 @@ impl Dynamic {
 impl Proxy {
     /// Says which ports the routes name, sorted. They are opened and closed in
     /// the data phases to come.
-    pub fn set_ports(&mut self, ports: &[u16]) {
+    pub fn set_ports(&mut self, ports: Vec<u16>) {
         if self.dynamic.ports != ports {
-            self.dynamic.ports = ports.to_vec();
+            self.dynamic.ports = ports;
             self.plan_ports();
         }
     }
 
-    /// How many listeners there are on ports of the routes, and how many there
-    /// are to be.
-    pub fn dynamic_listeners(&self) -> (usize, usize) {
-        let open = self.listeners.iter().filter(|(_, listener)| listener.is_dynamic()).count();
-        let missing = self.dynamic.opening.len().saturating_add(self.dynamic.failed.len());
-        (open, open.saturating_add(missing))
+    /// Opens and closes all of them at once: for the start.
+    pub fn change_all_ports(&mut self, reactor: &mut Reactor) {
+        while self.dynamic.is_changing() {
+            self.change_ports(reactor);
+        }
+    }
+
+    /// How many listeners there are on ports of the routes; `None` where none is
+    /// to be.
+    pub fn dynamic_listeners(&self) -> Option<usize> {
+        let open = || self.listeners.iter().filter(|(_, it)| it.is_dynamic()).count();
+        (!self.dynamic.templates.is_empty()).then(open)
+    }
+
+    /// Whether the answer to [`Proxy::dynamic_listeners`] is another one than at
+    /// the last call.
+    pub fn take_listeners_changed(&mut self) -> bool {
+        std::mem::take(&mut self.dynamic.changed)
     }
 
     /// Takes other templates.
@@ -142,6 +157,7 @@ impl Proxy {
                     listener.address()
                 );
                 self.close_listener(reactor, key);
+                self.dynamic.changed = true;
             } else if let Some(settings) = self.dynamic.opening.pop_front() {
                 self.open_port(reactor, &settings);
             } else {
@@ -157,6 +173,7 @@ impl Proxy {
         match opened {
             Ok(()) => {
                 self.dynamic.failed.remove(&address);
+                self.dynamic.changed = true;
                 info!("proxy event=listening address={address} reason=route");
             }
             Err(problem) => {

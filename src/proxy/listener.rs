@@ -152,6 +152,11 @@ impl Listener {
         self.settings.address
     }
 
+    /// Whether its clients say first which server they want.
+    pub(super) fn waits_for_names(&self) -> bool {
+        self.settings.hello_timeout.is_some()
+    }
+
     /// Whether it listens because a route says so.
     pub(super) fn is_dynamic(&self) -> bool {
         self.settings.dynamic

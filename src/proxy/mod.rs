@@ -190,6 +190,13 @@ impl Proxy {
         self.static_listeners().map(Listener::address).collect()
     }
 
+    /// Whether the listener on this address waits for a ClientHello, whose server
+    /// name has the route.
+    pub fn waits_for_names(&self, address: SocketAddr) -> bool {
+        let mut all = self.static_listeners();
+        all.any(|listener| listener.address() == address && listener.waits_for_names())
+    }
+
     fn static_listeners(&self) -> impl Iterator<Item = &Listener> {
         self.listeners.iter().map(|(_, listener)| listener).filter(|it| !it.is_dynamic())
     }
