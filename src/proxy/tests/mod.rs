@@ -1,8 +1,10 @@
 //! The data plane over real loopback sockets, in a loop that is stepped turn by
 //! turn. Nothing here waits for a time; loops are bounded by turns.
 
+mod changes;
 mod dials;
 mod limits;
+mod openings;
 mod streams;
 
 use std::io::{ErrorKind, Read, Write};
