@@ -33,13 +33,14 @@ const NEIGHBOURS: [(&str, &str); 3] = [
 
 /// The doors: files that may use the whole of `reactor`. All others are pure
 /// and take only value types from it.
-const DOORS: [&str; 10] = [
+const DOORS: [&str; 11] = [
     "bfd/transport/",
     "bgp/transport/",
     "health/knock.rs",
     "health/probe.rs",
     "resolve/absent.rs",
     "resolve/door.rs",
+    "resolve/files.rs",
     "proxy/",
     "daemon/",
     "demo/",

@@ -206,6 +206,16 @@ impl Machine {
         self.tries.len()
     }
 
+    /// Whether a try is still under way.
+    pub fn is_open(&self, id: TryId) -> bool {
+        self.tries.contains_key(&id)
+    }
+
+    /// Whether [`Machine::poll_transmit`] has something to send.
+    pub fn is_about_to_ask(&self) -> bool {
+        self.can_send() && !self.waiting.is_empty()
+    }
+
     /// Serves what is due, a bounded part of it.
     pub fn timeout(&mut self, now: Time) {
         self.put_off = self.put_off.filter(|until| *until > now);
@@ -263,8 +273,7 @@ impl Machine {
 
     /// Whether there is something to send, to close or to report.
     pub fn has_ready(&self) -> bool {
-        let is_sending = self.can_send() && !self.waiting.is_empty();
-        is_sending || !self.closed.is_empty() || !self.events.is_empty()
+        self.is_about_to_ask() || !self.closed.is_empty() || !self.events.is_empty()
     }
 
     /// Takes a datagram, or a message of a stream without its length.
@@ -478,5 +487,588 @@ impl fmt::Display for Server {
             Some(zone) => write!(f, "{}%{zone}", self.address.ip()),
             None => write!(f, "{}", self.address.ip()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{self, Answer, Asked};
+    use super::*;
+    use std::net::IpAddr;
+
+    const V4: [&str; 2] = ["192.0.2.1", "192.0.2.2"];
+    const V6: [&str; 1] = ["2001:db8::1"];
+    const BOTH: [&str; 3] = ["192.0.2.1", "192.0.2.2", "2001:db8::1"];
+
+    /// One server unless a file says otherwise; the clock stands until it is
+    /// moved.
+    struct Lab {
+        machine: Machine,
+        now: Time,
+        number: u16,
+    }
+
+    /// What was sent, as the server reads it.
+    struct Sent {
+        transmit: Transmit,
+        asked: Asked,
+    }
+
+    impl Sent {
+        fn server(&self) -> String {
+            self.transmit.server.address.to_string()
+        }
+    }
+
+    fn name(text: &str) -> Name {
+        Name::parse(text).unwrap()
+    }
+
+    fn lab(conf: &str, hosts: &str) -> Lab {
+        let conf = ResolvConf::parse(conf);
+        let machine = Machine::new(conf, Hosts::parse(hosts), 1);
+        Lab { machine, now: Time::from_millis(1_000_000), number: 0 }
+    }
+
+    fn resolved(text: &str, addresses: &[&str]) -> Event {
+        let addresses = addresses.iter().map(|text| text.parse().unwrap()).collect();
+        Event::Resolved { name: name(text), addresses }
+    }
+
+    fn failed(text: &str, error: &str, stale: bool) -> Event {
+        Event::Failed { name: name(text), error: error.to_owned(), stale }
+    }
+
+    impl Lab {
+        fn want(&mut self, text: &str) {
+            self.machine.want(self.now, &name(text)).unwrap();
+        }
+
+        /// What goes out now.
+        fn sent(&mut self) -> Vec<Sent> {
+            let mut sent = Vec::new();
+            self.number = self.number.wrapping_add(0x1357);
+            while let Some(transmit) = self.machine.poll_transmit(self.now, self.number) {
+                let skipped = if transmit.over_tcp { 2 } else { 0 };
+                let asked = Asked::read(&transmit.octets[skipped..]);
+                assert_eq!(asked.id, self.number);
+                sent.push(Sent { transmit, asked });
+                self.number = self.number.wrapping_add(0x1357);
+            }
+            sent
+        }
+
+        fn answer(&mut self, sent: &Sent, answer: &Answer) {
+            let (id, from) = (sent.transmit.id, sent.transmit.server.address);
+            match sent.transmit.over_tcp {
+                true => self.machine.receive_stream(self.now, id, from, &answer.stream()),
+                false => self.machine.receive(self.now, id, from, &answer.octets()),
+            }
+        }
+
+        /// A server that answers everything at once; returns what it was asked.
+        fn serve(&mut self, server: impl Fn(&Asked) -> Answer) -> Vec<Asked> {
+            let mut asked = Vec::new();
+            loop {
+                let sent = self.sent();
+                if sent.is_empty() {
+                    return asked;
+                }
+                for sent in sent {
+                    self.answer(&sent, &server(&sent.asked));
+                    asked.push(sent.asked);
+                }
+            }
+        }
+
+        /// Moves the clock, with a stop at each deadline on the way where
+        /// nobody answers.
+        fn pass(&mut self, seconds: f64) -> Vec<Sent> {
+            let end = self.now + Duration::from_secs_f64(seconds);
+            let mut sent = Vec::new();
+            while let Some(at) = self.machine.deadline().filter(|at| *at <= end) {
+                self.now = at.max(self.now);
+                self.machine.timeout(self.now);
+                sent.extend(self.sent());
+            }
+            self.now = end;
+            sent
+        }
+
+        /// Moves the clock while somebody answers.
+        fn pass_served(&mut self, seconds: f64, server: fn(&Asked) -> Answer) {
+            let end = self.now + Duration::from_secs_f64(seconds);
+            while let Some(at) = self.machine.deadline().filter(|at| *at <= end) {
+                self.now = at;
+                self.machine.timeout(at);
+                self.serve(server);
+            }
+            self.now = end;
+        }
+
+        fn events(&mut self) -> Vec<Event> {
+            std::iter::from_fn(|| self.machine.poll_event()).collect()
+        }
+
+        fn status(&self, text: &str) -> Status {
+            self.machine.status(&name(text)).unwrap()
+        }
+
+        /// Nothing is left over: no try, no socket, no timer but the rounds'.
+        fn settled(&mut self) {
+            while self.machine.poll_closed().is_some() {}
+            assert_eq!((self.machine.in_flight(), self.machine.waiting.len()), (0, 0));
+            assert_eq!(self.machine.timers.len(), self.machine.entries.len());
+            assert!(!self.machine.has_ready());
+        }
+    }
+
+    fn both(asked: &Asked) -> Answer {
+        asked.addresses(&BOTH, 100)
+    }
+
+    #[test]
+    fn a_name_is_looked_up_at_once_and_again_before_its_time_is_over() {
+        let mut lab = lab("", "");
+        lab.want("web.test");
+        lab.want("web.test");
+        let asked = lab.serve(both);
+        let kinds: Vec<u16> = asked.iter().map(|asked| asked.kind).collect();
+        assert_eq!(kinds, [testing::A, testing::AAAA]);
+        assert!(asked.iter().all(|asked| asked.name == "web.test" && asked.edns == Some(1232)));
+        assert_eq!(lab.events(), [resolved("web.test", &BOTH)]);
+        let status = lab.status("web.test");
+        assert_eq!((status.answered, status.problem), (Some(lab.now), None));
+        let rest = status.next.unwrap().since(lab.now);
+        assert!((90..=100).contains(&rest.as_secs()), "{rest:?}");
+        lab.settled();
+        assert!(lab.pass(89.9).is_empty());
+        lab.now = lab.machine.deadline().unwrap();
+        lab.machine.timeout(lab.now);
+        assert_eq!(lab.serve(both).len(), 2);
+        assert_eq!(lab.events(), [], "nothing has changed");
+        lab.now = lab.machine.deadline().unwrap();
+        lab.machine.timeout(lab.now);
+        lab.serve(|asked| asked.addresses(&V4, 100));
+        assert_eq!(lab.events(), [resolved("web.test", &V4)]);
+    }
+
+    #[test]
+    fn one_family_is_enough() {
+        for (addresses, kind) in [(&V4[..], testing::A), (&V6[..], testing::AAAA)] {
+            let mut lab = lab("", "");
+            lab.want("web.test");
+            lab.serve(|asked| match asked.kind == kind {
+                true => asked.addresses(addresses, 100),
+                false => asked.nothing(0, 5),
+            });
+            assert_eq!(lab.events(), [resolved("web.test", addresses)]);
+            let rest = lab.status("web.test").next.unwrap().since(lab.now);
+            assert!(rest.as_secs() >= 90, "what is not there need not be asked for often");
+        }
+        let mut lab = lab("options no-aaaa", "");
+        lab.want("web.test");
+        assert_eq!(lab.serve(both).len(), 1);
+        assert_eq!(lab.events(), [resolved("web.test", &V4)]);
+    }
+
+    #[test]
+    fn times_have_a_floor_and_a_cap() {
+        for (ttl, least, most) in [(0, 900, 1000), (u32::MAX, 270_000, 300_000)] {
+            let mut lab = lab("", "");
+            lab.want("web.test");
+            lab.serve(|asked| asked.addresses(&BOTH, ttl));
+            let rest = lab.status("web.test").next.unwrap().since(lab.now).as_millis();
+            assert!((least..=most).contains(&rest), "{rest}");
+        }
+    }
+
+    #[test]
+    fn names_that_were_added_together_drift_apart() {
+        let mut lab = lab("", "");
+        (0..1000).for_each(|n| lab.want(&format!("n{n}.test")));
+        lab.serve(both);
+        assert_eq!(lab.events().len(), 1000);
+        let mut due: Vec<u64> = lab.machine.timers.iter().map(|(at, _)| at.as_millis()).collect();
+        due.dedup();
+        assert!(due.len() > 900, "{}", due.len());
+        let tenth = due.iter().filter(|at| **at < lab.now.as_millis() + 91_000).count();
+        assert!((50..200).contains(&tenth), "{tenth} in the first tenth of the time");
+    }
+
+    #[test]
+    fn a_bounded_number_of_questions_is_under_way() {
+        let mut lab = lab("", "");
+        (0..100).for_each(|n| lab.want(&format!("n{n}.test")));
+        let sent = lab.sent();
+        assert_eq!((sent.len(), lab.machine.in_flight()), (IN_FLIGHT, IN_FLIGHT));
+        assert!(!lab.machine.has_ready(), "the others wait without spinning");
+        for sent in &sent[..10] {
+            lab.answer(sent, &both(&sent.asked));
+        }
+        assert!(lab.machine.has_ready());
+        let more = lab.sent();
+        assert_eq!(more.len(), 10);
+        for sent in sent[10..].iter().chain(&more) {
+            lab.answer(sent, &both(&sent.asked));
+        }
+        lab.serve(both);
+        assert_eq!(lab.events().len(), 100);
+    }
+
+    #[test]
+    fn a_question_that_is_lost_is_asked_again_with_another_number() {
+        let mut lab = lab("options timeout:2", "");
+        lab.want("web.test");
+        let first = lab.sent();
+        assert!(lab.pass(1.9).is_empty());
+        let second = lab.pass(0.1);
+        assert_eq!(second.len(), 2);
+        assert_ne!(first[0].asked.id, second[0].asked.id);
+        // The first answer comes late, to a socket that is closed.
+        let closed: Vec<TryId> = std::iter::from_fn(|| lab.machine.poll_closed()).collect();
+        assert_eq!(closed, [first[0].transmit.id, first[1].transmit.id]);
+        lab.answer(&first[0], &first[0].asked.addresses(&["192.0.2.9"], 60));
+        assert_eq!(lab.machine.in_flight(), 2);
+        for sent in &second {
+            lab.answer(sent, &both(&sent.asked));
+        }
+        assert_eq!(lab.events(), [resolved("web.test", &BOTH)]);
+        lab.settled();
+    }
+
+    #[test]
+    fn what_does_not_answer_the_question_is_not_taken() {
+        let mut lab = lab("nameserver 192.0.2.53\noptions no-aaaa", "");
+        lab.want("web.test");
+        let sent = &lab.sent()[0];
+        let forged = sent.asked.addresses(&["203.0.113.1"], 60);
+        for wrong in [
+            Answer { id: forged.id ^ 1, ..forged.clone() },
+            Answer { question: Some(("web.tesu".to_owned(), testing::A)), ..forged.clone() },
+            Answer { question: Some(("web.test".to_owned(), testing::AAAA)), ..forged.clone() },
+        ] {
+            lab.answer(sent, &wrong);
+        }
+        for from in ["192.0.2.54:53", "192.0.2.53:54"] {
+            let from = from.parse().unwrap();
+            lab.machine.receive(lab.now, sent.transmit.id, from, &forged.octets());
+        }
+        lab.machine.receive(lab.now, sent.transmit.id, sent.transmit.server.address, b"noise");
+        assert_eq!((lab.machine.in_flight(), lab.events()), (1, vec![]));
+        lab.answer(sent, &sent.asked.addresses(&V4, 60));
+        assert_eq!(lab.events(), [resolved("web.test", &V4)]);
+    }
+
+    #[test]
+    fn many_wrong_answers_make_the_question_move_to_tcp() {
+        let mut lab = lab("options no-aaaa", "");
+        lab.want("web.test");
+        let sent = &lab.sent()[0];
+        for id in 1..=8 {
+            assert!(lab.sent().is_empty());
+            let forged = sent.asked.addresses(&["203.0.113.1"], 60);
+            lab.answer(sent, &Answer { id: sent.asked.id.wrapping_add(id), ..forged });
+        }
+        let again = &lab.sent()[0];
+        assert!(again.transmit.over_tcp);
+        lab.answer(again, &again.asked.addresses(&V4, 60));
+        assert_eq!(lab.events(), [resolved("web.test", &V4)]);
+        lab.settled();
+    }
+
+    #[test]
+    fn half_an_answer_is_fetched_over_tcp_in_pieces_of_any_size() {
+        for size in [1, 2, 3, 7, 1000] {
+            let mut lab = lab("options no-aaaa", "");
+            lab.want("web.test");
+            let sent = &lab.sent()[0];
+            lab.answer(sent, &sent.asked.answer().truncated());
+            let again = &lab.sent()[0];
+            let length = again.transmit.octets.len() - 2;
+            assert_eq!(again.transmit.octets[..2], (length as u16).to_be_bytes());
+            let many: Vec<String> = (1..=60).map(|n| format!("192.0.2.{n}")).collect();
+            let many: Vec<&str> = many.iter().map(String::as_str).collect();
+            let stream = again.asked.addresses(&many, 60).stream();
+            let (id, from) = (again.transmit.id, again.transmit.server.address);
+            for piece in stream.chunks(size) {
+                assert_eq!(lab.events(), [], "not before the last octet");
+                lab.machine.receive_stream(lab.now, id, from, piece);
+            }
+            let Event::Resolved { addresses, .. } = &lab.events()[0] else { panic!() };
+            assert_eq!(addresses.len(), 60);
+            lab.settled();
+        }
+    }
+
+    #[test]
+    fn tcp_has_its_own_ways_to_fail() {
+        let mut lab = lab("nameserver 192.0.2.53\noptions no-aaaa use-vc attempts:3", "");
+        lab.want("web.test");
+        let sent = &lab.sent()[0];
+        assert!(sent.transmit.over_tcp);
+        lab.answer(sent, &sent.asked.answer().truncated());
+        let sent = &lab.sent()[0];
+        lab.answer(sent, &Answer { id: 1, ..sent.asked.answer() });
+        let sent = &lab.sent()[0];
+        lab.machine.failed(lab.now, sent.transmit.id, "the connection was closed");
+        let error = "192.0.2.53: the connection was closed";
+        assert_eq!(lab.events(), [failed("web.test", error, false)]);
+        lab.settled();
+    }
+
+    #[test]
+    fn a_server_without_edns_is_asked_without_it() {
+        let mut lab = lab("", "");
+        lab.want("web.test");
+        let asked = lab.serve(|asked| match asked.edns {
+            Some(_) => asked.answer().rcode(1),
+            None => both(asked),
+        });
+        assert_eq!(asked.iter().filter(|asked| asked.edns.is_none()).count(), 2);
+        assert_eq!((asked.len(), lab.events()), (4, vec![resolved("web.test", &BOTH)]));
+    }
+
+    #[test]
+    fn the_next_server_is_asked_and_the_silent_one_comes_last_for_a_while() {
+        let mut lab = lab("nameserver 192.0.2.53\nnameserver 192.0.2.54\noptions no-aaaa", "");
+        lab.want("web.test");
+        assert_eq!(lab.sent()[0].server(), "192.0.2.53:53");
+        let second = &lab.pass(5.0)[0];
+        assert_eq!(second.server(), "192.0.2.54:53");
+        lab.answer(second, &second.asked.addresses(&V4, 10));
+        assert_eq!(lab.events(), [resolved("web.test", &V4)]);
+        let again = &lab.pass(10.0)[0];
+        assert_eq!(again.server(), "192.0.2.54:53", "no time is lost with the first one");
+        lab.answer(again, &again.asked.addresses(&V4, 40));
+        let later = &lab.pass(40.0)[0];
+        assert_eq!(later.server(), "192.0.2.53:53", "it has another chance");
+        lab.answer(later, &later.asked.answer().rcode(2));
+        let last = &lab.sent()[0];
+        assert_eq!(last.server(), "192.0.2.54:53", "a failure is not waited for");
+        lab.answer(last, &last.asked.addresses(&V4, 40));
+        lab.settled();
+    }
+
+    #[test]
+    fn servers_take_turns_if_the_file_says_so() {
+        let conf = "nameserver 192.0.2.1\nnameserver 192.0.2.2\noptions rotate no-aaaa";
+        let mut lab = lab(conf, "");
+        ["a.", "b.", "c."].iter().for_each(|name| lab.want(name));
+        let asked: Vec<String> = lab.sent().iter().map(Sent::server).collect();
+        assert_eq!(asked, ["192.0.2.1:53", "192.0.2.2:53", "192.0.2.1:53"]);
+    }
+
+    #[test]
+    fn when_all_servers_are_down_the_last_answer_stays() {
+        let conf = "nameserver 192.0.2.53\nnameserver 192.0.2.54\noptions timeout:1";
+        let mut lab = lab(conf, "");
+        lab.want("web.test");
+        lab.serve(both);
+        lab.events();
+        let answered = lab.now;
+        let began = lab.status("web.test").next.unwrap();
+        lab.pass(110.0);
+        let error = "192.0.2.54: no answer in time";
+        assert_eq!(lab.events(), [failed("web.test", error, true)], "it is said once");
+        lab.pass(3600.0);
+        assert_eq!(lab.events(), []);
+        let status = lab.status("web.test");
+        let addresses: Vec<IpAddr> = BOTH.map(|text| text.parse().unwrap()).to_vec();
+        assert_eq!((status.addresses, status.answered), (addresses, Some(answered)));
+        let since = status.problem.unwrap().0.since(began).as_secs();
+        assert_eq!(since, 4, "two servers, two attempts");
+        // The pauses between the rounds grow, to a bound.
+        let sent = lab.pass(340.0).len();
+        assert!((72..=88).contains(&sent), "{sent}: eight questions in 34 seconds");
+        lab.pass_served(35.0, both);
+        assert_eq!(lab.events().last(), Some(&resolved("web.test", &BOTH)));
+        assert_eq!(lab.status("web.test").problem, None);
+    }
+
+    #[test]
+    fn a_name_that_was_never_resolved_has_no_addresses() {
+        let mut lab = lab("nameserver 192.0.2.53", "");
+        lab.want("web.test");
+        lab.serve(|asked| asked.answer().rcode(5));
+        let error = "192.0.2.53: the server says REFUSED";
+        assert_eq!(lab.events(), [failed("web.test", error, false)]);
+        let rest = lab.status("web.test").next.unwrap().since(lab.now).as_millis();
+        assert!((900..=1000).contains(&rest), "{rest}");
+    }
+
+    #[test]
+    fn a_name_may_go_away_and_come_back() {
+        let mut lab = lab("", "");
+        lab.want("web.test");
+        lab.serve(both);
+        lab.pass(100.0).iter().for_each(|sent| lab.answer(sent, &sent.asked.nothing(3, 20)));
+        let gone = failed("web.test", "there is no such name", false);
+        assert_eq!(lab.events(), [resolved("web.test", &BOTH), gone]);
+        assert!(lab.status("web.test").addresses.is_empty());
+        let rest = lab.status("web.test").next.unwrap().since(lab.now).as_secs();
+        assert!((17..=20).contains(&rest), "{rest}");
+        lab.pass(20.0).iter().for_each(|sent| lab.answer(sent, &both(&sent.asked)));
+        assert_eq!(lab.events(), [resolved("web.test", &BOTH)]);
+        lab.settled();
+    }
+
+    #[test]
+    fn what_does_not_exist_is_asked_for_again_within_a_minute() {
+        for (answer, least, most, text) in [
+            (
+                (|asked| asked.nothing(3, 3600)) as fn(&Asked) -> Answer,
+                54,
+                60,
+                "there is no such name",
+            ),
+            (|asked| asked.nothing(0, 0), 0, 1, "the name has no address"),
+            (|asked| asked.answer(), 4, 5, "the name has no address"),
+        ] {
+            let mut lab = lab("", "");
+            lab.want("web.test");
+            lab.serve(answer);
+            assert_eq!(lab.events(), [failed("web.test", text, false)]);
+            let rest = lab.status("web.test").next.unwrap().since(lab.now).as_secs();
+            assert!((least..=most).contains(&rest), "{rest}");
+        }
+    }
+
+    #[test]
+    fn a_family_that_is_never_answered_does_not_hold_up_the_other() {
+        let mut lab = lab("nameserver 192.0.2.53", "");
+        lab.want("web.test");
+        let sent = lab.sent();
+        lab.answer(&sent[0], &sent[0].asked.addresses(&V4, 300));
+        assert_eq!(lab.events(), [], "the other answer is about to come");
+        assert_eq!(lab.pass(5.0).len(), 1);
+        assert_eq!(lab.events(), [resolved("web.test", &V4)]);
+        lab.pass(5.0);
+        let status = lab.status("web.test");
+        assert_eq!(status.problem.unwrap().1, "192.0.2.53: no answer in time");
+        assert!(status.next.unwrap() <= lab.now + Duration::from_secs(1));
+        assert_eq!(lab.events(), []);
+        let sent = lab.pass(1.0);
+        lab.answer(&sent[0], &sent[0].asked.addresses(&V4, 300));
+        lab.answer(&sent[1], &sent[1].asked.addresses(&V6, 300));
+        assert_eq!(lab.events(), [resolved("web.test", &BOTH)]);
+    }
+
+    #[test]
+    fn the_search_list_is_gone_through_and_ends_at_the_first_host() {
+        let mut lab = lab("search one.test two.test", "");
+        lab.want("web");
+        let asked = lab.serve(|asked| match asked.name.as_str() {
+            "web.two.test" => both(asked),
+            _ => asked.nothing(3, 30),
+        });
+        let names: Vec<&str> = asked.iter().map(|asked| asked.name.as_str()).collect();
+        assert_eq!(names, ["web.one.test", "web.one.test", "web.two.test", "web.two.test"]);
+        assert_eq!(lab.events(), [resolved("web", &BOTH)]);
+        // A failure does not lead to another host of that name.
+        lab.pass(100.0).iter().for_each(|sent| lab.answer(sent, &sent.asked.nothing(3, 30)));
+        lab.serve(|asked| asked.answer().rcode(2));
+        let error = "127.0.0.1: the server says SERVFAIL";
+        assert_eq!(lab.events(), [failed("web", error, true)]);
+        // What another candidate leads to is not mixed with what was known.
+        lab.pass(1.0).iter().for_each(|sent| match sent.asked.kind {
+            testing::A => lab.answer(sent, &sent.asked.addresses(&["192.0.2.77"], 100)),
+            _ => lab.answer(sent, &sent.asked.answer().rcode(2)),
+        });
+        lab.serve(|asked| asked.answer().rcode(2));
+        assert_eq!(lab.events(), [resolved("web", &["192.0.2.77"])]);
+    }
+
+    #[test]
+    fn a_name_below_no_domain_says_so() {
+        let mut lab = lab("search one.test two.test", "");
+        lab.want("web");
+        let asked = lab.serve(|asked| match asked.name.as_str() {
+            "web.one.test" => asked.nothing(0, 30),
+            _ => asked.nothing(3, 10),
+        });
+        assert_eq!((asked.len(), asked[5].name.as_str()), (6, "web"));
+        assert_eq!(lab.events(), [failed("web", "the name has no address", false)]);
+        let rest = lab.status("web").next.unwrap().since(lab.now).as_secs();
+        assert!((9..=10).contains(&rest), "the least of all: {rest}");
+    }
+
+    #[test]
+    fn the_file_of_hosts_is_asked_first() {
+        let mut lab = lab("", "192.0.2.9 web.test\n::1 web.test");
+        lab.want("web.test");
+        lab.want("localhost");
+        assert!(lab.sent().is_empty());
+        let local = resolved("localhost", &["127.0.0.1", "::1"]);
+        assert_eq!(lab.events(), [resolved("web.test", &["192.0.2.9", "::1"]), local]);
+        lab.settled();
+        // A name that leaves the file is asked for over DNS.
+        lab.machine.configure(lab.now, ResolvConf::default(), Hosts::default());
+        assert_eq!(lab.status("web.test").addresses.len(), 2, "until then it stays");
+        lab.machine.timeout(lab.now);
+        assert_eq!(lab.serve(both).len(), 2);
+        assert_eq!(lab.events(), [resolved("web.test", &BOTH)]);
+        lab.settled();
+    }
+
+    #[test]
+    fn other_servers_are_asked_at_once() {
+        let mut lab = lab("nameserver 192.0.2.53", "");
+        lab.want("web.test");
+        let old = lab.sent();
+        let conf = ResolvConf::parse("nameserver 192.0.2.54");
+        lab.machine.configure(lab.now, conf.clone(), Hosts::default());
+        lab.answer(&old[0], &both(&old[0].asked));
+        lab.machine.timeout(lab.now);
+        let new = lab.sent();
+        assert!(new.len() == 2 && new.iter().all(|sent| sent.server() == "192.0.2.54:53"));
+        lab.machine.configure(lab.now, conf, Hosts::default());
+        new.iter().for_each(|sent| lab.answer(sent, &both(&sent.asked)));
+        assert_eq!(lab.events(), [resolved("web.test", &BOTH)], "the same files change nothing");
+        lab.settled();
+    }
+
+    #[test]
+    fn a_name_that_is_not_wanted_any_more_leaves_nothing_behind() {
+        let mut lab = lab("", "");
+        (0..100).for_each(|n| lab.want(&format!("n{n}.test")));
+        let sent = lab.sent();
+        lab.answer(&sent[0], &both(&sent[0].asked));
+        lab.answer(&sent[1], &both(&sent[1].asked));
+        (0..100).for_each(|n| lab.machine.unwant(&name(&format!("n{n}.test"))));
+        lab.machine.unwant(&name("n0.test"));
+        assert_eq!(lab.events(), []);
+        for sent in &sent {
+            lab.answer(sent, &both(&sent.asked));
+        }
+        lab.settled();
+        assert_eq!((lab.machine.deadline(), lab.machine.names().count()), (None, 0));
+        assert_eq!(lab.machine.status(&name("n0.test")), None);
+    }
+
+    #[test]
+    fn without_descriptors_questions_are_put_off() {
+        let mut lab = lab("nameserver 192.0.2.53", "");
+        lab.want("web.test");
+        let first = lab.machine.poll_transmit(lab.now, 1).unwrap();
+        lab.machine.exhausted(lab.now, first.id);
+        assert!(lab.sent().is_empty());
+        while lab.machine.poll_closed().is_some() {}
+        assert!(!lab.machine.has_ready(), "no spinning");
+        assert_eq!(lab.machine.deadline(), Some(lab.now + PUT_OFF));
+        assert!(lab.pass(0.4).is_empty());
+        let sent = lab.pass(0.1);
+        assert_eq!(sent.len(), 2);
+        sent.iter().for_each(|sent| lab.answer(sent, &both(&sent.asked)));
+        assert_eq!(lab.events(), [resolved("web.test", &BOTH)]);
+    }
+
+    #[test]
+    fn there_is_a_most_of_names() {
+        let mut lab = lab("", "");
+        (0..MAX_NAMES).for_each(|n| lab.want(&format!("n{n}.test")));
+        assert!(lab.machine.want(lab.now, &name("n0.test")).is_ok());
+        let error = lab.machine.want(lab.now, &name("one.more")).unwrap_err();
+        assert_eq!(error, "one.more: more than 16384 names");
     }
 }

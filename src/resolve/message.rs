@@ -258,3 +258,191 @@ fn negative_ttl(message: &Message<[u8]>) -> Option<Duration> {
     let record = section.limit_to_in::<Soa<_>>().next()?.ok()?;
     Some(record.ttl().into_duration().min(record.data().minimum().into_duration()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{self, Answer, Asked, wire};
+    use super::*;
+
+    fn name() -> Name {
+        Name::parse("www.example.test").unwrap()
+    }
+
+    fn asked(record: Record) -> Asked {
+        Asked::read(&question(7, &name(), record, true))
+    }
+
+    fn read(answer: &Answer, record: Record) -> Option<Reply> {
+        reply(&answer.octets(), 7, &name(), record)
+    }
+
+    fn addresses(addresses: &[&str], seconds: u64) -> Option<Reply> {
+        let addresses = addresses.iter().map(|text| text.parse().unwrap()).collect();
+        Some(Reply::Addresses { addresses, ttl: Duration::from_secs(seconds) })
+    }
+
+    #[test]
+    fn questions_are_as_the_standards_have_them() {
+        let text = "www.example.test".to_owned();
+        let edns = Some(1232);
+        let expected = Asked { id: 7, name: text, kind: testing::A, edns };
+        assert_eq!(asked(Record::A), expected);
+        assert_eq!(asked(Record::Aaaa), Asked { kind: testing::AAAA, ..expected.clone() });
+        let plain = Asked::read(&question(7, &name(), Record::A, false));
+        assert_eq!(plain, Asked { edns: None, ..expected });
+        let long = format!("{}a", "abc.".repeat(63));
+        let octets = question(7, &Name::parse(&long).unwrap(), Record::A, true);
+        assert_eq!(Asked::read(&octets).name, long, "the longest name fits");
+    }
+
+    #[test]
+    fn addresses_are_sorted_and_each_is_there_once() {
+        let answer = asked(Record::A).addresses(&["192.0.2.2", "192.0.2.1", "192.0.2.2"], 300);
+        assert_eq!(read(&answer, Record::A), addresses(&["192.0.2.1", "192.0.2.2"], 300));
+        let answer = asked(Record::Aaaa).addresses(&["2001:db8::2", "2001:db8::1"], 60);
+        assert_eq!(read(&answer, Record::Aaaa), addresses(&["2001:db8::1", "2001:db8::2"], 60));
+        let other_case =
+            asked(Record::A).answer().address("WWW.Example.TEST", "192.0.2.1".parse().unwrap(), 9);
+        assert_eq!(read(&other_case, Record::A), addresses(&["192.0.2.1"], 9));
+    }
+
+    #[test]
+    fn no_more_than_a_bounded_number_is_taken() {
+        let many: Vec<String> = (0..100).map(|n| format!("192.0.2.{n}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let answer = read(&asked(Record::A).addresses(&many, 60), Record::A);
+        let Some(Reply::Addresses { addresses, .. }) = answer else { panic!("{answer:?}") };
+        assert_eq!(addresses.len(), MAX_ADDRESSES);
+        let answer = asked(Record::A).addresses(&["192.0.2.1"; 257], 60);
+        let answer = read(&answer, Record::A);
+        assert!(matches!(&answer, Some(Reply::Failed(text)) if text.contains("too many")));
+    }
+
+    #[test]
+    fn addresses_that_lead_nowhere_are_left_out() {
+        let none = ["0.0.0.0", "255.255.255.255", "224.0.0.1"];
+        let answer = asked(Record::A).addresses(&none, 60);
+        assert_eq!(read(&answer, Record::A), Some(Reply::NoAddress(None)));
+        let some = ["::", "fe80::1", "ff02::1", "::ffff:192.0.2.1", "2001:db8::1"];
+        let answer = asked(Record::Aaaa).addresses(&some, 60);
+        assert_eq!(read(&answer, Record::Aaaa), addresses(&["192.0.2.1", "2001:db8::1"], 60));
+    }
+
+    #[test]
+    fn aliases_are_followed_in_any_order_and_the_least_time_holds() {
+        let address = "192.0.2.1".parse().unwrap();
+        let answer = asked(Record::A)
+            .answer()
+            .address("other.test", "192.0.2.9".parse().unwrap(), 1)
+            .address("c.test", address, 300)
+            .alias("b.test", "c.test", 20)
+            .alias("www.example.test", "b.test", 60);
+        assert_eq!(read(&answer, Record::A), addresses(&["192.0.2.1"], 20));
+        let dangling = asked(Record::A).answer().alias("www.example.test", "b.test", 60);
+        assert_eq!(read(&dangling, Record::A), Some(Reply::NoAddress(None)));
+    }
+
+    #[test]
+    fn aliases_come_to_an_end() {
+        let chain = |length: usize| {
+            let owner = |n: usize| match n {
+                0 => "www.example.test".to_owned(),
+                n => format!("n{n}.test"),
+            };
+            let answer = (0..length)
+                .fold(asked(Record::A).answer(), |a, n| a.alias(&owner(n), &owner(n + 1), 60));
+            answer.address(&owner(length), "192.0.2.1".parse().unwrap(), 60)
+        };
+        assert_eq!(read(&chain(16), Record::A), addresses(&["192.0.2.1"], 60));
+        let circle = asked(Record::A).answer().alias("www.example.test", "b.test", 60).alias(
+            "b.test",
+            "www.example.test",
+            60,
+        );
+        let itself = asked(Record::A).answer().alias("www.example.test", "www.example.test", 60);
+        for answer in [chain(17), circle, itself] {
+            let answer = read(&answer, Record::A);
+            assert!(matches!(&answer, Some(Reply::Failed(text)) if text.contains("no sense")));
+        }
+    }
+
+    #[test]
+    fn what_does_not_exist_holds_for_as_long_as_the_zone_says() {
+        let seconds = |n| Some(Duration::from_secs(n));
+        let answer = asked(Record::A).nothing(3, 30);
+        assert_eq!(read(&answer, Record::A), Some(Reply::NoSuchName(seconds(30))));
+        let answer = asked(Record::A).answer().soa(10, 30);
+        assert_eq!(read(&answer, Record::A), Some(Reply::NoAddress(seconds(10))));
+        let answer = asked(Record::A).answer().rcode(3);
+        assert_eq!(read(&answer, Record::A), Some(Reply::NoSuchName(None)));
+        // RFC 6604 §3: the name at the end of the alias does not exist.
+        let answer =
+            asked(Record::A).answer().rcode(3).alias("www.example.test", "b.test", 5).soa(60, 60);
+        assert_eq!(read(&answer, Record::A), Some(Reply::NoSuchName(seconds(5))));
+    }
+
+    #[test]
+    fn an_answer_to_something_else_is_none() {
+        let good = asked(Record::A).addresses(&["192.0.2.1"], 60);
+        let with = |change: fn(&mut Answer)| {
+            let mut answer = good.clone();
+            change(&mut answer);
+            read(&answer, Record::A)
+        };
+        assert!(with(|_| ()).is_some());
+        assert_eq!(with(|answer| answer.id = 8), None);
+        assert_eq!(with(|answer| answer.flags &= 0x7fff), None, "a question");
+        assert_eq!(with(|answer| answer.flags |= 0x0800), None, "another operation");
+        assert_eq!(with(|answer| answer.question = None), None);
+        assert_eq!(with(|a| a.question = Some(("b.test".into(), testing::A))), None);
+        assert_eq!(with(|a| a.question = Some(("www.example.test".into(), 28))), None);
+        assert_eq!(reply(&good.octets(), 7, &name(), Record::Aaaa), None);
+        let mut chaos = good.octets();
+        chaos[12 + wire("www.example.test").len() + 3] = 3;
+        assert_eq!(reply(&chaos, 7, &name(), Record::A), None, "another class");
+        for length in 0..12 + wire("www.example.test").len() + 4 {
+            assert_eq!(reply(&good.octets()[..length], 7, &name(), Record::A), None);
+        }
+    }
+
+    #[test]
+    fn half_an_answer_is_told_from_nonsense() {
+        let good = asked(Record::A).addresses(&["192.0.2.1"], 60);
+        assert_eq!(read(&good.clone().truncated(), Record::A), Some(Reply::Truncated));
+        let octets = good.octets();
+        for length in 12 + wire("www.example.test").len() + 4..octets.len() {
+            let answer = reply(&octets[..length], 7, &name(), Record::A);
+            assert!(matches!(answer, Some(Reply::Failed(_))), "{length}: {answer:?}");
+        }
+        let short =
+            asked(Record::A).answer().record("www.example.test", testing::A, 60, &[1, 2, 3]);
+        assert!(matches!(read(&short, Record::A), Some(Reply::Failed(_))));
+    }
+
+    #[test]
+    fn names_may_be_compressed_and_circles_are_none() {
+        let mut octets = asked(Record::A).answer().octets();
+        octets[7] = 1;
+        let record =
+            |pointer: u8| [0xc0, pointer, 0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 192, 0, 2, 1].to_vec();
+        let good = [octets.clone(), record(12)].concat();
+        assert_eq!(reply(&good, 7, &name(), Record::A), addresses(&["192.0.2.1"], 9));
+        let itself = u8::try_from(octets.len()).unwrap();
+        let circle = [octets, record(itself)].concat();
+        assert!(matches!(reply(&circle, 7, &name(), Record::A), Some(Reply::Failed(_))));
+    }
+
+    #[test]
+    fn errors_of_servers_are_told_apart() {
+        for (rcode, text) in [(2, "SERVFAIL"), (5, "REFUSED"), (9, "NOTAUTH")] {
+            let answer = read(&asked(Record::A).answer().rcode(rcode), Record::A);
+            assert_eq!(answer, Some(Reply::Failed(format!("the server says {text}"))));
+        }
+        for rcode in [1, 4] {
+            let mut answer = asked(Record::A).answer().rcode(rcode);
+            assert_eq!(read(&answer, Record::A), Some(Reply::NotUnderstood));
+            answer.question = None;
+            assert_eq!(read(&answer, Record::A), Some(Reply::NotUnderstood));
+        }
+    }
+}
