@@ -389,6 +389,8 @@ impl poll::Phases for Daemon {
             // The log sink's events stay in the reactor; guests have a house
             // of their own.
             Kind::Log
+            | Kind::Resolver
+            | Kind::Lookup
             | Kind::Daemon
             | Kind::Guest
             | Kind::GuestBgpListener
@@ -416,6 +418,8 @@ impl poll::Phases for Daemon {
             Kind::Daemon => self.alarm.fired(),
             Kind::Signal
             | Kind::Log
+            | Kind::Resolver
+            | Kind::Lookup
             | Kind::Guest
             | Kind::GuestBgpListener
             | Kind::GuestBgpSession
