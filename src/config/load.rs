@@ -356,7 +356,7 @@ fn warn_of_silence(config: &Config, reader: &mut Reader<'_>) {
 #[cfg(test)]
 mod tests {
     use super::super::AnnouncePolicy;
-    use super::super::testing::{errors, load_file, loaded};
+    use super::super::testing::{errors, load_file, loaded, on_a_host};
     use super::*;
     use crate::reactor::random::Random;
 
@@ -702,6 +702,10 @@ mod tests {
                 ":80;proto=tcp+sni;hellotimeout=30s",
                 "file",
                 "cut",
+                "{{",
+                "}}",
+                "{{ GetPrivateIP }}:81;proto=tcp",
+                " GetInterfaceIP `eth0` ",
                 "\u{e4}",
                 "\u{1}",
             ];
@@ -724,13 +728,13 @@ mod tests {
         let mut valid = 0;
         for _ in 0..3000 {
             let text = pieces.file();
-            let Ok(loaded) = load_file(&text) else { continue };
+            let Ok(loaded) = on_a_host(&text) else { continue };
             let printed = loaded.effective.to_string();
             if printed.contains("password=***") {
                 continue;
             }
             valid += 1;
-            let again = load_file(&printed).map(|loaded| loaded.config);
+            let again = on_a_host(&printed).map(|loaded| loaded.config);
             assert_eq!(again.ok().as_ref(), Some(&loaded.config), "{text}\n{printed}");
         }
         assert!(valid > 300, "{valid}");

@@ -296,6 +296,15 @@ mod tests {
     }
 
     #[test]
+    fn most_addresses_under_2001_are_public() {
+        for (address, public) in [("2001:470::1/64", true), ("2001:1::1/64", false)] {
+            let host = host(None, &[("eth0", address, true)]);
+            assert_eq!(resolved("{{ GetPublicIP }}", &host).is_ok(), public, "{address}");
+            assert_eq!(resolved("{{ GetPrivateIP }}", &host).is_ok(), !public, "{address}");
+        }
+    }
+
+    #[test]
     fn where_there_is_no_address_it_is_an_error() {
         let none = host(Some("eth0"), &[("lo", "127.0.0.1/8", true), ("eth0", "fe80::1/64", true)]);
         let golden = [
@@ -338,6 +347,8 @@ mod tests {
         }
         let error = resolved("{{ GetInterfaceIP \"eth.*\" }}", &edge()).unwrap_err();
         assert!(error.ends_with("the name of an interface is taken as it stands"), "{error}");
+        let other = host(None, &[("veth0", "10.0.0.1/8", true)]);
+        assert!(resolved("{{ GetInterfaceIP \"eth0\" }}", &other).is_err());
         for text in ["{{ GetPrivateIP", "{{ GetPrivateIP }", "{{ GetInterfaceIP \"}}"] {
             let error = resolved(text, &edge()).unwrap_err();
             assert_eq!(error, "a \"{{\" without a \"}}\" after it", "{text}");
