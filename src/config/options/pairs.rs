@@ -24,7 +24,9 @@ pub(super) static LISTENER: &[PairSpec] = &[
         Supported,
         "The address, as the first value without a key: `:port` for all addresses of both \
          families, `ip:port`, or `[ipv6]:port`. `0.0.0.0` and `[::]` stand for all addresses of \
-         their own family.",
+         their own family. `{{ GetPrivateIP }}`, `{{ GetPublicIP }}` and `{{ GetInterfaceIP \"eth0\" \
+         }}` stand for an address of this host, and are looked up again on a reload; in brackets, \
+         `[{{ GetPrivateIP }}]:80`, it may be an IPv6 one.",
     ),
     pair("addr", Text, "", Supported, "The address, when it is not the first value."),
     pair(
