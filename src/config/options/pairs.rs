@@ -91,8 +91,9 @@ pub(super) static LISTENER: &[PairSpec] = &[
         Unsigned,
         "0",
         Supported,
-        "The most connections of this listener at a time; 0 for no limit of its own. Not with \
-         `proto=udp`, which has `flows`.",
+        "The most connections of this listener at a time, with `proto=tcp-dynamic` of each port; 0 \
+         for no limit of its own. At the limit new clients wait in the queue of the listener. Not \
+         with `proto=udp`, which has `flows`.",
     )
     .costing(Live)
     .not_in_fabio(),
