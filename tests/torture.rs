@@ -187,6 +187,123 @@ fn a_reset_after_the_end_of_a_stream_is_passed_on() {
     rig.finish();
 }
 
+/// What comes while burgee is busy with something else comes all at once.
+#[test]
+fn whatever_comes_in_one_turn_is_taken_in_its_order() {
+    let target = listener(BACKLOG);
+    let rig = Rig::start(&[&target], &[]);
+    let text = |bytes: &[u8], end| (bytes.to_vec(), end);
+    both_ways(&rig, &target, 10, |mut one, mut other| {
+        exchange(&mut one, &mut other, b"hello");
+        rig.while_stopped(|| {
+            send_last(&mut one, b"a question");
+            send_last(&mut other, b"an answer");
+        });
+        assert_eq!(drain(&mut one), text(b"an answer", End::InOrder));
+        assert_eq!(drain(&mut other), text(b"a question", End::InOrder));
+    });
+    both_ways(&rig, &target, 10, |mut one, mut other| {
+        exchange(&mut one, &mut other, b"hello");
+        rig.while_stopped(|| {
+            one.write_all(b"a question").unwrap();
+            other.write_all(b"an answer").unwrap();
+            reset(other);
+        });
+        assert_eq!(drain(&mut one), text(b"an answer", End::Reset));
+    });
+    both_ways(&rig, &target, 10, |mut one, mut other| {
+        exchange(&mut one, &mut other, b"hello");
+        rig.while_stopped(|| {
+            send_last(&mut one, b"a question");
+            reset(other);
+        });
+        assert_eq!(drain(&mut one), text(b"", End::Reset));
+    });
+    both_ways(&rig, &target, 10, |mut one, mut other| {
+        exchange(&mut one, &mut other, b"hello");
+        rig.while_stopped(|| {
+            reset(one);
+            reset(other);
+        });
+    });
+    rig.finish();
+}
+
+#[test]
+fn who_comes_while_nobody_accepts_is_served_afterwards() {
+    let target = listener(BACKLOG);
+    let rig = Rig::start(&[&target], &[]);
+    let _echo = echo(&target);
+    let mut clients = rig.while_stopped(|| {
+        let mut clients: Vec<TcpStream> = (0..500).map(|_| rig.client()).collect();
+        clients.iter_mut().for_each(|client| send_last(client, b"hello"));
+        clients
+    });
+    for client in &mut clients {
+        assert_eq!(drain(client), (b"hello".to_vec(), End::InOrder));
+    }
+    rig.finish();
+}
+
+/// Whoever closes with octets unread resets.
+#[test]
+fn who_closes_without_reading_ends_the_other_s_stream() {
+    let target = listener(BACKLOG);
+    let rig = Rig::start(&[&target], &[]);
+    both_ways(&rig, &target, 20, |one, mut other| {
+        other.write_all(b"never read").unwrap();
+        assert_eq!(one.peek(&mut [0; 100]).unwrap(), 10);
+        drop(one);
+        assert_eq!(drain(&mut other), (Vec::new(), End::Reset));
+    });
+    // It closes in order, and what comes then is not wanted.
+    both_ways(&rig, &target, 20, |one, mut other| {
+        drop(one);
+        let bulk = vec![0; 65_536];
+        while other.write_all(&bulk).is_ok() {}
+    });
+    rig.finish();
+}
+
+#[test]
+fn a_reset_in_the_middle_of_bulk_is_no_end_of_the_stream() {
+    const BULK: usize = 32 * MIB;
+    let target = listener(BACKLOG);
+    let rig = Rig::start(&[&target], &[]);
+    both_ways(&rig, &target, 3, |mut one, mut other| {
+        one.set_nonblocking(true).unwrap();
+        let bulk = Pattern::new(9).take(BULK);
+        let mut sent = 0;
+        // Until nobody on the way takes more.
+        while let Ok(count) = one.write(&bulk[sent..]) {
+            sent += count;
+        }
+        assert!(sent < BULK);
+        reset(one);
+        let (received, end) = drain(&mut other);
+        assert_eq!(end, End::Reset);
+        assert!(received.len() <= sent && received == bulk[..received.len()]);
+    });
+    rig.finish();
+}
+
+#[test]
+fn a_client_that_leaves_a_silent_target_leaves_nothing_behind() {
+    let hole = listener(0);
+    let hours = ["-proxy.dialtimeout=1h"];
+    let rig = Rig::start(&[&hole], &hours);
+    let queued = TcpStream::connect(hole.local_addr().unwrap()).unwrap();
+    let mut clients: Vec<TcpStream> = (0..50).map(|_| rig.client()).collect();
+    clients.iter_mut().for_each(|client| client.write_all(b"hello?").unwrap());
+    while rig.extra_descriptors() < 2 * clients.len() {
+        thread::yield_now();
+    }
+    clients.into_iter().for_each(reset);
+    rig.until_idle();
+    drop(queued);
+    rig.finish();
+}
+
 #[test]
 fn single_octets_pass_in_order() {
     let target = listener(BACKLOG);
@@ -244,6 +361,49 @@ fn a_slow_reader_costs_little_memory_and_nobody_s_time() {
     let held = rig.memory("VmHWM").saturating_sub(before);
     assert!(held < 16 * 1024, "{held} KiB were held");
     drop(others);
+    rig.finish();
+}
+
+/// Those that find no buffer left lose nothing, and hold nothing.
+#[test]
+fn many_slow_readers_share_what_may_be_held() {
+    const BULK: usize = 16 * MIB;
+    let target = listener(BACKLOG);
+    let rig = Rig::start(&[&target], &[]);
+    let before = rig.memory("VmRSS");
+    rig.forget_peak();
+    let bulk = Pattern::new(10).take(BULK);
+    let (mut client, mut accepted) = rig.pair(&target);
+    let mut pairs: Vec<_> = (0..60).map(|_| (rig.pair(&target), 0)).collect();
+    pairs.iter().for_each(|((_, sender), _)| sender.set_nonblocking(true).unwrap());
+    loop {
+        let mut moved = false;
+        for ((_, sender), sent) in &mut pairs {
+            while let Ok(count) = sender.write(&bulk[*sent..]) {
+                *sent += count;
+                moved = true;
+            }
+        }
+        exchange(&mut client, &mut accepted, b"are you still there?");
+        if !moved {
+            break;
+        }
+    }
+    for ((mut reader, mut sender), sent) in pairs {
+        assert!(sent < BULK, "somebody holds all of it");
+        sender.set_nonblocking(false).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                sender.write_all(&bulk[sent..]).unwrap();
+                half_close(&sender);
+            });
+            let (received, end) = drain(&mut reader);
+            assert!(received == bulk && end == End::InOrder);
+        });
+    }
+    let held = rig.memory("VmHWM").saturating_sub(before);
+    assert!(held < 16 * 1024, "{held} KiB were held");
+    drop((client, accepted));
     rig.finish();
 }
 

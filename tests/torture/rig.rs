@@ -92,6 +92,20 @@ impl Rig {
         self.burgee.pid()
     }
 
+    /// Stops the process, and lets it go on after this was done: so it learns of
+    /// all of it at once.
+    pub fn while_stopped<T>(&self, act: impl FnOnce() -> T) -> T {
+        self.burgee.signal("STOP");
+        // The signal is sent, which is not yet the stop.
+        let stat = format!("/proc/{}/stat", self.pid());
+        while !fs::read_to_string(&stat).expect("it runs").contains(") T ") {
+            thread::yield_now();
+        }
+        let done = act();
+        self.burgee.signal("CONT");
+        done
+    }
+
     pub fn log(&mut self) -> &mut Log {
         &mut self.log
     }
