@@ -5,8 +5,8 @@ use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::{Arc, Once};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -212,7 +212,7 @@ fn prlimit(pid: u32, limit: &str) {
 /// it is dropped.
 pub struct Service {
     address: SocketAddr,
-    over: &'static AtomicBool,
+    over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -220,10 +220,11 @@ impl Service {
     pub fn start(listener: &TcpListener, serve: impl Fn(TcpStream) + Send + 'static) -> Service {
         let address = listener.local_addr().expect("bound");
         let listener = listener.try_clone().expect("a descriptor");
-        let over: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
+        let over = Arc::new(AtomicBool::new(false));
+        let is_over = Arc::clone(&over);
         let run = move || {
             for stream in listener.incoming() {
-                if over.load(Ordering::SeqCst) {
+                if is_over.load(Ordering::SeqCst) {
                     return;
                 }
                 serve(stream.expect("accepted"));
