@@ -153,6 +153,12 @@ impl Table {
         &self.names
     }
 
+    /// Whether [`Table::lookup_name`] may find a route.
+    pub fn has_names(&self) -> bool {
+        let is_named = |it: &Source| matches!(it, Source::Host { .. }) && it.is_looked_up();
+        self.routes.iter().any(|route| is_named(&route.source))
+    }
+
     /// The ports that a `proto=tcp-dynamic` listener serves, sorted: those of a
     /// source `:PORT` or `ADDRESS:PORT` whose targets are all `tcp://`.
     pub fn dynamic_ports(&self) -> &[DynamicPort] {
