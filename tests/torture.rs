@@ -17,8 +17,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use burgee::reactor::random::Random;
 use rig::{
-    End, Held, Pattern, Rig, Service, drain, exchange, expect_pattern, half_close, listener, reset,
-    send_pattern,
+    End, Held, Opening, Pattern, Rig, Service, drain, exchange, expect_pattern, half_close,
+    listener, reset, send_pattern,
 };
 use socket2::SockRef;
 
@@ -669,25 +669,129 @@ fn random_conversations_are_carried_faithfully() {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let first: u64 = given.unwrap_or(now.as_nanos() as u64) & !0xffff;
     println!("BURGEE_SEED={first}");
-    let target = listener(BACKLOG);
-    let rig = Rig::start(&[&target], &[]);
-    thread::scope(|scope| {
-        for number in 0..256 {
-            let seed = first + 2 * number;
-            let (rig, target) = (&rig, &target);
-            scope.spawn(move || {
-                let mut client = rig.client();
-                client.write_all(&seed.to_be_bytes()).unwrap();
-                Plan::new(seed).play(client, seed, Role::Client);
-            });
-            scope.spawn(move || {
-                let mut accepted = target.accept().unwrap().0;
-                let mut seed = [0; 8];
-                accepted.read_exact(&mut seed).unwrap();
-                let seed = u64::from_be_bytes(seed);
-                Plan::new(seed).play(accepted, seed, Role::Target);
-            });
+    for opening in Opening::ALL {
+        let target = listener(BACKLOG);
+        let rig = Rig::opened_by(opening, &target, &[]);
+        thread::scope(|scope| {
+            for number in 0..256 {
+                let seed = first + 2 * number;
+                let (rig, target) = (&rig, &target);
+                scope.spawn(move || {
+                    let client = rig.silent_client();
+                    let octets = [&opening.octets()[..], &seed.to_be_bytes()].concat();
+                    in_pieces(&client, &octets, seed);
+                    Plan::new(seed).play(client, seed, Role::Client);
+                });
+                scope.spawn(move || {
+                    let mut accepted = rig.accept(target);
+                    let mut seed = [0; 8];
+                    accepted.read_exact(&mut seed).unwrap();
+                    let seed = u64::from_be_bytes(seed);
+                    Plan::new(seed).play(accepted, seed, Role::Target);
+                });
+            }
+        });
+        rig.finish();
+    }
+}
+
+/// In one piece, or in some, or octet by octet.
+fn in_pieces(mut stream: &TcpStream, octets: &[u8], seed: u64) {
+    let mut random = Random::new(seed);
+    let longest = [1, 20, octets.len()][random.index(3)];
+    let mut rest = octets;
+    while !rest.is_empty() {
+        let (piece, after) = rest.split_at((1 + random.index(longest)).min(rest.len()));
+        stream.write_all(piece).unwrap();
+        rest = after;
+    }
+}
+
+/// All of it in one segment: what is said first, early data and the end.
+#[test]
+fn what_comes_with_the_opening_is_passed_on() {
+    for opening in Opening::ALL {
+        let target = listener(BACKLOG);
+        let rig = Rig::opened_by(opening, &target, &[]);
+        let octets = opening.octets();
+        for _ in 0..50 {
+            let mut client = rig.silent_client();
+            send_last(&mut client, &[&octets[..], b"early data"].concat());
+            let mut accepted = rig.accept(&target);
+            assert_eq!(drain(&mut accepted), (b"early data".to_vec(), End::InOrder));
+            send_last(&mut accepted, b"answer");
+            assert_eq!(drain(&mut client), (b"answer".to_vec(), End::InOrder));
         }
-    });
-    rig.finish();
+        let bulk = Pattern::new(11).take(4 * MIB);
+        let client = Held(rig.silent_client());
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                (&client.0).write_all(&[&octets[..], &bulk].concat()).unwrap();
+                half_close(&client.0);
+            });
+            let mut accepted = rig.accept(&target);
+            assert!(drain(&mut accepted) == (bulk.clone(), End::InOrder));
+        });
+        drop(client);
+        rig.finish();
+    }
+}
+
+/// None of them gets to a target, and those that are whole do.
+#[test]
+fn openings_that_stop_halfway_hold_up_nobody_and_leave_nothing_behind() {
+    for opening in [Opening::Names, Opening::Headers, Opening::Both] {
+        let target = listener(BACKLOG);
+        let rig = Rig::opened_by(opening, &target, &[]);
+        let octets = opening.octets();
+        let (mut client, mut accepted) = rig.pair(&target);
+        let mut halfway = Vec::new();
+        for length in (0..octets.len()).cycle().take(300) {
+            let mut silent = rig.silent_client();
+            silent.write_all(&octets[..length]).unwrap();
+            exchange(&mut client, &mut accepted, b"hello");
+            halfway.push(silent);
+        }
+        assert_eq!(rig.extra_descriptors(), 2 + halfway.len());
+        let cpu = cpu_of_a_second(&rig);
+        assert!(cpu < Duration::from_millis(200), "{opening:?}: {cpu:?}");
+        for (number, silent) in halfway.into_iter().enumerate() {
+            match number % 3 {
+                0 => reset(silent),
+                1 => drop(silent),
+                _ => {
+                    half_close(&silent);
+                    let mut silent = silent;
+                    assert_eq!(drain(&mut silent).0, b"", "{opening:?} {number}");
+                }
+            }
+        }
+        drop((client, accepted));
+        rig.finish();
+        target.set_nonblocking(true).unwrap();
+        assert!(target.accept().is_err(), "{opening:?}: half an opening was passed on");
+    }
+}
+
+#[test]
+fn whatever_is_no_opening_is_closed() {
+    for opening in [Opening::Names, Opening::Headers, Opening::Both] {
+        let target = listener(BACKLOG);
+        let rig = Rig::opened_by(opening, &target, &[]);
+        let octets = opening.octets();
+        for seed in 0..400 {
+            let mut random = Random::new(seed);
+            let mut wrong = octets.clone();
+            // A wrong octet where each matters: the type of the record, or the
+            // signature of the header.
+            wrong[random.index(if opening == Opening::Names { 1 } else { 6 })] ^= 0x55;
+            let client = rig.silent_client();
+            // It may be closed before all of it is sent.
+            let _ = (&client).write_all(&wrong);
+            assert_eq!(drain(&mut { client }).0, b"", "{opening:?} {seed}");
+        }
+        rig.finish();
+        target.set_nonblocking(true).unwrap();
+        assert!(target.accept().is_err(), "{opening:?}: it was passed on");
+    }
 }

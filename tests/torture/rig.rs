@@ -38,8 +38,55 @@ pub fn listener(backlog: i32) -> TcpListener {
     }
 }
 
+/// What clients say before anything else, and targets are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// Nothing.
+    Plain,
+    /// A ClientHello.
+    Names,
+    /// A PROXY header.
+    Headers,
+    /// A PROXY header and a ClientHello.
+    Both,
+}
+
+impl Opening {
+    pub const ALL: [Opening; 4] = [Opening::Plain, Opening::Names, Opening::Headers, Opening::Both];
+
+    fn has_name(self) -> bool {
+        matches!(self, Opening::Names | Opening::Both)
+    }
+
+    fn has_header(self) -> bool {
+        matches!(self, Opening::Headers | Opening::Both)
+    }
+
+    /// The octets. The target gets the same, because it is told what the header
+    /// says, and the hello is its own.
+    pub fn octets(self) -> Vec<u8> {
+        let header: &[u8] = b"PROXY TCP4 203.0.113.7 198.51.100.9 51000 443\r\n";
+        let mut octets = if self.has_header() { header.to_vec() } else { Vec::new() };
+        if self.has_name() {
+            octets.extend(client_hello());
+        }
+        octets
+    }
+}
+
+/// A ClientHello for `x.example`, in one record (RFC 8446 §4.1.2, RFC 6066 §3).
+fn client_hello() -> Vec<u8> {
+    let sized = |octets: &[u8]| [&(octets.len() as u16).to_be_bytes(), octets].concat();
+    let entry = [&[0], &sized(b"x.example")[..]].concat();
+    let extension = [&[0, 0], &sized(&sized(&entry))[..]].concat();
+    let body = [&[3, 3][..], &[7; 32], &[0], &[0, 2, 0x13, 1], &[1, 0], &sized(&extension)];
+    let message = [&[1, 0], &sized(&body.concat())[..]].concat();
+    [&[22, 3, 1], &sized(&message)[..]].concat()
+}
+
 /// A running burgee with one route. It is killed when the test fails.
 pub struct Rig {
+    opening: Opening,
     burgee: Burgee,
     log: Log,
     port: u16,
@@ -52,21 +99,34 @@ impl Rig {
     /// In front of these targets, each of which it has checked once and will
     /// not check again.
     pub fn start(targets: &[&TcpListener], extra: &[&str]) -> Rig {
-        Rig::limited(targets, extra, "$(ulimit -Hn)")
+        Rig::run(targets, Opening::Plain, extra, "$(ulimit -Hn)")
     }
 
     /// The same with a limit of descriptors.
     pub fn limited(targets: &[&TcpListener], extra: &[&str], descriptors: &str) -> Rig {
+        Rig::run(targets, Opening::Plain, extra, descriptors)
+    }
+
+    /// In front of one target, for clients that say this first.
+    pub fn opened_by(opening: Opening, target: &TcpListener, extra: &[&str]) -> Rig {
+        Rig::run(&[target], opening, extra, "$(ulimit -Hn)")
+    }
+
+    fn run(targets: &[&TcpListener], opening: Opening, extra: &[&str], descriptors: &str) -> Rig {
         allow_descriptors();
         let port = listener(1).local_addr().expect("bound").port();
         let addresses = targets.iter().map(|target| target.local_addr().expect("bound"));
         let addresses: Vec<SocketAddr> = addresses.collect();
-        let line = |at: &SocketAddr| format!("route add web :{port} tcp://{at}\n");
+        let source = if opening.has_name() { "x.example/".to_owned() } else { format!(":{port}") };
+        let opts = if opening.has_header() { " opts \"pxyproto=true\"" } else { "" };
+        let line = |at: &SocketAddr| format!("route add web {source} tcp://{at}{opts}\n");
         let routes: String = addresses.iter().map(line).collect();
         let mut command = Command::new("sh");
         command.arg("-c").arg(format!("ulimit -n {descriptors}; exec \"$0\" \"$@\""));
         command.arg(binary()).arg("run");
-        command.arg(format!("-proxy.addr=127.0.0.1:{port};proto=tcp"));
+        let names = if opening.has_name() { "+sni;hellotimeout=1h" } else { "" };
+        let header = if opening.has_header() { ";pxyproto=strict;pxytimeout=1h" } else { "" };
+        command.arg(format!("-proxy.addr=127.0.0.1:{port};proto=tcp{names}{header}"));
         command.arg(format!("-registry.static.routes={routes}"));
         command.args(["-health.interval=1h", "-health.rise=1", "-health.timeout=1h"]);
         command.args(["-proxy.strategy=rr", "-proxy.shutdownwait=1h"]);
@@ -77,7 +137,7 @@ impl Rig {
         }
         // What a check has opened is the first that waits at each target.
         targets.iter().for_each(|target| drop(target.accept().expect("the check")));
-        let mut rig = Rig { burgee, log, port, targets: addresses, idle: 0 };
+        let mut rig = Rig { opening, burgee, log, port, targets: addresses, idle: 0 };
         if let [target] = targets {
             let (mut client, mut accepted) = rig.pair(target);
             exchange(&mut client, &mut accepted, b"ready?");
@@ -114,18 +174,37 @@ impl Rig {
         self.targets[place]
     }
 
-    pub fn client(&self) -> TcpStream {
+    /// A client that has said nothing yet.
+    pub fn silent_client(&self) -> TcpStream {
         let client = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).expect("a listener");
         client.set_nodelay(true).expect("a socket");
+        client
+    }
+
+    /// A client that has said what it says first.
+    pub fn client(&self) -> TcpStream {
+        let mut client = self.silent_client();
+        client.write_all(&self.opening.octets()).expect("an open connection");
         client
     }
 
     /// Both ends of one proxied connection; nobody else connects meanwhile.
     pub fn pair(&self, target: &TcpListener) -> (TcpStream, TcpStream) {
         let client = self.client();
-        let accepted = target.accept().expect("a proxied connection").0;
+        (client, self.accept(target))
+    }
+
+    /// The target's end of the next proxied connection, behind what the client
+    /// said first.
+    pub fn accept(&self, target: &TcpListener) -> TcpStream {
+        let mut accepted = target.accept().expect("a proxied connection").0;
         accepted.set_nodelay(true).expect("a socket");
-        (client, accepted)
+        let mut first = self.opening.octets();
+        let expected = first.clone();
+        first.fill(0);
+        accepted.read_exact(&mut first).expect("what the client said first");
+        assert_eq!(first, expected);
+        accepted
     }
 
     pub fn descriptors(&self) -> usize {
