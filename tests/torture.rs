@@ -474,6 +474,9 @@ fn without_a_target_a_client_is_closed_in_order() {
     rig.finish();
 }
 
+/// Who spins has more of a second, even on a machine with twenty others.
+const SPIN: Duration = Duration::from_millis(50);
+
 /// How much of a second the process is on the CPU.
 fn cpu_of_a_second(rig: &Rig) -> Duration {
     let (start, before) = (Instant::now(), rig.cpu());
@@ -511,7 +514,7 @@ fn with_few_descriptors_clients_wait_and_nothing_spins() {
     let mut clients: Vec<TcpStream> = (0..100).map(|_| rig.client()).collect();
     is_served(&mut clients[0]);
     let cpu = cpu_of_a_second(&rig);
-    assert!(cpu < Duration::from_millis(200), "{cpu:?}");
+    assert!(cpu < SPIN, "{cpu:?}");
     // Each that leaves lets another in.
     for mut client in clients {
         is_served(&mut client);
@@ -530,7 +533,7 @@ fn without_descriptors_nothing_spins_and_all_are_served_later() {
     rig.limit_descriptors(3);
     let mut late: Vec<TcpStream> = (0..50).map(|_| rig.client()).collect();
     let cpu = cpu_of_a_second(&rig);
-    assert!(cpu < Duration::from_millis(200), "{cpu:?}");
+    assert!(cpu < SPIN, "{cpu:?}");
     early.iter_mut().for_each(is_served);
     rig.limit_descriptors(1024);
     late.iter_mut().for_each(is_served);
@@ -754,7 +757,7 @@ fn openings_that_stop_halfway_hold_up_nobody_and_leave_nothing_behind() {
         }
         assert_eq!(rig.extra_descriptors(), 2 + halfway.len());
         let cpu = cpu_of_a_second(&rig);
-        assert!(cpu < Duration::from_millis(200), "{opening:?}: {cpu:?}");
+        assert!(cpu < SPIN, "{opening:?}: {cpu:?}");
         for (number, silent) in halfway.into_iter().enumerate() {
             match number % 3 {
                 0 => reset(silent),
