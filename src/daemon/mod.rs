@@ -8,7 +8,7 @@ mod settings;
 mod switchboard;
 mod udp_targets;
 
-use log::{Level, info, log, warn};
+use log::{Level, error, info, log, warn};
 use mio::Interest;
 
 use self::switchboard::Switchboard;
@@ -20,7 +20,7 @@ use crate::bgp::peer::{Action, Peer};
 use crate::bgp::rib::originated::Owner;
 use crate::bgp::speaker::{PeerId, Speaker};
 use crate::bgp::transport::Transport;
-use crate::config::{Config, Sources};
+use crate::config::{Backend, Config, Sources};
 use crate::health::knock::Knocker;
 use crate::health::probe::{Prober, ProberSettings};
 use crate::health::targets::Targets;
@@ -30,7 +30,7 @@ use crate::reactor::log_sink::quoted;
 use crate::reactor::signal::{Signal, Signals};
 use crate::reactor::timer_wheel::Alarm;
 use crate::reactor::{Kind, Reactor, Readiness, Token, fault, poll};
-use crate::registry::static_routes;
+use crate::registry::{Delivery, file, static_routes};
 use crate::route::Picker;
 
 pub use self::run::run;
@@ -145,8 +145,21 @@ impl Daemon {
         self.proxy.listening_on()
     }
 
+    fn read_routes(&self) -> Delivery {
+        match &self.config.registry.backend {
+            Backend::Static { routes } => static_routes::load(routes),
+            Backend::File { path, poll_interval: _ } => match std::fs::read(path) {
+                Ok(content) => file::load(path, &content),
+                Err(problem) => {
+                    error!("route event=not_read file={path} error={}", quoted(problem));
+                    file::load(path, &[])
+                }
+            },
+        }
+    }
+
     fn load_routes(&mut self, reactor: &mut Reactor) {
-        let delivery = static_routes::load(&self.config.registry.static_routes);
+        let delivery = self.read_routes();
         switchboard::report(&delivery);
         let now = reactor.now();
         let (added, removed) = self.switchboard.load(now, delivery.table);

@@ -308,7 +308,7 @@ pub(super) fn proxy(config: &ProxyConfig) -> ProxySettings {
             read_timeout: listener.read_timeout,
             write_timeout: listener.write_timeout,
         }),
-        Protocol::Udp { .. } => None,
+        Protocol::TcpSni { .. } | Protocol::TcpDynamic | Protocol::Udp { .. } => None,
     };
     let udp = |listener: &ListenerConfig| match listener.protocol {
         Protocol::Udp { idle_timeout, flow_limit } => Some(UdpListenerSettings {
@@ -317,7 +317,7 @@ pub(super) fn proxy(config: &ProxyConfig) -> ProxySettings {
             idle_timeout,
             flow_limit,
         }),
-        Protocol::Tcp => None,
+        Protocol::Tcp | Protocol::TcpSni { .. } | Protocol::TcpDynamic => None,
     };
     ProxySettings {
         listeners: config.listeners.iter().filter_map(tcp).collect(),
