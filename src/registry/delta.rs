@@ -78,7 +78,8 @@ impl Delta {
         let (ours, theirs) = (new.targets(), old.targets());
         let from = self.at_target;
         let upto = from.saturating_add(steps).min(ours.len());
-        let are_same = ours.len() == theirs.len() && piece(new).zip(piece(old)).all(is_same);
+        let mut pairs = ours.iter().zip(theirs).take(upto).skip(from);
+        let are_same = ours.len() == theirs.len() && pairs.all(is_same);
         if !are_same {
             self.changed = self.changed.saturating_add(1);
             self.show(Some(old), Some(new));
