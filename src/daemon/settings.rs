@@ -19,12 +19,14 @@ use crate::bgp::rib::originated::{NextHop, Path};
 use crate::bgp::role::Role;
 use crate::bgp::transport::{Group, Kinds, PeerTransport, TransportSettings};
 use crate::config::{
-    AnnouncePolicy, AnycastConfig, AttributeConfig, BgpConfig, CapabilityConfig, ListenerConfig,
-    NextHopConfig, PeerConfig, Protocol, ProxyConfig, RemoteConfig, RoleConfig, Strategy,
+    AnnouncePolicy, AnycastConfig, AttributeConfig, Backend, BgpConfig, CapabilityConfig,
+    ListenerConfig, NextHopConfig, PeerConfig, Protocol, ProxyConfig, RegistryConfig, RemoteConfig,
+    RoleConfig, Strategy,
 };
 use crate::proxy::udp::UdpListenerSettings;
 use crate::proxy::{ListenerSettings, ProxySettings};
 use crate::reactor::Kind;
+use crate::registry::Source;
 use crate::route::pick;
 
 /// The token kinds of the daemon's own speaker.
@@ -41,6 +43,16 @@ const KEEP_GROUP_NEIGHBOUR: Duration = Duration::from_secs(60);
 /// eBGP speakers use), and of GTSM (RFC 5082 §3).
 const EBGP_TTL: u8 = 1;
 const GTSM_TTL: u8 = 255;
+
+/// Where the routes come from.
+pub(super) fn routes(config: &RegistryConfig) -> Source {
+    match &config.backend {
+        Backend::Static { routes } => Source::Static { routes: routes.clone() },
+        Backend::File { path, poll_interval } => {
+            Source::File { path: path.clone(), poll_interval: *poll_interval }
+        }
+    }
+}
 
 /// The neighbours, as sessions see them.
 pub(super) fn peers(config: &BgpConfig) -> Vec<PeerSettings> {

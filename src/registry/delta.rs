@@ -32,7 +32,8 @@ pub struct Delta {
 }
 
 impl Delta {
-    /// Nothing was compared yet; about `most_lines` lines are to be kept.
+    /// Nothing was compared yet; about `most_lines` lines are to be kept;
+    /// with 0 they are not even counted.
     pub fn new(most_lines: usize) -> Delta {
         Delta { most_lines, ..Delta::default() }
     }
@@ -98,6 +99,9 @@ impl Delta {
     }
 
     fn show(&mut self, old: Option<&Route>, new: Option<&Route>) {
+        if self.most_lines == 0 {
+            return;
+        }
         let is_short = |route: &Route| route.targets().len() <= MOST_TARGETS;
         let are_short = old.is_none_or(is_short) && new.is_none_or(is_short);
         if self.lines.len() >= self.most_lines || !are_short {
@@ -229,6 +233,6 @@ mod tests {
         assert_eq!((delta.lines.len(), delta.not_shown, delta.added), (10, 40, 50));
         let mut delta = Delta::new(0);
         while !delta.step(&old, &new, 7) {}
-        assert_eq!((delta.lines.len(), delta.not_shown), (0, 50));
+        assert_eq!((delta.lines.len(), delta.not_shown, delta.added), (0, 0, 50));
     }
 }

@@ -60,8 +60,8 @@ enum Stage {
     Resting,
     /// Reading for this many times.
     Reading(u32),
-    Building(Loading),
-    Comparing(Ready),
+    Building(Box<Loading>),
+    Comparing(Box<Ready>),
     /// Handed over and not in force yet.
     Handed,
 }
@@ -81,6 +81,13 @@ impl Loader {
     pub fn ask(&mut self) {
         self.asked = true;
         self.begin();
+    }
+
+    /// The same on a person's demand, who is told of a failure though it was
+    /// told before.
+    pub fn demand(&mut self) {
+        self.trouble = None;
+        self.ask();
     }
 
     /// Whether anything is to be done before the routes are those that were
@@ -108,7 +115,7 @@ impl Loader {
             Reading::More => None,
             Reading::Whole(text) => {
                 self.trouble = None;
-                self.stage = Stage::Building(Loading::new(&self.origin, text));
+                self.stage = Stage::Building(Box::new(Loading::new(&self.origin, text)));
                 None
             }
             Reading::Spoiled if times < MOST_SPOILED => {
@@ -152,7 +159,7 @@ impl Loader {
                     None
                 }
             },
-            Stage::Comparing(ready) => self.compare(current, steps, ready),
+            Stage::Comparing(ready) => self.compare(current, steps, *ready),
             other => {
                 self.stage = other;
                 None
@@ -164,7 +171,7 @@ impl Loader {
         if ready.delta.step(current, &ready.delivery.table, steps) {
             return Some(ready);
         }
-        self.stage = Stage::Comparing(ready);
+        self.stage = Stage::Comparing(Box::new(ready));
         None
     }
 
@@ -311,6 +318,8 @@ mod tests {
         assert!(loader.finish(&Table::default()).is_some());
         loader.settled();
         loader.ask();
+        assert_eq!(loader.read(Reading::Failed("gone".to_owned())), Some("gone"));
+        loader.demand();
         assert_eq!(loader.read(Reading::Failed("gone".to_owned())), Some("gone"));
     }
 

@@ -33,6 +33,15 @@ pub enum Source {
 }
 
 impl Source {
+    /// Whether both are the same place, whatever its text is.
+    pub fn is_same_place(&self, other: &Source) -> bool {
+        match (self, other) {
+            (Source::Static { .. }, Source::Static { .. }) => true,
+            (Source::File { path, .. }, Source::File { path: other, .. }) => path == other,
+            _ => false,
+        }
+    }
+
     /// What messages name: a key of the configuration or a path.
     pub fn origin(&self) -> &str {
         match self {
