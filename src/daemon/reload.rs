@@ -100,7 +100,6 @@ impl Daemon {
     }
 
     fn prepare(&mut self, reactor: &mut Reactor, config: Config) -> Result<Prepared, String> {
-        let routes = self.routes.prepare(reactor, &settings::routes(&config.registry))?;
         let proxy = self.proxy.prepare_change(settings::proxy(&config.proxy))?;
         let bgp = match &mut self.bgp {
             Some(bgp) => {
@@ -109,6 +108,7 @@ impl Daemon {
             }
             None => None,
         };
+        let routes = self.routes.prepare(reactor, &settings::routes(&config.registry))?;
         Ok(Prepared { config, routes, proxy, bgp })
     }
 

@@ -249,10 +249,9 @@ impl Routes {
         let old = std::mem::replace(&mut self.source, source);
         match (&self.source, is_same) {
             (Source::Static { .. }, true) if old == self.source => return,
-            (Source::File { poll_interval, .. }, true) => match &mut self.watch {
-                Some(watch) => watch.look_every(reactor, *poll_interval),
-                None => self.watch = self.watch(reactor, &self.source),
-            },
+            (Source::File { poll_interval, .. }, true) => {
+                self.watch.iter_mut().for_each(|watch| watch.look_every(reactor, *poll_interval));
+            }
             _ => {
                 self.watch.take().into_iter().for_each(|watch| watch.close(reactor));
                 self.watch = prepared.watch;
