@@ -108,7 +108,7 @@ impl Daemon {
             }
             None => None,
         };
-        let routes = self.routes.prepare(reactor, &settings::routes(&config.registry))?;
+        let routes = self.routes.prepare(reactor, &routes::source(&config.registry))?;
         Ok(Prepared { config, routes, proxy, bgp })
     }
 
@@ -122,13 +122,14 @@ impl Daemon {
         if strategy != old.proxy.strategy {
             self.switchboard.set_picker(Picker::new(settings::strategy(strategy), seed(reactor)));
         }
+        self.switchboard.set_service_limit(self.config.proxy.service_limit);
         let health = &self.config.health;
         self.switchboard.set_thresholds(health.rise, health.fall);
         let prober = ProberSettings { interval: health.interval, timeout: health.timeout };
         self.prober.change(reactor, prober);
         let proxy = &self.config.proxy;
         self.drain = Drain::new(proxy.deregister_grace_period, proxy.shutdown_wait);
-        self.routes.commit(reactor, settings::routes(&self.config.registry), routes);
+        self.routes.commit(reactor, routes::source(&self.config.registry), routes);
         if self.config.proxy.listeners != old.proxy.listeners {
             self.warn_of_missing_routes();
         }

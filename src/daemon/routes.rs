@@ -12,6 +12,7 @@ use log::{info, warn};
 use super::Daemon;
 use super::routes_file::{RoutesFile, cannot_read, read_routes_file};
 use super::switchboard::{Progress, Switchboard};
+use crate::config::{Backend, RegistryConfig};
 use crate::health::probe::Prober;
 use crate::reactor::inotify::{FileWatch, Look};
 use crate::reactor::log_sink::quoted;
@@ -58,6 +59,16 @@ struct Summary {
     text: String,
     changes: Vec<String>,
     not_shown: usize,
+}
+
+/// The source that is configured.
+pub(super) fn source(config: &RegistryConfig) -> Source {
+    match &config.backend {
+        Backend::Static { routes } => Source::Static { routes: routes.clone() },
+        Backend::File { path, poll_interval } => {
+            Source::File { path: path.clone(), poll_interval: *poll_interval }
+        }
+    }
 }
 
 impl Routes {
@@ -312,8 +323,7 @@ impl Daemon {
     }
 
     pub(super) fn warn_of_missing_routes(&self) {
-        let datagrams = self.proxy.listening_for_datagrams_on();
-        self.switchboard.warn_of_missing_routes(&self.proxy.listening_on(), datagrams);
+        self.switchboard.warn_of_missing_routes(&self.proxy);
     }
 }
 
