@@ -1,0 +1,301 @@
+//! Moves bytes from one socket to another, by the rules of [`super::relay`].
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::Shutdown;
+
+use mio::net::TcpStream;
+
+use super::Counters;
+use super::relay::{Action, Direction, MESSAGE_STEP, Method, Room, Step, short_read_is_the_last};
+use crate::reactor::buffer::Pool;
+use crate::reactor::socket;
+use crate::reactor::{Readiness, Time};
+
+/// What is left to spend: steps (a few system calls each), and bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Budget {
+    pub(super) steps: usize,
+    pub(super) bytes: usize,
+}
+
+impl Budget {
+    pub(super) fn spend(&mut self, steps: usize, bytes: usize) {
+        self.steps = self.steps.saturating_sub(steps);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    pub(super) fn is_spent(&self) -> bool {
+        self.steps == 0 || self.bytes == 0
+    }
+}
+
+/// What the connections share while one of them is served.
+pub(super) struct Tools<'a> {
+    pub(super) now: Time,
+    pub(super) scratch: &'a mut [u8],
+    pub(super) small: &'a mut Pool,
+    pub(super) large: &'a mut Pool,
+    pub(super) counters: &'a mut Counters,
+    /// What all connections may still spend in this turn.
+    pub(super) budget: &'a mut Budget,
+}
+
+impl Tools<'_> {
+    fn room(&self) -> Room {
+        Room { small: self.small.available() > 0, large: self.large.available() > 0 }
+    }
+}
+
+/// One socket of a connection, and what is known of it.
+#[derive(Debug)]
+pub(super) struct Side {
+    pub(super) stream: TcpStream,
+    pub(super) ready: Readiness,
+}
+
+impl Side {
+    /// Whether the connection was cut off, as far as an event said so. EPIPE
+    /// does not: the peer had ended its stream in order before, and what is
+    /// left of that can be read.
+    pub(super) fn is_cut(&mut self) -> bool {
+        if !self.ready.contains(Readiness::ERROR) {
+            return false;
+        }
+        self.ready.remove(Readiness::ERROR);
+        let error = socket::take_error(&self.stream).ok().flatten();
+        error.is_some_and(|error| error.kind() != ErrorKind::BrokenPipe)
+    }
+}
+
+/// How a round of steps in one direction ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pumped {
+    /// Nothing more can be done now.
+    Settled,
+    /// The budget is spent first.
+    Unfinished,
+    /// The sink's peer reset its connection. What it sent before may still be
+    /// read.
+    SinkReset,
+    /// The source's peer reset its connection, or it is lost in another way.
+    Lost,
+}
+
+/// Moves what can be moved in one direction. `is_last` says that the other one
+/// is over, so that the end needs no half-close: both sockets are closed.
+pub(super) fn pump(
+    direction: &mut Direction,
+    source: &mut Side,
+    sink: &mut Side,
+    is_last: bool,
+    tools: &mut Tools<'_>,
+    budget: &mut Budget,
+) -> Pumped {
+    loop {
+        let action = direction.next(source.ready, sink.ready, tools.room());
+        if matches!(action, Action::Move(_) | Action::Flush) {
+            if budget.is_spent() {
+                return Pumped::Unfinished;
+            }
+            budget.spend(1, 0);
+            tools.budget.spend(1, 0);
+        }
+        let outcome = match action {
+            Action::Wait | Action::Done => return Pumped::Settled,
+            Action::PassEnd => {
+                if !is_last {
+                    // Fails only when the sink is gone, and it says so itself.
+                    let _ = sink.stream.shutdown(Shutdown::Write);
+                }
+                direction.end_passed();
+                return Pumped::Settled;
+            }
+            Action::Flush => flush(direction, sink, tools),
+            Action::Move(step) => advance(direction, source, sink, step, tools),
+        };
+        match outcome {
+            Ok(handled) => {
+                budget.spend(0, handled);
+                tools.budget.spend(0, handled);
+            }
+            Err(Failure::Source) => return Pumped::Lost,
+            Err(Failure::Sink(kind)) => {
+                direction.break_off();
+                give_back(direction, tools.small, tools.large);
+                // EPIPE: the peer had ended its own stream in order before it
+                // closed altogether. Any other error cut that stream, too.
+                let ended = kind == ErrorKind::BrokenPipe;
+                return if ended { Pumped::Settled } else { Pumped::SinkReset };
+            }
+        }
+    }
+}
+
+/// Which side failed in a step.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Source,
+    Sink(ErrorKind),
+}
+
+/// Writes what is held back; returns how many bytes the sink took.
+fn flush(
+    direction: &mut Direction,
+    sink: &mut Side,
+    tools: &mut Tools<'_>,
+) -> Result<usize, Failure> {
+    let Some(held) = &mut direction.held else { return Ok(0) };
+    let taken = write(sink, held.readable())?;
+    held.consume(taken);
+    let is_empty = held.is_empty();
+    direction.count(taken);
+    if is_empty {
+        give_back(direction, tools.small, tools.large);
+    }
+    Ok(taken)
+}
+
+/// Reads once, and writes that at once. Returns how many bytes there were:
+/// they cost what they cost, whether the sink takes them or not.
+fn advance(
+    direction: &mut Direction,
+    source: &mut Side,
+    sink: &mut Side,
+    step: Step,
+    tools: &mut Tools<'_>,
+) -> Result<usize, Failure> {
+    let asked = step.bytes.min(tools.scratch.len());
+    let Some(scratch) = tools.scratch.get_mut(..asked) else { return Ok(0) };
+    let read = match step.method {
+        Method::Copy => source.stream.read(scratch),
+        Method::Peek => source.stream.peek(scratch),
+    };
+    let found = match read {
+        Ok(0) => {
+            direction.end();
+            return Ok(0);
+        }
+        Ok(found) => found,
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            source.ready.remove(Readiness::READABLE | Readiness::PRIORITY);
+            return Ok(0);
+        }
+        Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(0),
+        Err(_) => return Err(Failure::Source),
+    };
+    let bytes = scratch.get(..found).unwrap_or_default();
+    let taken = write(sink, bytes)?;
+    direction.moved(asked, found, taken);
+    let left = bytes.get(taken..).unwrap_or_default();
+    let emptied = match step.method {
+        Method::Copy if left.is_empty() => true,
+        Method::Copy => {
+            hold_back(direction, left, tools.small, tools.large)?;
+            true
+        }
+        Method::Peek => {
+            discard(source, scratch, taken)?;
+            taken == found
+        }
+    };
+    if emptied && short_read_is_the_last(source.ready, asked, found) {
+        source.ready.remove(Readiness::READABLE);
+    }
+    Ok(found)
+}
+
+/// Keeps the bytes that the sink did not take. The step was chosen so that a
+/// buffer is there; if not, the bytes are lost and the connection with them.
+fn hold_back(
+    direction: &mut Direction,
+    bytes: &[u8],
+    small: &mut Pool,
+    large: &mut Pool,
+) -> Result<(), Failure> {
+    let pool = if bytes.len() <= MESSAGE_STEP && small.available() > 0 { small } else { large };
+    let mut buffer = pool.take().ok_or(Failure::Source)?;
+    let kept = buffer.extend_from(bytes);
+    direction.held = Some(buffer);
+    if kept == bytes.len() { Ok(()) } else { Err(Failure::Source) }
+}
+
+pub(super) fn give_back(direction: &mut Direction, small: &mut Pool, large: &mut Pool) {
+    if let Some(buffer) = direction.held.take() {
+        let pool = if buffer.size() == large.size() { large } else { small };
+        pool.give(buffer);
+    }
+}
+
+/// Writes once. A short write is believed: the send queue is full, and room in
+/// it makes an event.
+fn write(sink: &mut Side, bytes: &[u8]) -> Result<usize, Failure> {
+    match sink.stream.write(bytes) {
+        Ok(taken) => {
+            if taken < bytes.len() {
+                sink.ready.remove(Readiness::WRITABLE);
+            }
+            Ok(taken)
+        }
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            sink.ready.remove(Readiness::WRITABLE);
+            Ok(0)
+        }
+        Err(error) if error.kind() == ErrorKind::Interrupted => Ok(0),
+        Err(error) => Err(Failure::Sink(error.kind())),
+    }
+}
+
+/// Takes `count` bytes, which were looked at and sent, out of the receive
+/// queue. If that fails they would be sent twice, so the connection is lost.
+pub(super) fn discard(source: &Side, scratch: &mut [u8], count: usize) -> Result<(), Failure> {
+    let mut left = count;
+    while let Some(room) = scratch.get_mut(..left).filter(|room| !room.is_empty()) {
+        match socket::discard(&source.stream, room) {
+            Ok(0) => return Err(Failure::Source),
+            Ok(gone) => left = left.saturating_sub(gone),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return Err(Failure::Source),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener as StdListener, TcpStream as StdStream};
+
+    /// A side, and its other end.
+    fn side(ready: Readiness) -> (Side, StdStream) {
+        let listener = StdListener::bind("127.0.0.1:0").unwrap();
+        let other = StdStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        (Side { stream: TcpStream::from_std(stream), ready }, other)
+    }
+
+    #[test]
+    fn bytes_that_the_sink_does_not_take_are_paid_for_as_well() {
+        let (mut source, mut sender) = side(Readiness::READABLE);
+        let (mut sink, _receiver) = side(Readiness::WRITABLE);
+        while sink.stream.write(&[0; 65536]).is_ok() {}
+        sender.write_all(&[1; 500]).unwrap();
+        while source.stream.peek(&mut [0; 500]).ok() != Some(500) {}
+        let (mut small, mut large) = (Pool::new(1, 0, 0), Pool::new(1, 0, 0));
+        let mut shared = Budget { steps: 100, bytes: 10_000 };
+        let mut own = Budget { steps: 10, bytes: 1000 };
+        let mut tools = Tools {
+            now: Time::ZERO,
+            scratch: &mut [0; 1000],
+            small: &mut small,
+            large: &mut large,
+            counters: &mut Counters::default(),
+            budget: &mut shared,
+        };
+        let mut direction = Direction::new();
+        let pumped = pump(&mut direction, &mut source, &mut sink, false, &mut tools, &mut own);
+        assert_eq!((pumped, direction.bytes), (Pumped::Settled, 0));
+        assert_eq!(own, Budget { steps: 9, bytes: 500 });
+        assert_eq!(shared, Budget { steps: 99, bytes: 9500 });
+    }
+}
