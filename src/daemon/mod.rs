@@ -3,6 +3,7 @@
 //! handler.
 
 mod load;
+mod names;
 mod reload;
 mod routes;
 mod routes_file;
@@ -34,6 +35,7 @@ use crate::reactor::log_sink::quoted;
 use crate::reactor::signal::{Signal, Signals};
 use crate::reactor::timer_wheel::Alarm;
 use crate::reactor::{Kind, Reactor, Readiness, Token, fault, poll};
+use crate::resolve::{Paths, Resolver};
 use crate::route::Picker;
 
 pub use self::routes_file::read_routes_file;
@@ -53,6 +55,7 @@ pub struct Daemon {
     routes: Routes,
     prober: Prober,
     knocker: Knocker,
+    resolver: Resolver,
     announcer: Announcer,
     bgp: Option<Transport>,
     bfd: BfdTransport,
@@ -102,6 +105,7 @@ impl Daemon {
             routes,
             prober,
             knocker,
+            resolver: Resolver::new(Paths::default(), seed.rotate_left(23)),
             bgp,
             bfd,
             alarm: Alarm::new(),
@@ -314,17 +318,20 @@ impl Daemon {
     /// Panics that were caught at the edge of a connection or a session.
     pub fn panics(&self) -> u64 {
         let bgp = self.bgp.as_ref().map_or(0, Transport::panics);
-        bgp.saturating_add(self.bfd.panics()).saturating_add(self.proxy.panics())
+        let names = self.resolver.panics();
+        let rest = self.bfd.panics().saturating_add(self.proxy.panics());
+        bgp.saturating_add(rest).saturating_add(names)
     }
 
-    /// Makes the next piece of work at `place` panic: `bgp`, `bfd`, `proxy` or
-    /// `shared`. It proves of the very binary that is deployed that a fault
+    /// Makes the next piece of work at `place` panic: `bgp`, `bfd`, `proxy`,
+    /// `names` or `shared`. It proves of the very binary that is deployed that a fault
     /// stays where it happened.
     fn inject_panic(&mut self, place: &str) {
         match (place, &mut self.bgp) {
             ("bgp", Some(bgp)) => bgp.inject_panic(),
             ("bfd", _) => self.bfd.inject_panic(),
             ("proxy", _) => self.proxy.inject_panic(true),
+            ("names", _) => self.resolver.inject_panic(),
             ("shared", _) => self.inject_panic = true,
             _ => warn!("daemon event=ignored BURGEE_INJECT_PANIC={}", quoted(place)),
         }
@@ -356,6 +363,7 @@ impl poll::Phases for Daemon {
             | Kind::UdpFlow => self.proxy.collect(token, readiness),
             Kind::Probe => self.prober.collect(token, readiness),
             Kind::Knock => self.knocker.collect(token, readiness),
+            Kind::Resolver | Kind::Lookup => self.resolver.collect(token, readiness),
             Kind::BfdListener | Kind::Bfd => self.bfd.collect(token, readiness),
             Kind::Watch => {
                 self.watch.iter_mut().for_each(|watch| watch.collect(token));
@@ -364,8 +372,6 @@ impl poll::Phases for Daemon {
             // The log sink's events stay in the reactor; guests have a house
             // of their own.
             Kind::Log
-            | Kind::Resolver
-            | Kind::Lookup
             | Kind::Daemon
             | Kind::Guest
             | Kind::GuestBgpListener
@@ -388,6 +394,7 @@ impl poll::Phases for Daemon {
             | Kind::UdpFlow => self.proxy.expired(reactor, token),
             Kind::Probe => self.prober.expired(token),
             Kind::Knock => self.knocker.expired(token),
+            Kind::Resolver | Kind::Lookup => self.resolver.expired(token),
             Kind::BfdListener | Kind::Bfd => self.bfd.expired(token),
             Kind::Watch => {
                 self.watch.iter_mut().for_each(|watch| watch.expired(token));
@@ -396,8 +403,6 @@ impl poll::Phases for Daemon {
             Kind::Daemon => self.alarm.fired(),
             Kind::Signal
             | Kind::Log
-            | Kind::Resolver
-            | Kind::Lookup
             | Kind::Guest
             | Kind::GuestBgpListener
             | Kind::GuestBgpSession
@@ -454,12 +459,15 @@ impl poll::Phases for Daemon {
             self.switchboard.checked(reactor.now(), id, outcome);
         }
         self.switchboard.knock(reactor, &mut self.knocker);
+        self.resolver.api(reactor);
+        self.resolve(reactor);
     }
 
     fn flush(&mut self, reactor: &mut Reactor) {
         self.proxy.flush(reactor);
         self.prober.flush(reactor);
         self.knocker.flush();
+        self.resolver.flush();
         self.bfd.flush();
         if let Some(bgp) = &mut self.bgp {
             bgp.flush();
@@ -471,11 +479,13 @@ impl poll::Phases for Daemon {
             || self.switchboard.has_changed()
             || self.stop_requests > 0
             || self.watch.as_ref().is_some_and(FileWatch::has_ready)
-            || self.routes.has_ready()
+            || self.routes.has_ready(&self.switchboard)
             || self.proxy.has_ready()
             || self.prober.has_ready()
             || self.switchboard.has_suspects()
             || self.knocker.has_ready()
+            || self.resolver.has_ready()
+            || self.switchboard.answers.has_news()
             || self.bfd.has_ready()
             || self.bgp.as_ref().is_some_and(Transport::has_ready)
     }
