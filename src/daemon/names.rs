@@ -250,3 +250,167 @@ impl Switchboard {
             || coming.is_some_and(|it| it.ids.contains(&id) || in_names(&it.names))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::{Client, Pick, Targets as _};
+    use crate::registry::static_routes;
+    use crate::route::pick::{Picker, Strategy};
+
+    const AT: Time = Time::ZERO;
+
+    fn board(routes: &str) -> Switchboard {
+        let mut board = Switchboard::new(Picker::new(Strategy::RoundRobin, 1), Targets::new(1, 1));
+        board.load(AT, static_routes::load(routes).table);
+        board
+    }
+
+    fn change(board: &mut Switchboard, routes: &str) {
+        board.begin(AT, static_routes::load(routes).table);
+    }
+
+    /// Goes on with a change of the table as far as it goes.
+    fn proceed(board: &mut Switchboard) {
+        while board.is_changing() && !board.awaits_names() {
+            board.proceed(AT, 10);
+        }
+    }
+
+    fn resolved(board: &mut Switchboard, name: &str, addresses: &[&str]) -> Progress {
+        let addresses = addresses.iter().map(|it| it.parse().unwrap()).collect();
+        let event = Event::Resolved { name: Name::parse(name).unwrap(), addresses };
+        let mut progress = Progress::default();
+        board.take_answer(AT, &event, &mut progress);
+        progress
+    }
+
+    fn failed(board: &mut Switchboard, name: &str, stale: bool) -> Progress {
+        let name = Name::parse(name).unwrap();
+        let event = Event::Failed { name, error: "no such name".to_owned(), stale };
+        let mut progress = Progress::default();
+        board.take_answer(AT, &event, &mut progress);
+        progress
+    }
+
+    fn facts(board: &Switchboard) -> (usize, usize, usize) {
+        let fact = board.target_fact();
+        (fact.total, fact.healthy, fact.unknown)
+    }
+
+    /// Where the next clients go, by address.
+    fn picks<const N: usize>(board: &mut Switchboard, tried: &[SocketAddr]) -> [String; N] {
+        let client = Client {
+            local: "0.0.0.0:80".parse().unwrap(),
+            source: "10.0.0.1:5".parse().unwrap(),
+            hello: None,
+        };
+        [(); N].map(|()| match board.pick(AT, &client, tried) {
+            Pick::Target(picked) => picked.address.to_string(),
+            other => format!("{other:?}"),
+        })
+    }
+
+    const ONE: &str = "route add web :80 tcp://web.test:8080";
+
+    #[test]
+    fn a_name_without_addresses_is_a_target_that_is_not_healthy() {
+        let mut board = board(ONE);
+        assert_eq!(facts(&board), (1, 0, 1), "nothing is known yet");
+        assert_eq!(picks(&mut board, &[]), ["NoTarget"]);
+        failed(&mut board, "web.test", false);
+        assert_eq!(facts(&board), (1, 0, 0));
+        assert_eq!(board.target_fact().last_error.as_deref(), Some("no such name"));
+        let progress = resolved(&mut board, "web.test", &["192.0.2.1", "2001:db8::1"]);
+        assert_eq!(progress.added.len(), 2, "each is checked");
+        assert_eq!(facts(&board), (2, 0, 2));
+        board.checked(AT, progress.added[0].0, Ok(()));
+        assert_eq!(facts(&board), (2, 1, 1));
+    }
+
+    #[test]
+    fn the_addresses_of_a_name_take_turns_and_those_that_are_well_go_first() {
+        let mut board = board(ONE);
+        let progress = resolved(&mut board, "web.test", &["192.0.2.1", "192.0.2.2"]);
+        let mut two = picks::<2>(&mut board, &[]);
+        two.sort();
+        assert_eq!(two, ["192.0.2.1:8080", "192.0.2.2:8080"]);
+        board.checked(AT, progress.added[0].0, Err("refused".to_owned()));
+        assert_eq!(picks(&mut board, &[]), ["192.0.2.2:8080", "192.0.2.2:8080"]);
+        let tried = ["192.0.2.2:8080".parse().unwrap()];
+        assert_eq!(picks(&mut board, &tried), ["192.0.2.1:8080"], "better than none");
+        let both = ["192.0.2.2:8080".parse().unwrap(), "192.0.2.1:8080".parse().unwrap()];
+        assert_eq!(picks(&mut board, &both), ["NoTarget"]);
+    }
+
+    #[test]
+    fn other_addresses_take_the_place_of_old_ones_and_a_failure_of_none() {
+        let mut board = board(&format!("{ONE}\nroute add web :81 tcp://192.0.2.2:8080"));
+        resolved(&mut board, "web.test", &["192.0.2.1", "192.0.2.2"]);
+        assert_eq!(board.targets().total(), 2, "one of them is a target by itself");
+        let progress = resolved(&mut board, "web.test", &["192.0.2.3"]);
+        assert_eq!((progress.added.len(), progress.removed.len()), (1, 1));
+        assert_eq!(board.targets().total(), 2, "who is used otherwise stays");
+        failed(&mut board, "web.test", true);
+        assert_eq!(picks(&mut board, &[]), ["192.0.2.3:8080"]);
+        let progress = failed(&mut board, "web.test", false);
+        assert_eq!(progress.removed.len(), 1);
+        assert_eq!(picks(&mut board, &[]), ["NoTarget"]);
+    }
+
+    #[test]
+    fn a_new_table_waits_for_its_new_names_but_not_for_ever() {
+        let mut board = board("route add web :80 tcp://192.0.2.9:1");
+        change(&mut board, ONE);
+        proceed(&mut board);
+        assert!(board.awaits_names() && board.answers.has_news());
+        assert_eq!(picks(&mut board, &[]), ["192.0.2.9:1"], "the old table serves");
+        resolved(&mut board, "web.test", &["192.0.2.1"]);
+        proceed(&mut board);
+        assert!(!board.is_changing());
+        assert_eq!(picks(&mut board, &[]), ["192.0.2.1:8080"]);
+        change(&mut board, "route add web :80 tcp://other.test:1");
+        proceed(&mut board);
+        assert!(board.awaits_names());
+        let later = AT + std::time::Duration::from_secs(60);
+        while board.is_changing() {
+            board.proceed(later, 10);
+        }
+        assert_eq!(picks(&mut board, &[]), ["NoTarget"]);
+    }
+
+    #[test]
+    fn a_table_that_keeps_a_name_keeps_its_addresses_and_their_health() {
+        let mut board = board(ONE);
+        let progress = resolved(&mut board, "web.test", &["192.0.2.1"]);
+        board.checked(AT, progress.added[0].0, Ok(()));
+        change(&mut board, &format!("route add api :81 tcp://web.test:9\n{ONE}"));
+        proceed(&mut board);
+        assert!(!board.is_changing(), "nothing to wait for");
+        assert_eq!(facts(&board), (2, 1, 1));
+        assert_eq!(picks(&mut board, &[]), ["192.0.2.1:8080"]);
+        change(&mut board, "route add web :80 tcp://192.0.2.9:1");
+        proceed(&mut board);
+        assert_eq!(facts(&board), (1, 0, 1));
+        assert!(board.answers.has_news(), "the resolver may forget it");
+        assert!(board.answers.by_name.is_empty());
+    }
+
+    #[test]
+    fn an_answer_in_the_middle_of_a_change_holds_for_both_tables() {
+        let mut board = board(ONE);
+        resolved(&mut board, "web.test", &["192.0.2.1"]);
+        let lines = (1..50).map(|n| format!("route add a :{n} tcp://192.0.2.9:{n}\n"));
+        let routes: String = lines.chain([ONE.to_owned()]).collect();
+        for steps in [1, 60, 110, 160] {
+            change(&mut board, &routes);
+            board.proceed(AT, steps);
+            let address = format!("192.0.2.{}", 100 + steps % 100);
+            resolved(&mut board, "web.test", &[&address]);
+            assert_eq!(picks(&mut board, &[]), [format!("{address}:8080")]);
+            proceed(&mut board);
+            assert_eq!(picks(&mut board, &[]), [format!("{address}:8080")]);
+            assert_eq!(board.targets().total(), 50);
+        }
+    }
+}

@@ -101,7 +101,9 @@ impl<'a> Places<'a> {
         let single = target.address().map(|address| Place { id, address });
         let named = target.name_index.and_then(|index| self.names.get(index));
         let named = named.into_iter().flat_map(|named| &named.places);
-        single.into_iter().chain(named.map(|(id, address)| Place { id: Some(*id), address: *address }))
+        single
+            .into_iter()
+            .chain(named.map(|(id, address)| Place { id: Some(*id), address: *address }))
     }
 }
 
@@ -445,7 +447,9 @@ impl Switchboard {
         let is_healthy =
             |target: &Target| places.of(target).any(|place| is_new(&place) && is_well(&place));
         let connections = |target: &Target| {
-            places.of(target).fold(0, |sum: usize, it| sum.saturating_add(load.of_target(it.address)))
+            places
+                .of(target)
+                .fold(0, |sum: usize, it| sum.saturating_add(load.of_target(it.address)))
         };
         let healthy = |target: &Target| is_healthy(target) && is_served(target);
         let ask = |fit| Ask { client: source, fit, load: &connections };

@@ -97,6 +97,12 @@ impl Destination {
             };
             match (ip, scheme) {
                 (Some(ip), _) => Place::Address(canonical(SocketAddr::new(ip, port))),
+                (None, Scheme::Tcp) if !cfg!(feature = "names") => {
+                    return Err(format!(
+                        "{} is a name, and this burgee was built without the feature `names`",
+                        quoted(host)
+                    ));
+                }
                 (None, Scheme::Tcp) => Place::Name(host_name(host)?.into(), port),
                 (None, Scheme::Udp) => {
                     return Err(format!(
