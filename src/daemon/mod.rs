@@ -363,6 +363,7 @@ impl poll::Phases for Daemon {
             // The log sink's events stay in the reactor; guests have a house
             // of their own.
             Kind::Log
+            | Kind::AccessLog
             | Kind::Daemon
             | Kind::Guest
             | Kind::GuestBgpListener
@@ -390,6 +391,7 @@ impl poll::Phases for Daemon {
             Kind::Daemon => self.alarm.fired(),
             Kind::Signal
             | Kind::Log
+            | Kind::AccessLog
             | Kind::Guest
             | Kind::GuestBgpListener
             | Kind::GuestBgpSession

@@ -45,10 +45,12 @@ pub enum Kind {
     UdpFlow = 18,
     /// A knock at the port of a target that refused datagrams.
     Knock = 19,
+    /// The access log's descriptor.
+    AccessLog = 20,
 }
 
 impl Kind {
-    const ALL: [Kind; 20] = [
+    const ALL: [Kind; 21] = [
         Kind::Signal,
         Kind::Log,
         Kind::BgpListener,
@@ -69,6 +71,7 @@ impl Kind {
         Kind::UdpListener,
         Kind::UdpFlow,
         Kind::Knock,
+        Kind::AccessLog,
     ];
 }
 
