@@ -18,9 +18,11 @@ use super::clock::{Clock, Time};
 use super::poll::Reactor;
 use super::token::Token;
 
-/// A queue that grew past this is given back when it is empty: what one turn
-/// leaves for its end should fit.
-const QUEUE_KEPT: usize = 64 * 1024;
+/// A queue that grew past this is given back when that much was not needed for
+/// [`KEPT_FOR`], so that busy turns do not ask for memory each time.
+const QUEUE_KEPT: usize = 16 * 1024;
+/// How long a queue that grew is kept.
+const KEPT_FOR: Duration = Duration::from_secs(1);
 /// Most bytes in one write to anything but a regular file. A pipe takes
 /// PIPE_BUF bytes in one piece or not at all (pipe(7)), and so do a Unix socket
 /// and most others, so that the lines of another writer to the same reader
@@ -43,6 +45,8 @@ pub struct LineSink {
     /// Registered with the poll.
     attached: bool,
     wait: Wait,
+    /// When more than [`QUEUE_KEPT`] was last needed.
+    grown: Time,
     /// A line did not fit, and the queue has not been half empty since.
     dropping: bool,
     dropped: u64,
@@ -68,6 +72,7 @@ impl LineSink {
             output: Output::open(descriptor),
             attached: false,
             wait: Wait::Nothing,
+            grown: Time::ZERO,
             dropping: false,
             dropped: 0,
         }
@@ -153,13 +158,17 @@ impl LineSink {
     /// Writes what waits, as far as the descriptor takes it. To be called at
     /// the end of each turn.
     pub fn flush(&mut self, now: Time) {
+        if self.queue.len() > QUEUE_KEPT {
+            self.grown = now;
+        }
         match self.wait {
             Wait::Event => return,
             Wait::Until(later) if now < later => return,
             Wait::Nothing | Wait::Until(_) => {}
         }
         self.drain(now);
-        if self.queue.is_empty() && self.queue.capacity() > QUEUE_KEPT {
+        let unneeded = self.queue.is_empty() && now.since(self.grown) >= KEPT_FOR;
+        if unneeded && self.queue.capacity() > QUEUE_KEPT {
             self.queue.shrink_to(QUEUE_KEPT);
         }
     }
@@ -433,6 +442,8 @@ mod tests {
         sink.flush(NOW);
         assert_eq!(read_now(&mut reader), "after\n");
         assert_eq!(sink.dropped(), 100);
+        assert!(sink.queue.capacity() > QUEUE_KEPT, "it may be needed again at once");
+        sink.flush(NOW + KEPT_FOR);
         assert!(sink.queue.capacity() <= QUEUE_KEPT, "the memory is given back");
     }
 
