@@ -133,7 +133,7 @@ pub(super) fn pump(
 
 /// Which side failed in a step.
 #[derive(Debug)]
-enum Failure {
+pub(super) enum Failure {
     Source,
     Sink(ErrorKind),
 }
@@ -247,7 +247,7 @@ fn write(sink: &mut Side, bytes: &[u8]) -> Result<usize, Failure> {
 
 /// Takes `count` bytes, which were looked at and sent, out of the receive
 /// queue. If that fails they would be sent twice, so the connection is lost.
-fn discard(source: &Side, scratch: &mut [u8], count: usize) -> Result<(), Failure> {
+pub(super) fn discard(source: &Side, scratch: &mut [u8], count: usize) -> Result<(), Failure> {
     let mut left = count;
     while let Some(room) = scratch.get_mut(..left).filter(|room| !room.is_empty()) {
         match socket::discard(&source.stream, room) {

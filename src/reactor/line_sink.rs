@@ -99,17 +99,6 @@ impl LineSink {
         }
     }
 
-    /// Ends the registration, before the sink is given up while its
-    /// descriptor stays open.
-    pub fn detach(&mut self, reactor: &mut Reactor) {
-        if let (true, Some(raw)) = (self.attached, self.output.raw()) {
-            // It was registered, so there is nothing that could go wrong.
-            let _ = reactor.deregister(&mut SourceFd(&raw));
-            self.attached = false;
-            self.writable();
-        }
-    }
-
     /// Queues a line, which brings its own end of line, for the next flush.
     /// Returns false if there was no room, and the line is dropped and counted.
     /// Once a line was dropped, so are all others until the queue is half
@@ -583,24 +572,6 @@ mod tests {
         sink.writable();
         sink.flush(NOW);
         assert_eq!(read_now(&mut reader), "x\n");
-        // Somebody else may have the descriptor afterwards.
-        sink.detach(&mut reactor);
-        let mut other = sink_to(&writer);
-        other.attach(&mut reactor, TOKEN);
-        assert!(other.attached);
-        assert_eq!(house.events(&mut reactor), 1);
-    }
-
-    #[test]
-    fn a_socket_of_somebody_else_is_given_back_to_the_loop() {
-        let (here, _there) = UnixStream::pair().unwrap();
-        let mut reactor = Reactor::new().unwrap();
-        for _ in 0..2 {
-            let mut sink = sink_to(&here);
-            sink.attach(&mut reactor, TOKEN);
-            assert!(sink.attached);
-            sink.detach(&mut reactor);
-        }
     }
 
     #[test]

@@ -187,12 +187,10 @@ fn describe_ending(ending: Ending) -> &'static str {
         }
         Ending::ReadTimeout => "the client sent nothing for too long",
         Ending::WriteTimeout => "the client took nothing for too long",
-        Ending::Denied => "no target lets the client in",
+        Ending::Denied => "no target lets it in",
         Ending::NoRoute => "its listener, or its server name, has no route",
         Ending::NoTarget => "no target was left to try",
-        Ending::TargetRemoved => {
-            "its target was taken out of the table, and its time to finish was over"
-        }
+        Ending::TargetRemoved => "it was cut because its target left the routes",
         Ending::NoHeader => "its PROXY header was missing, malformed, late or not to be believed",
         Ending::NoHello => "its ClientHello was missing, malformed, late or too large",
         Ending::Limit(Scope::Listener) => "the listener had as many connections as it may",

@@ -57,13 +57,13 @@ pub enum Ending {
     ReadTimeout,
     /// The client took nothing for too long.
     WriteTimeout,
-    /// No target lets the client in.
+    /// No target lets it in.
     Denied,
     /// Its listener, or its server name, has no route.
     NoRoute,
     /// No target was left to try.
     NoTarget,
-    /// Its target was taken out of the table, and its time to finish was over.
+    /// It was cut because its target left the routes.
     TargetRemoved,
     /// Its PROXY header was missing, malformed, late or not to be believed.
     NoHeader,

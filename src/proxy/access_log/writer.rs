@@ -56,11 +56,6 @@ impl AccessLog {
         AccessLog { format, sink, line: String::new(), lines: 0, told: Told::Nothing, accounted: 0 }
     }
 
-    /// Another format for the lines from now on.
-    pub fn set_format(&mut self, format: Format) {
-        self.format = format;
-    }
-
     /// Queues the line of a connection for the end of the turn. Drops it if
     /// the reader is too far behind.
     pub fn write(&mut self, record: &TcpRecord<'_>) {
@@ -85,18 +80,13 @@ impl AccessLog {
         self.sink.attach(reactor, token);
     }
 
-    /// Ends the registration, before the access log is given up.
-    pub fn detach(&mut self, reactor: &mut Reactor) {
-        self.sink.detach(reactor);
-    }
-
     /// There was an event of the descriptor.
     pub fn writable(&mut self) {
         self.sink.writable();
     }
 
-    /// Writes what waits before the program ends, or the access log is given
-    /// up; waits at most a quarter of a second for a reader that stalls.
+    /// Writes what waits before the program ends; waits at most a quarter of a
+    /// second for a reader that stalls.
     pub fn flush_at_exit(&mut self) {
         self.sink.flush_at_exit();
     }
@@ -211,7 +201,6 @@ mod tests {
             log.write(&TcpRecord { retries, ..record() });
         }
         log.flush(NOW);
-        log.set_format(Format::compile("$ending").unwrap());
         log.write(&record());
         log.flush(NOW);
         let receive = || {
@@ -221,7 +210,7 @@ mod tests {
         };
         let expected: String = (0..10).map(|retries| format!("{retries} web\n")).collect();
         assert_eq!(receive(), expected);
-        assert_eq!(receive(), "finished\n");
+        assert_eq!(receive(), "2 web\n");
         assert_eq!((log.lines(), log.dropped()), (11, 0));
     }
 
@@ -281,7 +270,7 @@ mod tests {
     fn all_lines_are_made_in_one_buffer() {
         let null = File::options().write(true).open("/dev/null").unwrap();
         let mut log = log_to(&null);
-        log.set_format(Format::default());
+        log.format = Format::default();
         let mut turn = || {
             (0..100).for_each(|_| log.write(&record()));
             log.flush(NOW);
