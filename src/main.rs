@@ -7,6 +7,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use burgee::config::{self, Backend, LoadError, Loaded, Request, Sources, change};
+use burgee::reactor::interfaces;
 use burgee::registry::{Delivery, file, static_routes};
 use burgee::{daemon, demo};
 use log::LevelFilter;
@@ -142,7 +143,7 @@ fn check_routes(delivery: &Delivery) -> bool {
 fn sources(flags: &[String]) -> Sources {
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     let environment = std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
-    Sources { arguments: flags.to_vec(), environment }
+    Sources { arguments: flags.to_vec(), environment, interfaces: interfaces::list }
 }
 
 fn load_all(flags: &[String]) -> Result<Loaded, LoadError> {

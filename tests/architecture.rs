@@ -48,7 +48,7 @@ const DOORS: [&str; 11] = [
 ];
 
 /// The value types that pure files may take from `reactor`.
-const VALUES: [&str; 8] = [
+const VALUES: [&str; 9] = [
     "Time",
     "Token",
     "Kind",
@@ -57,6 +57,7 @@ const VALUES: [&str; 8] = [
     "clock::Time",
     "buffer::",
     "calendar::",
+    "interfaces::Interface",
 ];
 
 /// Lines a file may have before its tests.

@@ -165,7 +165,7 @@ impl Proxy {
         self.silences = silences(settings);
         self.dial_timeout = settings.dial_timeout;
         self.removed_target_wait = settings.removed_target_wait;
-        self.admission.set_source_limit(settings.sources.limit);
+        self.admission.set_sources(&settings.sources);
     }
 
     /// Takes clients from a bound listener.

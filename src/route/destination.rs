@@ -129,7 +129,7 @@ impl Destination {
     }
 
     /// The name of a `tcp` target, whose addresses are to be looked up, and the
-    /// port. The name is in lower case, absolute, and has no dot at its end.
+    /// port. The name is in lower case; a dot at its end says that it is absolute.
     pub fn name(&self) -> Option<(&str, u16)> {
         match &self.place {
             Place::Name(name, port) => Some((name, *port)),
