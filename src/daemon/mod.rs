@@ -4,14 +4,17 @@
 
 mod load;
 mod reload;
+mod routes;
+mod routes_file;
 mod run;
 mod settings;
 mod switchboard;
 mod udp_targets;
 
-use log::{Level, error, info, log, warn};
+use log::{Level, info, log, warn};
 use mio::Interest;
 
+use self::routes::Routes;
 use self::switchboard::Switchboard;
 use crate::announce::drain::{self, Drain, Step};
 use crate::announce::{self, Announcer, Change, Facts, ListenerFact, Reason, TargetFact};
@@ -21,7 +24,7 @@ use crate::bgp::peer::{Action, Peer};
 use crate::bgp::rib::originated::Owner;
 use crate::bgp::speaker::{PeerId, Speaker};
 use crate::bgp::transport::Transport;
-use crate::config::{Backend, Config, ListenerConfig, Protocol, Sources};
+use crate::config::{Config, ListenerConfig, Protocol, Sources};
 use crate::health::knock::Knocker;
 use crate::health::probe::{Prober, ProberSettings};
 use crate::health::targets::Targets;
@@ -31,9 +34,9 @@ use crate::reactor::log_sink::quoted;
 use crate::reactor::signal::{Signal, Signals};
 use crate::reactor::timer_wheel::Alarm;
 use crate::reactor::{Kind, Reactor, Readiness, Token, fault, poll};
-use crate::registry::{Delivery, file, static_routes};
 use crate::route::Picker;
 
+pub use self::routes_file::read_routes_file;
 pub use self::run::run;
 pub(crate) use self::run::seed;
 
@@ -47,6 +50,7 @@ pub struct Daemon {
     signals: Signals,
     proxy: Proxy,
     switchboard: Switchboard,
+    routes: Routes,
     prober: Prober,
     knocker: Knocker,
     announcer: Announcer,
@@ -70,7 +74,7 @@ impl Daemon {
     /// and starts to dial.
     ///
     /// # Errors
-    /// What could not be bound, as a sentence that says what to do.
+    /// What could not be bound or read, as a sentence that says what to do.
     pub fn start(reactor: &mut Reactor, config: Config, seed: u64) -> Result<Daemon, String> {
         // First of all, so that a stop that is asked for during the start is a
         // planned one as well.
@@ -85,6 +89,7 @@ impl Daemon {
         let checks = ProberSettings { interval: health.interval, timeout: health.timeout };
         let prober = Prober::new(checks, seed.rotate_left(17));
         let knocker = Knocker::new(checks);
+        let routes = Routes::open(reactor, routes::source(&config.registry))?;
         let bgp = start_bgp(reactor, &config, seed.rotate_left(31))?;
         let bfd = start_bfd(reactor, &config, seed.rotate_left(47))?;
         let prefixes = bgp.iter().flat_map(|_| settings::prefixes(&config.bgp));
@@ -94,6 +99,7 @@ impl Daemon {
             signals,
             proxy,
             switchboard,
+            routes,
             prober,
             knocker,
             bgp,
@@ -147,40 +153,6 @@ impl Daemon {
     /// The bound addresses of the proxy's listeners.
     pub fn listening_on(&self) -> Vec<std::net::SocketAddr> {
         self.proxy.listening_on()
-    }
-
-    fn read_routes(&self) -> Delivery {
-        match &self.config.registry.backend {
-            Backend::Static { routes } => static_routes::load(routes),
-            Backend::File { path, poll_interval: _ } => match std::fs::read(path) {
-                Ok(content) => file::load(path, &content),
-                Err(problem) => {
-                    error!("route event=not_read file={path} error={}", quoted(problem));
-                    file::load(path, &[])
-                }
-            },
-        }
-    }
-
-    fn load_routes(&mut self, reactor: &mut Reactor) {
-        let delivery = self.read_routes();
-        switchboard::report(&delivery);
-        let now = reactor.now();
-        let (added, removed) = self.switchboard.load(now, delivery.table);
-        for id in removed {
-            self.prober.retire(reactor, id);
-        }
-        for (id, address) in added {
-            self.prober.ensure(reactor, id, address, now);
-        }
-        let routes = self.switchboard.table().routes().len();
-        let (_, targets) = self.healthy();
-        info!("route event=loaded routes={routes} targets={targets}");
-        self.warn_of_missing_routes();
-    }
-
-    fn warn_of_missing_routes(&self) {
-        self.switchboard.warn_of_missing_routes(&self.proxy);
     }
 
     fn facts(&self) -> Facts {
@@ -385,7 +357,10 @@ impl poll::Phases for Daemon {
             Kind::Probe => self.prober.collect(token, readiness),
             Kind::Knock => self.knocker.collect(token, readiness),
             Kind::BfdListener | Kind::Bfd => self.bfd.collect(token, readiness),
-            Kind::Watch => self.watch.iter_mut().for_each(|watch| watch.collect(token)),
+            Kind::Watch => {
+                self.watch.iter_mut().for_each(|watch| watch.collect(token));
+                self.routes.collect(token);
+            }
             // The log sink's events stay in the reactor; guests have a house
             // of their own.
             Kind::Log
@@ -415,7 +390,10 @@ impl poll::Phases for Daemon {
             Kind::Probe => self.prober.expired(token),
             Kind::Knock => self.knocker.expired(token),
             Kind::BfdListener | Kind::Bfd => self.bfd.expired(token),
-            Kind::Watch => self.watch.iter_mut().for_each(|watch| watch.expired(token)),
+            Kind::Watch => {
+                self.watch.iter_mut().for_each(|watch| watch.expired(token));
+                self.routes.expired(token);
+            }
             Kind::Daemon => self.alarm.fired(),
             Kind::Signal
             | Kind::Log
@@ -438,6 +416,7 @@ impl poll::Phases for Daemon {
             info!("reload event=file_changed");
             self.reload_requested = true;
         }
+        self.routes.control(reactor);
         if let Some(bgp) = &mut self.bgp {
             bgp.control(reactor);
         }
@@ -448,6 +427,7 @@ impl poll::Phases for Daemon {
         if std::mem::take(&mut self.reload_requested) {
             self.reload(reactor);
         }
+        self.advance_routes(reactor);
         if self.drain.step() != Step::Serving || self.stop_requests > 0 {
             self.advance_drain(reactor);
         }
@@ -493,6 +473,7 @@ impl poll::Phases for Daemon {
             || self.switchboard.has_changed()
             || self.stop_requests > 0
             || self.watch.as_ref().is_some_and(FileWatch::has_ready)
+            || self.routes.has_ready()
             || self.proxy.has_ready()
             || self.prober.has_ready()
             || self.switchboard.has_suspects()

@@ -15,23 +15,8 @@ use crate::proxy::proxy_header::Version;
 use crate::proxy::{self, Client, Pick, Picked, Proxy};
 use crate::reactor::Time;
 use crate::reactor::log_sink::quoted;
-use crate::registry::Delivery;
 use crate::route::options::ProxyHeader;
 use crate::route::{Ask, Picker, Route, Table, Target};
-
-/// Logs what was wrong with the lines of a table.
-pub(super) fn report(delivery: &Delivery) {
-    let source = &delivery.origin;
-    for error in &delivery.errors {
-        warn!("route event=line_skipped source={source} error={}", quoted(error));
-    }
-    for warning in &delivery.warnings {
-        warn!("route event=line_kept source={source} warning={}", quoted(warning));
-    }
-    if delivery.omitted > 0 {
-        warn!("route event=lines_not_shown source={source} count={}", delivery.omitted);
-    }
-}
 
 /// Routes and the health of their targets.
 #[derive(Debug)]
@@ -144,6 +129,11 @@ impl Switchboard {
             || self.sweep.is_some()
             || self.udp.is_sweeping()
             || !self.spent.is_empty()
+    }
+
+    /// Whether a table is on its way that does not serve yet.
+    pub(super) fn is_preparing(&self) -> bool {
+        self.incoming.is_some()
     }
 
     /// Goes on with a change of the table, for about `steps` routes or

@@ -673,7 +673,7 @@ mod tests {
     fn what_a_source_is_may_change() {
         let mut limits = limits(1, 10);
         let listener = limits.add_listener(0);
-        let mut admit = |limits: &mut Limits, host: &str| {
+        let admit = |limits: &mut Limits, host: &str| {
             let mut permit = limits.admit(listener).unwrap();
             let admitted = limits.admit_source(&mut permit, address(host)).is_ok();
             (permit, admitted)
