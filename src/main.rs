@@ -44,6 +44,7 @@ fn run(flags: &[String]) -> ExitCode {
     match sources.load(&|path| std::fs::read(path)) {
         Ok(loaded) => {
             report_warnings(&loaded.warnings);
+            report_warnings(&daemon::Daemon::check(&loaded.config).1);
             if loaded.config.proxy.listeners.is_empty() && !loaded.config.bgp.enabled {
                 complain("error", "nothing to do; `burgee demo` shows what could be");
                 hint();
@@ -93,7 +94,10 @@ fn check(flags: &[String]) -> ExitCode {
         }
     };
     report_warnings(&loaded.warnings);
-    let routes_are_valid = check_backend(&loaded.config.registry.backend);
+    let (errors, warnings) = daemon::Daemon::check(&loaded.config);
+    report_warnings(&warnings);
+    errors.iter().for_each(|text| complain("error", text));
+    let routes_are_valid = check_backend(&loaded.config.registry.backend) && errors.is_empty();
     print(&loaded.effective.to_string());
     if routes_are_valid { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -30,6 +30,7 @@ use crate::health::knock::Knocker;
 use crate::health::probe::{Prober, ProberSettings};
 use crate::health::targets::Targets;
 use crate::proxy::Proxy;
+use crate::proxy::access_log::{AccessLog, Format};
 use crate::reactor::inotify::FileWatch;
 use crate::reactor::log_sink::quoted;
 use crate::reactor::signal::{Signal, Signals};
@@ -86,6 +87,9 @@ impl Daemon {
         let health = &config.health;
         let mut proxy = Proxy::new(seed.rotate_left(7));
         proxy.bind(reactor, &settings::proxy(&config.proxy))?;
+        if let Some(format) = settings::access_log(&config.log.access)? {
+            proxy.log_accesses(reactor, AccessLog::stdout(format));
+        }
         let picker = Picker::new(settings::strategy(config.proxy.strategy), seed);
         let mut switchboard = Switchboard::new(picker, Targets::new(health.rise, health.fall));
         switchboard.set_service_limit(config.proxy.service_limit);
@@ -315,6 +319,21 @@ impl Daemon {
         }
     }
 
+    /// What the rooms find wrong with a configuration that is valid as far as
+    /// it goes: errors, and warnings.
+    pub fn check(config: &Config) -> (Vec<String>, Vec<String>) {
+        match settings::access_log(&config.log.access) {
+            Ok(format) => (Vec::new(), format.iter().flat_map(Format::warnings).collect()),
+            Err(error) => (vec![error], Vec::new()),
+        }
+    }
+
+    /// The last lines of the access log leave, as far as their reader takes
+    /// them.
+    fn flush_at_exit(&mut self) {
+        self.proxy.flush_at_exit();
+    }
+
     /// Panics that were caught at the edge of a connection or a session.
     pub fn panics(&self) -> u64 {
         let bgp = self.bgp.as_ref().map_or(0, Transport::panics);
@@ -359,6 +378,7 @@ impl poll::Phases for Daemon {
             Kind::ProxyListener
             | Kind::Client
             | Kind::Upstream
+            | Kind::AccessLog
             | Kind::UdpListener
             | Kind::UdpFlow => self.proxy.collect(token, readiness),
             Kind::Probe => self.prober.collect(token, readiness),
@@ -403,6 +423,7 @@ impl poll::Phases for Daemon {
             Kind::Daemon => self.alarm.fired(),
             Kind::Signal
             | Kind::Log
+            | Kind::AccessLog
             | Kind::Guest
             | Kind::GuestBgpListener
             | Kind::GuestBgpSession

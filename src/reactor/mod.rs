@@ -12,6 +12,7 @@ pub mod datagram;
 pub mod fault;
 pub mod inotify;
 pub mod interfaces;
+pub mod line_sink;
 pub mod log_sink;
 pub mod poll;
 pub mod random;

@@ -49,10 +49,12 @@ pub enum Kind {
     Resolver = 20,
     /// A socket on which a name server was asked.
     Lookup = 21,
+    /// The access log's descriptor.
+    AccessLog = 22,
 }
 
 impl Kind {
-    const ALL: [Kind; 22] = [
+    const ALL: [Kind; 23] = [
         Kind::Signal,
         Kind::Log,
         Kind::BgpListener,
@@ -75,6 +77,7 @@ impl Kind {
         Kind::Knock,
         Kind::Resolver,
         Kind::Lookup,
+        Kind::AccessLog,
     ];
 }
 

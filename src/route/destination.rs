@@ -273,7 +273,7 @@ mod tests {
     #[test]
     fn names_of_tcp_targets_are_to_be_looked_up() {
         let named = destination("tcp://DB.example.com.:5432/x");
-        assert_eq!((named.address(), named.name()), (None, Some(("db.example.com", 5432))));
+        assert_eq!((named.address(), named.name()), (None, Some(("db.example.com.", 5432))));
         assert_eq!(named.as_str(), "tcp://DB.example.com.:5432/x");
         assert_eq!(destination("tcp://192.0.2.1:80").name(), None);
         assert_eq!(Destination::parse("tcp://backend:80", true).unwrap().name(), None);
