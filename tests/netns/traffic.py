@@ -88,12 +88,16 @@ class _Backend(socketserver.ThreadingTCPServer):
     daemon_threads = True
     request_queue_size = 512
 
+    def __init__(self, address):
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, _Echo)
+
 
 def serve(name, addresses):
     """Runs a backend on every address until it is killed."""
     servers = []
     for address in addresses:
-        server = _Backend(split_address(address), _Echo)
+        server = _Backend(split_address(address))
         server.greeting = name.encode() + b"\n"
         servers.append(threading.Thread(target=server.serve_forever))
     for thread in servers:
