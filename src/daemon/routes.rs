@@ -9,9 +9,10 @@ use std::vec::IntoIter;
 
 use log::{info, warn};
 
-use super::Daemon;
 use super::routes_file::{RoutesFile, cannot_read, read_routes_file};
 use super::switchboard::{Progress, Switchboard};
+use super::{Daemon, TIMER};
+use crate::announce::drain::Step;
 use crate::config::{Backend, RegistryConfig};
 use crate::health::probe::Prober;
 use crate::reactor::inotify::{FileWatch, Look};
@@ -212,7 +213,8 @@ impl Routes {
         if table.routes().is_empty() && matches!(self.source, Source::File { .. }) {
             warn!("route event=empty source={origin} effect=\"nothing is routed\"");
         }
-        let targets = table.targets().len().saturating_add(table.udp_targets().len());
+        let addresses = table.targets().len().saturating_add(table.udp_targets().len());
+        let targets = addresses.saturating_add(table.names().len());
         let text = format!(
             "source={origin} routes={} targets={targets} errors={} warnings={} added={} \
              removed={} changed={}",
@@ -325,6 +327,10 @@ impl Daemon {
     pub(super) fn advance_routes(&mut self, reactor: &mut Reactor) {
         if self.routes.advance(reactor, &mut self.switchboard, &mut self.prober) {
             self.warn_of_missing_routes();
+        }
+        if self.drain.step() == Step::Serving {
+            // Nothing else may happen until names are waited for no longer.
+            self.alarm.set(&mut reactor.wheel, TIMER, self.switchboard.give_up());
         }
     }
 

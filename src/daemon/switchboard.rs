@@ -185,6 +185,11 @@ impl Switchboard {
         self.incoming.as_ref().is_some_and(|incoming| incoming.awaits_names)
     }
 
+    /// When names are waited for no longer, if only they are waited for.
+    pub(super) fn give_up(&self) -> Option<Time> {
+        self.incoming.as_ref().filter(|it| it.awaits_names).map(|it| it.give_up)
+    }
+
     /// Whether a table is on its way that does not serve yet.
     pub(super) fn is_preparing(&self) -> bool {
         self.incoming.is_some()

@@ -101,6 +101,9 @@ impl Resolver {
     /// # Errors
     /// There are too many names.
     pub fn want(&mut self, now: Time, name: &Name) -> Result<(), String> {
+        // It may be in a file that nobody has looked at for a long time.
+        self.look(now);
+        self.files.tell();
         self.machine.want(now, name)
     }
 
@@ -111,7 +114,8 @@ impl Resolver {
 
     /// Looks at the files now: for a reload.
     pub fn reload(&mut self, now: Time) {
-        self.look(now);
+        let is_changed = self.files.look_at_once(now);
+        self.go_by_files(now, is_changed);
     }
 
     /// How a name stands, if it is wanted.
@@ -178,6 +182,10 @@ impl Resolver {
         for key in std::mem::take(&mut self.ready) {
             self.guarded(reactor, key);
         }
+        // A round may find its name in the file of hosts, and ask for nothing.
+        if self.machine.is_about_to_begin(now) {
+            self.look(now);
+        }
         self.machine.timeout(now);
         if self.machine.is_about_to_ask() && self.look(now) {
             self.machine.timeout(now);
@@ -204,12 +212,20 @@ impl Resolver {
 
     fn look(&mut self, now: Time) -> bool {
         let is_changed = self.files.look(now);
-        if is_changed {
-            let (conf, hosts) = self.files.content();
-            self.machine.configure(now, conf, hosts);
-            self.is_due = true;
-        }
+        self.go_by_files(now, is_changed);
         is_changed
+    }
+
+    fn go_by_files(&mut self, now: Time, is_changed: bool) {
+        if !is_changed {
+            return;
+        }
+        if self.names().next().is_some() {
+            self.files.tell();
+        }
+        let (conf, hosts) = self.files.content();
+        self.machine.configure(now, conf, hosts);
+        self.is_due = true;
     }
 
     fn unpredictable(&mut self) -> u16 {
@@ -703,22 +719,20 @@ mod tests {
         });
         assert_eq!(event, resolved(&["192.0.2.2"]));
         std::fs::write(&lab.paths.hosts, "192.0.2.3 web.test\n").unwrap();
-        let event = lab.event_after_reload();
-        assert_eq!(event, resolved(&["192.0.2.3"]));
+        // Whoever reloads means now, also a moment after the last look.
+        for address in ["192.0.2.3", "192.0.2.4"] {
+            std::fs::write(&lab.paths.hosts, format!("{address} web.test\n")).unwrap();
+            lab.house.resolver.reload(lab.reactor.now());
+            assert_eq!(lab.event(|| ()), resolved(&[address]));
+        }
     }
 
-    impl Lab {
-        /// Asks for a look at the files until one was taken.
-        fn event_after_reload(&mut self) -> Event {
-            loop {
-                let now = self.reactor.now();
-                self.house.resolver.reload(now);
-                self.turn();
-                if !self.house.events.is_empty() {
-                    return self.house.events.remove(0);
-                }
-            }
-        }
+    #[test]
+    fn a_new_name_is_looked_up_in_the_files_of_today() {
+        let mut lab = Lab::new("today", "nameserver [127.0.0.1]:1\n");
+        std::fs::write(&lab.paths.hosts, "192.0.2.3 web.test\n").unwrap();
+        lab.want("web.test");
+        assert_eq!(lab.event(|| ()), resolved(&["192.0.2.3"]));
     }
 
     #[test]

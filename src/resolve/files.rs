@@ -35,13 +35,16 @@ pub(super) struct Files {
     hosts: Hosts,
     /// Not looked at before then.
     rest: Time,
+    /// What they say was logged.
+    is_told: bool,
 }
 
 impl Files {
     /// Reads both.
     pub(super) fn new(paths: Paths) -> Files {
         let (conf, hosts) = (ResolvConf::default(), Hosts::default());
-        let mut files = Files { paths, stamps: [None; 2], conf, hosts, rest: Time::ZERO };
+        let mut files =
+            Files { paths, stamps: [None; 2], conf, hosts, rest: Time::ZERO, is_told: false };
         files.read();
         files
     }
@@ -54,15 +57,35 @@ impl Files {
     /// Looks at them, if that was not done a moment ago; says whether they were
     /// read again.
     pub(super) fn look(&mut self, now: Time) -> bool {
-        if now < self.rest {
-            return false;
-        }
+        now >= self.rest && self.look_at_once(now)
+    }
+
+    /// The same for somebody who asks for it, at any time.
+    pub(super) fn look_at_once(&mut self, now: Time) -> bool {
         self.rest = now + PAUSE;
         let is_changed = self.stamps != self.stamp();
         if is_changed {
             self.read();
+            self.is_told = false;
         }
         is_changed
+    }
+
+    /// Logs what they say, unless that was done.
+    pub(super) fn tell(&mut self) {
+        if std::mem::replace(&mut self.is_told, true) {
+            return;
+        }
+        let listed = |words: Vec<String>| match words.is_empty() {
+            true => "none".to_owned(),
+            false => words.join(","),
+        };
+        info!(
+            "resolve event=configured servers={} search={} hosts={}",
+            listed(self.conf.servers.iter().map(ToString::to_string).collect()),
+            listed(self.conf.search.iter().map(ToString::to_string).collect()),
+            self.hosts.len()
+        );
     }
 
     fn stamp(&self) -> [Stamp; 2] {
@@ -82,8 +105,6 @@ impl Files {
         if let Some(text) = read(&self.paths.hosts) {
             self.hosts = Hosts::parse(&text);
         }
-        let servers: Vec<String> = self.conf.servers.iter().map(ToString::to_string).collect();
-        info!("resolve event=configured servers={}", servers.join(","));
     }
 }
 

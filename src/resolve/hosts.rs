@@ -33,6 +33,16 @@ impl Hosts {
         hosts
     }
 
+    /// How many names there are.
+    pub fn len(&self) -> usize {
+        self.addresses.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.addresses.is_empty()
+    }
+
     /// The addresses of a name, if DNS need not be asked. `localhost` and the
     /// names below it are always this machine, and never asked for (RFC 6761
     /// §6.3).

@@ -216,6 +216,12 @@ impl Machine {
         self.can_send() && !self.waiting.is_empty()
     }
 
+    /// Whether [`Machine::timeout`] would begin a round.
+    pub fn is_about_to_begin(&self, now: Time) -> bool {
+        let due = self.timers.iter().take_while(|(at, _)| *at <= now);
+        due.take(TIMERS).any(|(_, timer)| matches!(timer, Timer::Round(_)))
+    }
+
     /// Serves what is due, a bounded part of it.
     pub fn timeout(&mut self, now: Time) {
         self.put_off = self.put_off.filter(|until| *until > now);
@@ -625,6 +631,18 @@ mod tests {
 
     fn both(asked: &Asked) -> Answer {
         asked.addresses(&BOTH, 100)
+    }
+
+    #[test]
+    fn the_files_are_to_be_looked_at_when_a_round_begins() {
+        let mut lab = lab("", "192.0.2.1 web.test");
+        lab.want("web.test");
+        let due = lab.machine.deadline().unwrap();
+        let before = Time::from_millis(due.as_millis() - 1);
+        assert!(!lab.machine.is_about_to_begin(before) && lab.machine.is_about_to_begin(due));
+        // Nothing is asked for, so nothing else would lead to that look.
+        lab.machine.timeout(due);
+        assert!(!lab.machine.is_about_to_ask() && !lab.machine.is_about_to_begin(due));
     }
 
     #[test]
