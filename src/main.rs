@@ -44,7 +44,12 @@ fn run(flags: &[String]) -> ExitCode {
     match sources.load(&|path| std::fs::read(path)) {
         Ok(loaded) => {
             report_warnings(&loaded.warnings);
-            report_warnings(&daemon::Daemon::check(&loaded.config).1);
+            let (errors, warnings) = daemon::Daemon::check(&loaded);
+            report_warnings(&warnings);
+            if !errors.is_empty() {
+                report_errors(&errors);
+                return ExitCode::FAILURE;
+            }
             if loaded.config.proxy.listeners.is_empty() && !loaded.config.bgp.enabled {
                 complain("error", "nothing to do; `burgee demo` shows what could be");
                 hint();
@@ -94,9 +99,9 @@ fn check(flags: &[String]) -> ExitCode {
         }
     };
     report_warnings(&loaded.warnings);
-    let (errors, warnings) = daemon::Daemon::check(&loaded.config);
+    let (errors, warnings) = daemon::Daemon::check(&loaded);
     report_warnings(&warnings);
-    errors.iter().for_each(|text| complain("error", text));
+    report_errors(&errors);
     let routes_are_valid = check_backend(&loaded.config.registry.backend) && errors.is_empty();
     print(&loaded.effective.to_string());
     if routes_are_valid { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -115,7 +120,10 @@ fn check_difference(old: &str, new: &str, rest: &[String]) -> ExitCode {
         (Err(error), _) | (_, Err(error)) => return report(&error),
     };
     report_warnings(&new.warnings);
-    let routes_are_valid = check_backend(&new.config.registry.backend);
+    let (errors, warnings) = daemon::Daemon::check(&new);
+    report_warnings(&warnings);
+    report_errors(&errors);
+    let routes_are_valid = check_backend(&new.config.registry.backend) && errors.is_empty();
     let changes = change::between(&old.config, &new.config);
     print(&changes.iter().map(|change| format!("{change}\n")).collect::<String>());
     if routes_are_valid { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -156,9 +164,7 @@ fn load_all(flags: &[String]) -> Result<Loaded, LoadError> {
 
 fn report(error: &LoadError) -> ExitCode {
     report_warnings(&error.warnings);
-    for text in &error.errors {
-        complain("error", text);
-    }
+    report_errors(&error.errors);
     if error.exit_code == 2 {
         hint();
     }
@@ -168,6 +174,12 @@ fn report(error: &LoadError) -> ExitCode {
 fn report_warnings(warnings: &[String]) {
     for text in warnings {
         complain("warning", text);
+    }
+}
+
+fn report_errors(errors: &[String]) {
+    for text in errors {
+        complain("error", text);
     }
 }
 

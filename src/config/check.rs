@@ -49,6 +49,14 @@ impl Effective {
         };
         Effective { entries: supported.map(entry).collect() }
     }
+
+    /// A text about the value of a key, behind the place where that was set.
+    pub fn with_place(&self, key: &str, text: &str) -> String {
+        match self.entries.iter().find(|entry| entry.key == key).map(|entry| &entry.source) {
+            Some(Source::Default) | None => text.to_owned(),
+            Some(source) => format!("{source}: {text}"),
+        }
+    }
 }
 
 /// The value as it was written, or what an empty or missing one stands for

@@ -25,7 +25,7 @@ use crate::bgp::peer::{Action, Peer};
 use crate::bgp::rib::originated::Owner;
 use crate::bgp::speaker::{PeerId, Speaker};
 use crate::bgp::transport::Transport;
-use crate::config::{Config, ListenerConfig, Protocol, Sources};
+use crate::config::{Config, ListenerConfig, Loaded, Protocol, Sources};
 use crate::health::knock::Knocker;
 use crate::health::probe::{Prober, ProberSettings};
 use crate::health::targets::Targets;
@@ -320,11 +320,16 @@ impl Daemon {
     }
 
     /// What the rooms find wrong with a configuration that is valid as far as
-    /// it goes: errors, and warnings.
-    pub fn check(config: &Config) -> (Vec<String>, Vec<String>) {
-        match settings::access_log(&config.log.access) {
-            Ok(format) => (Vec::new(), format.iter().flat_map(Format::warnings).collect()),
-            Err(error) => (vec![error], Vec::new()),
+    /// it goes: errors, and warnings, with their places.
+    pub fn check(loaded: &Loaded) -> (Vec<String>, Vec<String>) {
+        const KEY: &str = "log.access.format";
+        let at = |text: &str| loaded.effective.with_place(KEY, text);
+        match settings::access_log(&loaded.config.log.access) {
+            Ok(format) => {
+                let warnings = format.iter().flat_map(Format::warnings);
+                (Vec::new(), warnings.map(|text| at(&format!("{KEY}: {text}"))).collect())
+            }
+            Err(error) => (vec![at(&error)], Vec::new()),
         }
     }
 

@@ -74,7 +74,14 @@ impl Daemon {
                 return refused("the configuration is not valid");
             }
         };
-        loaded.warnings.iter().for_each(|text| warn(text));
+        let (errors, warnings) = Daemon::check(&loaded);
+        loaded.warnings.iter().chain(&warnings).for_each(|text| warn(text));
+        if !errors.is_empty() {
+            for text in &errors {
+                error!("reload event=error error={}", quoted(text));
+            }
+            return refused("the configuration is not valid");
+        }
         let changes = change::between(&self.config, &loaded.config);
         let config = change::in_force(&self.config, &loaded.config);
         match self.prepare(reactor, config) {

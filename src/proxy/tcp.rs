@@ -569,7 +569,10 @@ impl Connection {
             start: wall.saturating_sub(duration),
             duration,
             dial_time: self.dial_time,
-            retries: self.retries.into(),
+            retries: match self.stage {
+                Stage::Relaying => self.retries.into(),
+                _ => u32::try_from(self.tried.len()).unwrap_or(u32::MAX),
+            },
             ending,
         }
     }

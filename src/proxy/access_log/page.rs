@@ -124,7 +124,7 @@ fn describe(field: Field) -> String {
         Field::DialTime(fraction) => {
             format!("until the target accepted, in seconds{}", describe_fraction(fraction))
         }
-        Field::Retries => "targets that were tried before this one".to_owned(),
+        Field::Retries => "targets that were tried and did not accept".to_owned(),
         Field::Ending => "how it ended: see [below](#endings)".to_owned(),
     }
 }

@@ -32,7 +32,7 @@ pub struct TcpRecord<'a> {
     pub duration: Duration,
     /// How long the target took to accept.
     pub dial_time: Option<Duration>,
-    /// Targets that were tried before this one.
+    /// Targets that were tried and did not accept.
     pub retries: u32,
     /// How it ended.
     pub ending: Ending,
