@@ -1,4 +1,4 @@
-//! The minimal build has exactly six crates beside ours.
+//! The minimal build has exactly six crates beside ours, and says what it cannot do.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -21,4 +21,31 @@ fn without_features_there_are_exactly_six_crates() {
         .collect();
     let expected = ["ipnet", "libc", "log", "mio", "simple_logger", "socket2"];
     assert_eq!(crates, expected.map(str::to_owned).into());
+}
+
+/// What `burgee check` says of a route to a name: its exit code, and errors.
+fn check_of_a_name() -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_burgee"))
+        .arg("check")
+        .arg("-proxy.addr=127.0.0.1:8080;proto=tcp")
+        .arg("-registry.static.routes=route add web :8080 tcp://web.test:80")
+        .env_clear()
+        .output()
+        .expect("the binary runs");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+#[cfg(not(feature = "names"))]
+fn a_name_is_a_bad_line_that_says_what_is_missing() {
+    let (code, errors) = check_of_a_name();
+    let expected = "error: registry.static.routes: line 1: route add web :8080 tcp://web.test:80: \
+                    \"web.test\" is a name, and this burgee was built without the feature `names`\n";
+    assert_eq!((code, &*errors), (Some(1), expected));
+}
+
+#[test]
+#[cfg(feature = "names")]
+fn a_name_is_a_good_target_of_the_usual_build() {
+    assert_eq!(check_of_a_name(), (Some(0), String::new()));
 }

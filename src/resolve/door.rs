@@ -148,8 +148,14 @@ impl Resolver {
                 info!("resolve event=resolved name={name} addresses={}", addresses.join(","));
             }
             Event::Failed { name, error, stale } => {
-                let kept = if *stale { "last" } else { "none" };
-                warn!("resolve event=failed name={name} error={} kept={kept}", quoted(error));
+                let effect = match stale {
+                    true => "its last addresses stay in use",
+                    false => "it has no address and serves nobody",
+                };
+                warn!(
+                    "resolve event=failed name={name} error={} effect=\"{effect}\"",
+                    quoted(error)
+                );
             }
         }
         Some(event)

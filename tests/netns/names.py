@@ -160,7 +160,7 @@ def names_follow(lab):
     # Without a server the last answer stays, whether it refuses or is silent.
     names.process.end()
     logged(burgee, "event=failed name=web.test")
-    check("kept=last" in burgee.log(), "the addresses did not stay")
+    check("its last addresses stay in use" in burgee.log(), "the addresses did not stay")
     served_by(client, ["sixth"])
     names.start()
     names.answer(web_test=BACKENDS["first"])
@@ -206,7 +206,7 @@ def names_late(lab):
     names = Names(lab)
     burgee = start_burgee(lab)
     logged(burgee, "event=failed name=web.test error=")
-    check("kept=none" in burgee.log(), "there is nothing that could be kept")
+    check("it has no address" in burgee.log(), "there is nothing that could be kept")
     names.start()
     logged(burgee, "there is no such name")
     client = lab.start_client("steady", ENTRY, CLIENTS4)
@@ -358,3 +358,28 @@ def names_announced(lab):
     names.answer(web_test=BACKENDS["first"])
     lab.wait_announced()
     check(lab.wait_connection() == connection, "the session was not the same all the time")
+
+
+@scenario("names-idle", "DNS programs", alone=True)
+def names_idle(lab):
+    """Until an answer ends, a name costs no system call: the checks of its
+    target are all that happens."""
+    make_way(lab)
+    start_backend(lab, "first")
+    names = Names(lab, f"--host-record=web.test,{BACKENDS['first']},300").start()
+    calls = lab.directory / "calls"
+    tracer = lab.directory / "traced-burgee"
+    tracer.write_text(f"#!/bin/sh\nexec strace -f -qq -o {calls} {lab.program} \"$@\"\n")
+    tracer.chmod(0o755)
+    lab.program = tracer
+    burgee = start_burgee(lab)
+    logged(burgee, "health event=healthy")
+    before = calls.read_text()
+    check("SOCK_DGRAM" in before and "/etc/hosts" in before, "the trace shows no look-up")
+    checks = f"htons({TARGET_PORT})"
+    wait_for("the target is checked", lambda: calls.read_text().count(checks) > 25)
+    since = calls.read_text()[len(before):]
+    found = [line for line in since.splitlines()
+             if any(word in line for word in ("SOCK_DGRAM", "/etc/", "htons(53)"))]
+    check(not found, f"it was looked for: {found}")
+    check(names.questions("web.test") == 1, "it was asked for again")
