@@ -143,7 +143,8 @@ impl Answers {
             all = all.saturating_add(1);
             let Some(answer) = self.by_name.get(&target.name) else { continue };
             unknown = unknown.saturating_add(usize::from(!answer.is_there));
-            error = error.or_else(|| answer.error.clone());
+            error = error
+                .or_else(|| answer.error.as_ref().map(|error| format!("{}: {error}", target.name)));
         }
         (all, unknown, error)
     }
@@ -320,7 +321,8 @@ mod tests {
         assert_eq!(picks(&mut board, &[]), ["NoTarget"]);
         failed(&mut board, "web.test", false);
         assert_eq!(facts(&board), (1, 0, 0));
-        assert_eq!(board.target_fact().last_error.as_deref(), Some("no such name"));
+        let error = board.target_fact().last_error;
+        assert_eq!(error.as_deref(), Some("web.test: no such name"));
         let progress = resolved(&mut board, "web.test", &["192.0.2.1", "2001:db8::1"]);
         assert_eq!(progress.added.len(), 2, "each is checked");
         assert_eq!(facts(&board), (2, 0, 2));

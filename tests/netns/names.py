@@ -353,6 +353,12 @@ def names_announced(lab):
     start_backend(lab, "first")
     lab.wait_announced()
     connection = lab.wait_connection()
+    # All addresses are other ones, and nobody hears of it.
+    start_backend(lab, "second")
+    names.answer(web_test=BACKENDS["second"])
+    logged(burgee, f"health event=healthy service=web target={BACKENDS['second']}")
+    check("announce event=withdrawn" not in burgee.log(), "the move was a flap")
+    check("web.test: there is no such name" in burgee.log(), "the reason does not say which name")
     names.answer()
     lab.wait_withdrawn()
     names.answer(web_test=BACKENDS["first"])
