@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
@@ -93,7 +94,7 @@ impl Burgee {
             let lines = BufReader::new(stderr).lines().map_while(Result::ok);
             lines.take_while(|line| sender.send(format!("{line}\n")).is_ok()).for_each(drop);
         });
-        Log { lines, seen: Vec::new() }
+        Log { lines: Mutex::new(lines), seen: Vec::new() }
     }
 }
 
@@ -112,15 +113,21 @@ pub fn signal(pid: u32, name: &str) {
 
 /// The log of a burgee, line by line.
 pub struct Log {
-    lines: Receiver<String>,
+    /// Behind a lock only because threads share what has a log.
+    lines: Mutex<Receiver<String>>,
     seen: Vec<String>,
 }
 
 impl Log {
+    /// The next line; `None` at the end of the log, or if none came in time.
+    fn next(&mut self) -> Option<String> {
+        self.lines.get_mut().ok()?.recv_timeout(BOUND).ok()
+    }
+
     /// Reads until a line contains `text`, and returns it.
     pub fn until(&mut self, text: &str) -> String {
         loop {
-            let Ok(line) = self.lines.recv_timeout(BOUND) else {
+            let Some(line) = self.next() else {
                 panic!(
                     "no line with {text:?}, or the log ended without one:\n{}",
                     self.seen.concat()
@@ -135,7 +142,7 @@ impl Log {
 
     /// Reads to the end; returns the whole log.
     pub fn rest(mut self) -> String {
-        while let Ok(line) = self.lines.recv_timeout(BOUND) {
+        while let Some(line) = self.next() {
             self.seen.push(line);
         }
         self.seen.concat()

@@ -125,18 +125,41 @@ fn a_planned_stop_lets_clients_of_every_listener_finish() {
 
 #[test]
 fn a_stop_that_waits_no_longer_cuts_what_is_left() {
+    for wait in ["0s", "200ms"] {
+        let port = free_port();
+        let target = Target::start();
+        let listener = format!("127.0.0.1:{port};proto=tcp");
+        let routes = [route(&format!(":{port}"), &target, "")];
+        let settings = format!("proxy.shutdownwait={wait}");
+        let mut burgee = start(&format!("cut-{wait}"), &listener, &routes, &settings);
+        let mut client = End::saying(port, b"hello");
+        let mut server = target.next();
+        server.expect(b"hello");
+        burgee.burgee.signal("TERM");
+        // Not as the end of a stream, which it is not.
+        client.expect_reset();
+        server.expect_reset();
+        assert_eq!(burgee.burgee.wait().code(), Some(0));
+        assert!(burgee.log.rest().contains("event=cut connections=1"));
+    }
+}
+
+#[test]
+fn before_a_stop_closes_everybody_is_served_for_the_grace_period() {
     let port = free_port();
-    let target = Target::start();
+    let target = Target::greeting("hello\n");
     let listener = format!("127.0.0.1:{port};proto=tcp");
     let routes = [route(&format!(":{port}"), &target, "")];
-    let mut burgee = start("cut", &listener, &routes, "proxy.shutdownwait=200ms");
-    let mut client = End::saying(port, b"hello");
-    let mut server = target.next();
-    server.expect(b"hello");
+    let settings = "proxy.deregistergraceperiod=1h\nproxy.shutdownwait=1h";
+    let mut burgee = start("grace", &listener, &routes, settings);
     burgee.burgee.signal("TERM");
-    // Not as the end of a stream, which it is not.
-    client.expect_reset();
-    server.expect_reset();
+    burgee.log.until("step=converging");
+    let mut late = End::connect(port);
+    assert_eq!(late.line(), "hello");
+    // A second signal skips what is left of the waits.
+    burgee.burgee.signal("TERM");
+    burgee.log.until("event=cut connections=1");
+    late.expect_reset();
+    assert_refused(port);
     assert_eq!(burgee.burgee.wait().code(), Some(0));
-    assert!(burgee.log.rest().contains("event=cut connections=1"));
 }

@@ -50,7 +50,7 @@ fn a_hello_in_any_pieces_arrives_as_it_came_with_what_follows_it() {
     let port = free_port();
     let target = Target::start();
     let listener = format!("127.0.0.1:{port};proto=tcp+sni");
-    let _burgee = start("pieces", &listener, &[route("a.example/", &target, "")], "");
+    let mut burgee = start("pieces", &listener, &[route("a.example/", &target, "")], "");
     let message = hello_message(Some("a.example"), &["h2"]);
     // Early data (RFC 8446 §4.2.10), as far as it can be told from outside.
     let early: Vec<u8> = [&[23, 3, 3, 0x40, 0][..], &[0xea; 0x4000]].concat();
@@ -62,7 +62,11 @@ fn a_hello_in_any_pieces_arrives_as_it_came_with_what_follows_it() {
         server.expect(&octets);
         server.expect_end();
         server.send(b"answer");
+        drop(server);
         client.expect(b"answer");
+        client.expect_end();
+        // All that the client said is counted as the client's, its hello too.
+        burgee.log.until(&format!("ending=finished up={} down=6", octets.len()));
     }
     // And each octet in a segment of its own.
     let octets = records(&message, 40);
