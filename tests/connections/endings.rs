@@ -163,3 +163,23 @@ fn before_a_stop_closes_everybody_is_served_for_the_grace_period() {
     assert_refused(port);
     assert_eq!(burgee.burgee.wait().code(), Some(0));
 }
+
+#[test]
+fn who_waits_at_a_full_listener_is_reset_when_it_closes() {
+    let port = free_port();
+    let target = Target::start();
+    let listener = format!("127.0.0.1:{port};proto=tcp;connections=1");
+    let routes = [route(&format!(":{port}"), &target, "")];
+    let mut burgee = start("full", &listener, &routes, "proxy.shutdownwait=1h");
+    let mut client = End::saying(port, b"hello");
+    let mut server = target.next();
+    server.expect(b"hello");
+    let mut waiting = End::saying(port, b"me too");
+    burgee.log.until("event=limit_reached");
+    burgee.burgee.signal("TERM");
+    waiting.expect_reset();
+    client.talks_to(&mut server);
+    drop((client, server));
+    assert_eq!(burgee.burgee.wait().code(), Some(0));
+    target.assert_nobody();
+}
