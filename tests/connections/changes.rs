@@ -159,3 +159,51 @@ fn what_a_listener_expects_of_its_clients_changes_for_those_to_come() {
     old_server.send(b"still here");
     old_client.expect(b"still here");
 }
+
+#[test]
+fn other_limits_hold_from_the_next_client_on_and_let_in_who_waits() {
+    let port = free_port();
+    let target = Target::start();
+    let routes = [route(&format!(":{port}"), &target, "")];
+    let listener =
+        |limit: u32| format!("127.0.0.1:{port};proto=tcp;pxyproto=strict;connections={limit}");
+    let with = |limit, more: &str| configuration(&listener(limit), &routes, more);
+    let from = |client: &str| {
+        End::saying(port, &[&*header_v1(client, "198.51.100.9:1"), b"hello"].concat())
+    };
+    let mut open = Vec::new();
+    let mut serve = |client: End| {
+        let mut server = target.next();
+        server.expect(b"hello");
+        open.push((client, server));
+    };
+    let mut burgee = start("other-limits", &listener(1), &routes, "proxy.sourcelimit=1");
+    serve(from("203.0.113.1:1"));
+    // Who waits at a listener, and then at all of them.
+    let waiting = from("203.0.113.2:1");
+    burgee.reload(&with(1, "proxy.sourcelimit=1\nproxy.connectionlimit=2"));
+    target.assert_nobody();
+    burgee.reload(&with(2, "proxy.sourcelimit=1\nproxy.connectionlimit=2"));
+    serve(waiting);
+    let waiting = from("203.0.113.3:1");
+    burgee.reload(&with(0, "proxy.sourcelimit=1\nproxy.connectionlimit=2"));
+    target.assert_nobody();
+    burgee.reload(&with(0, "proxy.sourcelimit=1"));
+    serve(waiting);
+    // Sources.
+    from("203.0.113.3:2").expect_end();
+    burgee.reload(&with(0, "proxy.sourcelimit=2"));
+    serve(from("203.0.113.3:3"));
+    from("203.0.113.3:4").expect_end();
+    burgee.reload(&with(0, "proxy.sourcelimit=2\nproxy.sourceprefix4=24"));
+    serve(from("192.0.2.1:1"));
+    serve(from("192.0.2.2:1"));
+    from("192.0.2.3:1").expect_end();
+    // Services.
+    burgee.reload(&with(0, "proxy.servicelimit=1"));
+    from("203.0.113.9:1").expect_end();
+    burgee.log.until("ending=limit-service");
+    burgee.reload(&with(0, ""));
+    serve(from("203.0.113.9:2"));
+    target.assert_nobody();
+}
