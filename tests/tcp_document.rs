@@ -5,6 +5,9 @@
 
 use std::collections::BTreeSet;
 
+use burgee::config::load;
+use burgee::route::builder::build_text;
+
 #[path = "common/documents.rs"]
 mod documents;
 
@@ -35,4 +38,18 @@ fn the_scenarios_with_other_programs_are_those_that_there_are() {
         .collect();
     assert!(!written.is_empty());
     assert_eq!(listed, written);
+}
+
+#[test]
+fn the_example_of_the_readme_is_read_without_a_word() {
+    let readme = documents::document("README.md");
+    let (_, section) = readme.split_once("### Connections\n\n").unwrap();
+    let lines = section.lines().take_while(|line| line.starts_with("    "));
+    let file: String = lines.map(|line| format!("{}\n", line.trim_start())).collect();
+    let loaded = load(&["-cfg=f".to_owned()], &[], &|_| Ok(file.clone().into_bytes())).unwrap();
+    assert_eq!(loaded.warnings, [""; 0]);
+    assert_eq!(loaded.config.proxy.listeners.len(), 3);
+    let routes = build_text(loaded.config.registry.static_routes().as_bytes());
+    assert_eq!((routes.errors, routes.warnings), (vec![], vec![]));
+    assert_eq!(routes.table.routes().len(), 4);
 }
