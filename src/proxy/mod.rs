@@ -166,7 +166,11 @@ impl Proxy {
         self.limit = connection_limit(settings.connection_limit, descriptors);
         self.silences = silences(settings);
         self.dial_timeout = settings.dial_timeout;
-        self.removed_target_wait = settings.removed_target_wait;
+        if self.removed_target_wait != settings.removed_target_wait {
+            self.removed_target_wait = settings.removed_target_wait;
+            // It holds for those as well whose targets have left already.
+            self.targets_changed();
+        }
         self.admission.set_sources(&settings.sources);
     }
 

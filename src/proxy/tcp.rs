@@ -263,10 +263,10 @@ impl Connection {
     }
 
     /// When it is cut, because its target has left the routes; `None`: it is
-    /// one of them. What was said first about that holds. Says whether that is
-    /// news.
+    /// one of them. The earliest that was said about that holds. Says whether
+    /// that is news.
     pub(super) fn leave_by(&mut self, deadline: Option<Time>) -> bool {
-        let leave = deadline.map(|deadline| self.leave.unwrap_or(deadline));
+        let leave = deadline.map(|deadline| self.leave.map_or(deadline, |it| it.min(deadline)));
         std::mem::replace(&mut self.leave, leave) != leave
     }
 

@@ -48,6 +48,34 @@ fn connections_to_a_target_that_left_end_as_the_settings_say() {
 }
 
 #[test]
+fn what_was_left_to_end_by_itself_can_be_cut_later() {
+    let port = free_port();
+    let listener = format!("127.0.0.1:{port};proto=tcp");
+    let (one, two) = (Target::start(), Target::start());
+    let source = format!(":{port}");
+    let with = |removed: &str| {
+        let routes = [route(&source, &two, "")];
+        configuration(&listener, &routes, &format!("proxy.removedtargets={removed}"))
+    };
+    let mut burgee = start("cut-later", &listener, &[route(&source, &one, "")], "");
+    let mut client = End::saying(port, b"hello");
+    let mut server = one.next();
+    server.expect(b"hello");
+    // To drain after all takes the time back that was given before.
+    for removed in ["drain", "1h", "drain"] {
+        burgee.reload(&with(removed));
+        client.talks_to(&mut server);
+    }
+    let (mut other_client, mut other_server) = (End::saying(port, b"hello"), two.next());
+    other_server.expect(b"hello");
+    burgee.reload(&with("1h"));
+    burgee.reload(&with("cut"));
+    client.expect_reset();
+    server.expect_reset();
+    other_client.talks_to(&mut other_server);
+}
+
+#[test]
 fn ports_of_the_routes_come_and_go_with_them() {
     let [first, second, named] = [(); 3].map(|()| free_port());
     let target = Target::start();
