@@ -120,6 +120,34 @@ fn ports_of_the_routes_come_and_go_with_them() {
 }
 
 #[test]
+fn a_port_of_the_routes_becomes_a_listener_of_its_own_and_back() {
+    let port = free_port();
+    let target = Target::start();
+    let routes = [route(&format!(":{port}"), &target, "")];
+    let dynamic = ":0;proto=tcp-dynamic".to_owned();
+    let own = format!("{dynamic},127.0.0.1:{port};proto=tcp;pxyproto=strict");
+    let header = header_v1("203.0.113.7:1", "198.51.100.9:443");
+    let mut pairs = Vec::new();
+    let mut serve = |octets: &[u8]| {
+        let client = End::saying(port, octets);
+        let mut server = target.next();
+        server.expect(b"hello");
+        pairs.push((client, server));
+    };
+    let mut burgee = start("hands", &dynamic, &routes, "");
+    burgee.log.until("reason=route");
+    for _ in 0..2 {
+        serve(b"hello");
+        assert!(burgee.reload(&configuration(&own, &routes, "")).contains("failed=0"));
+        serve(&[&*header, b"hello"].concat());
+        End::saying(port, b"no header").expect_end();
+        assert!(burgee.reload(&configuration(&dynamic, &routes, "")).contains("failed=0"));
+        burgee.log.until("reason=route");
+    }
+    pairs.iter_mut().for_each(|(client, server)| client.talks_to(server));
+}
+
+#[test]
 fn an_address_of_ours_has_its_own_targets_on_a_port_of_the_routes() {
     let port = free_port();
     let (own, rest) = (Target::greeting("own\n"), Target::greeting("rest\n"));
