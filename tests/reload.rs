@@ -132,7 +132,7 @@ fn a_route_moves_new_connections_and_keeps_old_ones() {
     let mut running = Running::start("routes", &with(backend_saying("first\n")));
     let mut old = TcpStream::connect(("127.0.0.1", port)).expect("served");
     assert_eq!(greeting_of(&mut old).expect("served"), "first\n");
-    let line = running.reload(&with(backend_saying("second\n")));
+    let line = running.reroute(&with(backend_saying("second\n")));
     assert!(line.contains("changes=2 restart_needed=0 failed=0"), "{line}");
     assert_eq!(greeting(port).expect("served"), "second");
     old.write_all(b"still there?").expect("the old connection is open");

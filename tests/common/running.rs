@@ -51,6 +51,14 @@ impl Running {
         Running { file, burgee, log }
     }
 
+    /// Reloads with this file, which has other routes, and waits until these are
+    /// in force; returns the last line that is said of the reload.
+    pub fn reroute(&mut self, text: &str) -> String {
+        let line = self.reload(text);
+        self.log.until("route event=loaded");
+        line
+    }
+
     /// Reloads with this file; returns the last line that is said of it.
     pub fn reload(&mut self, text: &str) -> String {
         self.file.write(text);

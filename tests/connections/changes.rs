@@ -26,22 +26,23 @@ fn connections_to_a_target_that_left_end_as_the_settings_say() {
     };
     // By default they live on.
     let (mut old_client, mut old_server) = pair(&one);
-    burgee.reload(&with(&two, "drain"));
+    burgee.reroute(&with(&two, "drain"));
     old_client.talks_to(&mut old_server);
     // Cut at once, where the target left; the others live on.
     let (mut client, mut server) = pair(&two);
-    burgee.reload(&with(&one, "cut"));
+    burgee.reroute(&with(&one, "cut"));
     client.expect_reset();
     server.expect_reset();
     burgee.log.until("ending=target-removed");
     old_client.talks_to(&mut old_server);
     // After a while; a target that is back before that keeps its connections.
     let (mut kept_client, mut kept_server) = pair(&one);
-    burgee.reload(&with(&two, "1h"));
+    burgee.reroute(&with(&two, "1h"));
+    burgee.reroute(&with(&one, "1h"));
     burgee.reload(&with(&one, "300ms"));
     let (mut cut_client, mut cut_server) = pair(&one);
     kept_client.talks_to(&mut kept_server);
-    burgee.reload(&with(&two, "300ms"));
+    burgee.reroute(&with(&two, "300ms"));
     for end in [&mut cut_client, &mut cut_server, &mut kept_client, &mut kept_server] {
         end.expect_reset();
     }
@@ -62,10 +63,12 @@ fn what_was_left_to_end_by_itself_can_be_cut_later() {
     let mut server = one.next();
     server.expect(b"hello");
     // To drain after all takes the time back that was given before.
-    for removed in ["drain", "1h", "drain"] {
-        burgee.reload(&with(removed));
+    burgee.reroute(&with("drain"));
+    for removed in ["1h", "drain"] {
         client.talks_to(&mut server);
+        burgee.reload(&with(removed));
     }
+    client.talks_to(&mut server);
     let (mut other_client, mut other_server) = (End::saying(port, b"hello"), two.next());
     other_server.expect(b"hello");
     burgee.reload(&with("1h"));

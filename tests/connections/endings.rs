@@ -5,28 +5,31 @@ use std::net::SocketAddr;
 use burgee::reactor::socket::{self, ConnectOptions, ListenOptions};
 
 use crate::common::program::free_port;
-use crate::rig::{End, Target, assert_refused, header_v1, hello, route, start};
+use crate::rig::{End, Target, assert_refused, configuration, header_v1, hello, route, start};
 
 #[test]
-fn silence_ends_a_connection_and_half_of_one_sooner() {
+fn silence_ends_a_connection_or_half_of_one() {
     let port = free_port();
     let target = Target::start();
-    let settings = "proxy.idletimeout=1s\nproxy.halfclosedtimeout=200ms";
     let listener = format!("127.0.0.1:{port};proto=tcp");
     let routes = [route(&format!(":{port}"), &target, "")];
-    let mut burgee = start("silence", &listener, &routes, settings);
-    let mut client = End::saying(port, b"hello");
-    let mut server = target.next();
-    server.expect(b"hello");
+    let with = |settings: &str| configuration(&listener, &routes, settings);
+    let mut burgee = start("silence", &listener, &routes, "proxy.halfclosedtimeout=200ms");
+    let pair = || {
+        let client = End::saying(port, b"hello");
+        let mut server = target.next();
+        server.expect(b"hello");
+        (client, server)
+    };
+    let (mut whole_client, mut whole_server) = pair();
+    let (mut client, mut server) = pair();
     client.end();
     server.expect_end();
-    server.send(b"answer");
-    client.expect(b"answer");
     client.expect_end();
     burgee.log.until("ending=half-closed-timeout");
-    let mut client = End::saying(port, b"hello");
-    let mut server = target.next();
-    server.expect(b"hello");
+    whole_client.talks_to(&mut whole_server);
+    burgee.reload(&with("proxy.idletimeout=200ms"));
+    let (mut client, mut server) = pair();
     client.expect_end();
     server.expect_end();
     burgee.log.until("ending=idle-timeout");
