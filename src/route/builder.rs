@@ -40,6 +40,9 @@ const PORTS_PER_VISIT: usize = 16;
 /// What it costs to put a route of the table in order, once of several times.
 const SORT_VISITS: usize = 8;
 
+/// What it costs to give the memory of some hundred drafts back.
+const GIVE_BACK_VISITS: usize = 1024;
+
 /// A table, and what was wrong with the text.
 #[derive(Clone, Debug, Default)]
 pub struct Built {
@@ -71,8 +74,9 @@ pub struct TableBuilder {
     /// What was warned of already.
     warned: HashSet<String>,
     is_read: bool,
-    /// The last thing to do.
+    /// The last thing to do but for giving back what is of no more use.
     order: Option<Order>,
+    is_sorted: bool,
     is_done: bool,
 }
 
@@ -105,6 +109,7 @@ impl TableBuilder {
             warned: HashSet::new(),
             is_read: false,
             order: None,
+            is_sorted: false,
             is_done: false,
         }
     }
@@ -123,11 +128,17 @@ impl TableBuilder {
                 self.read()
             } else if let Some(order) = &mut self.order {
                 let steps = (visits / SORT_VISITS).max(1);
-                if self.built.table.sort(order, steps) {
+                self.is_sorted = self.built.table.sort(order, steps);
+                if self.is_sorted {
+                    self.order = None;
+                }
+                if self.is_sorted { LINE_VISITS } else { visits }
+            } else if self.is_sorted {
+                if !self.drafts.give_back() {
                     self.is_done = true;
                     return Some(std::mem::take(&mut self.built));
                 }
-                visits
+                GIVE_BACK_VISITS
             } else if let Some(targets) = self.drafts.finish_route(&mut self.built.table) {
                 targets.saturating_mul(FINISH_VISITS).saturating_add(LINE_VISITS)
             } else {
