@@ -25,6 +25,9 @@ use crate::route::{LineError, Table};
 /// millisecond.
 const STEPS: usize = 250;
 
+/// Octets of a text that is read and built in the same turn.
+const SHORT: usize = 16 * 1024;
+
 /// Lines that are written to the log in one turn.
 const LINES: usize = 50;
 
@@ -156,7 +159,9 @@ impl Routes {
         self.report.log(LINES);
         if !switchboard.is_changing() {
             self.loader.settled();
-            self.read();
+            if self.read() {
+                return false;
+            }
             if let Some(ready) = self.loader.advance(switchboard.table()) {
                 let (table, summary) = self.announce(ready);
                 self.report.log(LINES);
@@ -176,9 +181,11 @@ impl Routes {
         true
     }
 
-    fn read(&mut self) {
+    /// Reads a piece, where the text is wanted. Says whether that was enough
+    /// for one turn.
+    fn read(&mut self) -> bool {
         if !self.loader.wants_text() {
-            return;
+            return false;
         }
         let reading = match &self.source {
             Source::Static { routes } => Reading::Whole(routes.clone().into_bytes()),
@@ -195,6 +202,11 @@ impl Routes {
                 }
             }
         };
+        let was_long = match &reading {
+            Reading::More => true,
+            Reading::Whole(text) => text.len() > SHORT,
+            Reading::Spoiled | Reading::Failed(_) => false,
+        };
         if let Some(why) = self.loader.read(reading) {
             warn!(
                 "route event=not_read source={} error={} effect=\"the old routes stay in force\"",
@@ -202,6 +214,7 @@ impl Routes {
                 quoted(why)
             );
         }
+        was_long
     }
 
     /// Queues what is to be said of the lines; returns the table, and what is

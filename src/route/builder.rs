@@ -88,7 +88,7 @@ impl TableBuilder {
 
     /// The same of a text that is not copied.
     pub fn of(text: Vec<u8>) -> TableBuilder {
-        let lines = (text.len() / SHORTEST_ADD).min(MOST_ROOM);
+        let lines = lines_about(&text).min(MOST_ROOM);
         let mut builder = TableBuilder::empty(Rc::new(text), lines);
         // Some editors begin a file with a byte order mark.
         if builder.text.starts_with(b"\xef\xbb\xbf") {
@@ -250,9 +250,18 @@ impl TableBuilder {
     }
 }
 
-/// `route add a / ws://1.1.1.1` and the end of the line: no text has more
-/// targets than bytes for that.
-const SHORTEST_ADD: usize = 27;
+/// So much of a text says how many lines all of it has.
+const SAMPLE: usize = 16 * 1024;
+
+/// How many lines a text has, or some more, if all are as long as the first.
+/// Otherwise the indexes have to grow, or take memory that is not needed.
+fn lines_about(text: &[u8]) -> usize {
+    let sample = text.get(..SAMPLE).unwrap_or(text);
+    let lines = sample.iter().filter(|&&byte| byte == b'\n').count().saturating_add(1);
+    let times = (text.len() / SAMPLE).saturating_add(1);
+    // An eighth more, for lines that are shorter.
+    lines.saturating_mul(times).saturating_mul(9) / 8
+}
 
 /// Room is made for so many targets at once; for more it grows.
 const MOST_ROOM: usize = 1 << 22;

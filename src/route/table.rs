@@ -182,9 +182,12 @@ impl Table {
     /// any are left. For a table that is of no more use, because to drop a large one
     /// takes longer than a turn of the loop may.
     pub fn dismantle(&mut self, count: usize) -> bool {
-        self.index = Places::default();
-        self.wildcards = Places::default();
-        self.order = Vec::new();
+        if !self.index.is_empty() || !self.order.is_empty() {
+            self.index = Places::default();
+            self.wildcards = Places::default();
+            self.order = Vec::new();
+            return true;
+        }
         let mut left = count;
         while let Some(route) = self.routes.last_mut().filter(|_| left > 0) {
             let targets = route.targets.len();
@@ -194,10 +197,12 @@ impl Table {
                 self.routes.pop();
             }
         }
+        self.routes.shrink_to_fit();
         // The names of services are of the routes' targets and of these.
         let mut are_empty = self.routes.is_empty();
         for list in [&mut self.targets, &mut self.udp_targets] {
             list.truncate(list.len().saturating_sub(count));
+            list.shrink_to_fit();
             are_empty &= list.is_empty();
         }
         self.names.truncate(self.names.len().saturating_sub(count));
