@@ -821,11 +821,17 @@ mod tests {
 
     #[test]
     fn a_table_is_dismantled_piece_by_piece() {
+        let line = |port: usize| format!("route add a :1 tcp://192.0.2.1:{port}\n");
+        let mut wide = table(&(1..=5).map(line).collect::<String>());
+        assert!(wide.dismantle(2) && wide.dismantle(2));
+        assert_eq!(wide.routes().first().map(|route| route.targets().len()), Some(3));
         let mut table = routed(&[":1", ":2", ":3", ":4", ":5"]);
         assert!(table.dismantle(2));
-        assert_eq!(table.routes().len(), 3);
-        assert!(table.lookup_port(1).is_none());
-        assert!(table.dismantle(2));
+        assert!(table.lookup_port(1).is_none(), "the index goes first");
+        for left in [3, 1] {
+            assert!(table.dismantle(2));
+            assert_eq!((table.routes().len(), table.targets().len()), (left, left));
+        }
         assert!(!table.dismantle(2));
     }
 }
