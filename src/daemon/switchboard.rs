@@ -154,7 +154,8 @@ impl Switchboard {
                 false => self.sweep = Some(sweep),
             }
         } else if !self.udp.remove_unwanted(steps) {
-            self.changed = true;
+            // To count them takes a walk over all, so it is done at the end.
+            self.changed |= !self.udp.is_sweeping();
         } else if self.spent.last_mut().is_some_and(|table| !table.dismantle(steps)) {
             self.spent.pop();
         }

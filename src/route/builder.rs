@@ -41,7 +41,7 @@ const PORTS_PER_VISIT: usize = 16;
 const SORT_VISITS: usize = 8;
 
 /// What it costs to give the memory of some hundred drafts back.
-const GIVE_BACK_VISITS: usize = 1024;
+const GIVE_BACK_VISITS: usize = 512;
 
 /// A table, and what was wrong with the text.
 #[derive(Clone, Debug, Default)]
