@@ -462,12 +462,13 @@ impl Switchboard {
             // that are well first.
             self.turn = self.turn.wrapping_add(1);
             let untried = || places.of(target).filter(is_new);
-            let mut well: Vec<Place> = untried().filter(is_well).collect();
-            if well.is_empty() {
-                well = untried().collect();
-            }
-            let place = well.get(self.turn.checked_rem(well.len())?)?;
-            Some((target, place.address))
+            let well = || untried().filter(is_well);
+            let turn = |count: usize| self.turn.checked_rem(count);
+            let place = match turn(well().count()) {
+                Some(turn) => well().nth(turn),
+                None => untried().nth(turn(untried().count())?),
+            };
+            Some((target, place?.address))
         });
         let Some((target, address)) = address else {
             let targets = route.targets();
