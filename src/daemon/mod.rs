@@ -3,6 +3,7 @@
 //! handler.
 
 mod load;
+mod names;
 mod reload;
 mod routes;
 mod routes_file;
@@ -29,11 +30,13 @@ use crate::health::knock::Knocker;
 use crate::health::probe::{Prober, ProberSettings};
 use crate::health::targets::Targets;
 use crate::proxy::Proxy;
+use crate::proxy::access_log::{AccessLog, Format};
 use crate::reactor::inotify::FileWatch;
 use crate::reactor::log_sink::quoted;
 use crate::reactor::signal::{Signal, Signals};
 use crate::reactor::timer_wheel::Alarm;
 use crate::reactor::{Kind, Reactor, Readiness, Token, fault, poll};
+use crate::resolve::{Paths, Resolver};
 use crate::route::Picker;
 
 pub use self::routes_file::read_routes_file;
@@ -53,6 +56,7 @@ pub struct Daemon {
     routes: Routes,
     prober: Prober,
     knocker: Knocker,
+    resolver: Resolver,
     announcer: Announcer,
     bgp: Option<Transport>,
     bfd: BfdTransport,
@@ -83,6 +87,9 @@ impl Daemon {
         let health = &config.health;
         let mut proxy = Proxy::new(seed.rotate_left(7));
         proxy.bind(reactor, &settings::proxy(&config.proxy))?;
+        if let Some(format) = settings::access_log(&config.log.access)? {
+            proxy.log_accesses(reactor, AccessLog::stdout(format));
+        }
         let picker = Picker::new(settings::strategy(config.proxy.strategy), seed);
         let mut switchboard = Switchboard::new(picker, Targets::new(health.rise, health.fall));
         switchboard.set_service_limit(config.proxy.service_limit);
@@ -102,6 +109,7 @@ impl Daemon {
             routes,
             prober,
             knocker,
+            resolver: Resolver::new(Paths::default(), seed.rotate_left(23)),
             bgp,
             bfd,
             alarm: Alarm::new(),
@@ -311,20 +319,38 @@ impl Daemon {
         }
     }
 
+    /// What the rooms find wrong with a configuration that is valid as far as
+    /// it goes: errors, and warnings.
+    pub fn check(config: &Config) -> (Vec<String>, Vec<String>) {
+        match settings::access_log(&config.log.access) {
+            Ok(format) => (Vec::new(), format.iter().flat_map(Format::warnings).collect()),
+            Err(error) => (vec![error], Vec::new()),
+        }
+    }
+
+    /// The last lines of the access log leave, as far as their reader takes
+    /// them.
+    fn flush_at_exit(&mut self) {
+        self.proxy.flush_at_exit();
+    }
+
     /// Panics that were caught at the edge of a connection or a session.
     pub fn panics(&self) -> u64 {
         let bgp = self.bgp.as_ref().map_or(0, Transport::panics);
-        bgp.saturating_add(self.bfd.panics()).saturating_add(self.proxy.panics())
+        let names = self.resolver.panics();
+        let rest = self.bfd.panics().saturating_add(self.proxy.panics());
+        bgp.saturating_add(rest).saturating_add(names)
     }
 
-    /// Makes the next piece of work at `place` panic: `bgp`, `bfd`, `proxy` or
-    /// `shared`. It proves of the very binary that is deployed that a fault
+    /// Makes the next piece of work at `place` panic: `bgp`, `bfd`, `proxy`,
+    /// `names` or `shared`. It proves of the very binary that is deployed that a fault
     /// stays where it happened.
     fn inject_panic(&mut self, place: &str) {
         match (place, &mut self.bgp) {
             ("bgp", Some(bgp)) => bgp.inject_panic(),
             ("bfd", _) => self.bfd.inject_panic(),
             ("proxy", _) => self.proxy.inject_panic(true),
+            ("names", _) => self.resolver.inject_panic(),
             ("shared", _) => self.inject_panic = true,
             _ => warn!("daemon event=ignored BURGEE_INJECT_PANIC={}", quoted(place)),
         }
@@ -352,10 +378,12 @@ impl poll::Phases for Daemon {
             Kind::ProxyListener
             | Kind::Client
             | Kind::Upstream
+            | Kind::AccessLog
             | Kind::UdpListener
             | Kind::UdpFlow => self.proxy.collect(token, readiness),
             Kind::Probe => self.prober.collect(token, readiness),
             Kind::Knock => self.knocker.collect(token, readiness),
+            Kind::Resolver | Kind::Lookup => self.resolver.collect(token, readiness),
             Kind::BfdListener | Kind::Bfd => self.bfd.collect(token, readiness),
             Kind::Watch => {
                 self.watch.iter_mut().for_each(|watch| watch.collect(token));
@@ -386,6 +414,7 @@ impl poll::Phases for Daemon {
             | Kind::UdpFlow => self.proxy.expired(reactor, token),
             Kind::Probe => self.prober.expired(token),
             Kind::Knock => self.knocker.expired(token),
+            Kind::Resolver | Kind::Lookup => self.resolver.expired(token),
             Kind::BfdListener | Kind::Bfd => self.bfd.expired(token),
             Kind::Watch => {
                 self.watch.iter_mut().for_each(|watch| watch.expired(token));
@@ -394,6 +423,7 @@ impl poll::Phases for Daemon {
             Kind::Daemon => self.alarm.fired(),
             Kind::Signal
             | Kind::Log
+            | Kind::AccessLog
             | Kind::Guest
             | Kind::GuestBgpListener
             | Kind::GuestBgpSession
@@ -450,12 +480,15 @@ impl poll::Phases for Daemon {
             self.switchboard.checked(reactor.now(), id, outcome);
         }
         self.switchboard.knock(reactor, &mut self.knocker);
+        self.resolver.api(reactor);
+        self.resolve(reactor);
     }
 
     fn flush(&mut self, reactor: &mut Reactor) {
         self.proxy.flush(reactor);
         self.prober.flush(reactor);
         self.knocker.flush();
+        self.resolver.flush();
         self.bfd.flush();
         if let Some(bgp) = &mut self.bgp {
             bgp.flush();
@@ -467,11 +500,13 @@ impl poll::Phases for Daemon {
             || self.switchboard.has_changed()
             || self.stop_requests > 0
             || self.watch.as_ref().is_some_and(FileWatch::has_ready)
-            || self.routes.has_ready()
+            || self.routes.has_ready(&self.switchboard)
             || self.proxy.has_ready()
             || self.prober.has_ready()
             || self.switchboard.has_suspects()
             || self.knocker.has_ready()
+            || self.resolver.has_ready()
+            || self.switchboard.answers.has_news()
             || self.bfd.has_ready()
             || self.bgp.as_ref().is_some_and(Transport::has_ready)
     }

@@ -142,8 +142,8 @@ impl Routes {
     }
 
     /// Whether there is work that needs no further event.
-    pub(super) fn has_ready(&self) -> bool {
-        self.loader.is_busy()
+    pub(super) fn has_ready(&self, switchboard: &Switchboard) -> bool {
+        (self.loader.is_busy() && !switchboard.awaits_names())
             || !self.report.is_empty()
             || self.watch.as_ref().is_some_and(FileWatch::has_ready)
     }
@@ -166,7 +166,7 @@ impl Routes {
                 let (table, summary) = self.announce(ready);
                 self.report.log(LINES);
                 self.coming = Some(summary);
-                switchboard.begin(table);
+                switchboard.begin(reactor.now(), table);
             }
         }
         if switchboard.is_changing() {
@@ -326,6 +326,12 @@ impl Daemon {
     pub(super) fn load_routes(&mut self, reactor: &mut Reactor) {
         self.routes.load(reactor, &mut self.switchboard, &mut self.prober);
         self.warn_of_missing_routes();
+    }
+
+    /// Takes what was found out about names.
+    pub(super) fn resolve(&mut self, reactor: &mut Reactor) {
+        let progress = self.switchboard.resolve(reactor.now(), &mut self.resolver);
+        hand_over(reactor, &mut self.prober, progress);
     }
 
     /// Goes on with routes that are under way.

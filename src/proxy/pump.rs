@@ -51,9 +51,15 @@ impl Tools<'_> {
 pub(super) struct Side {
     pub(super) stream: TcpStream,
     pub(super) ready: Readiness,
+    /// It takes no byte any more, as an event said.
+    broken: bool,
 }
 
 impl Side {
+    pub(super) const fn new(stream: TcpStream, ready: Readiness) -> Side {
+        Side { stream, ready, broken: false }
+    }
+
     /// Whether the connection was cut off, as far as an event said so. EPIPE
     /// does not: the peer had ended its stream in order before, and what is
     /// left of that can be read.
@@ -63,7 +69,14 @@ impl Side {
         }
         self.ready.remove(Readiness::ERROR);
         let error = socket::take_error(&self.stream).ok().flatten();
+        self.broken |= error.is_some();
         error.is_some_and(|error| error.kind() != ErrorKind::BrokenPipe)
+    }
+
+    /// Whether it takes no byte any more, as far as an event said so. After the
+    /// end of its stream a reset is an EPIPE as well.
+    pub(super) fn is_broken(&mut self) -> bool {
+        self.is_cut() || self.broken
     }
 }
 
@@ -271,7 +284,7 @@ mod tests {
         let other = StdStream::connect(listener.local_addr().unwrap()).unwrap();
         let (stream, _) = listener.accept().unwrap();
         stream.set_nonblocking(true).unwrap();
-        (Side { stream: TcpStream::from_std(stream), ready }, other)
+        (Side::new(TcpStream::from_std(stream), ready), other)
     }
 
     #[test]

@@ -158,7 +158,7 @@ impl Connection {
     pub(super) fn new(now: Time, arrival: Arrival, permit: Permit) -> Connection {
         let Arrival { stream, peer, local, limits } = arrival;
         Connection {
-            client: Side { stream, ready: Readiness::NONE },
+            client: Side::new(stream, Readiness::NONE),
             target: None,
             stage: Stage::Arrived,
             relay: Relay::new(now),
@@ -251,7 +251,7 @@ impl Connection {
         target: Picked,
         limit: Duration,
     ) {
-        self.target = Some((Side { stream, ready: Readiness::NONE }, target));
+        self.target = Some((Side::new(stream, Readiness::NONE), target));
         self.stage = Stage::Dialing { since: now, deadline: now + limit };
     }
 
@@ -483,8 +483,13 @@ impl Connection {
         }
         // Whoever waits for the target would not read what the client's kernel
         // has said.
-        if relay.up.is_open() && client.is_cut() {
+        if relay.up.is_open() && client.is_cut() || relay.up.is_done() && client.is_broken() {
             return Verdict::Close(Ending::reset(Why::ClientReset));
+        }
+        // Nobody reads on after the end of a stream, so only the event tells of
+        // a reset that comes behind it.
+        if relay.down.is_done() && target.is_broken() {
+            return Verdict::Close(Ending::reset(Why::TargetReset));
         }
         if self.leave.is_some_and(|deadline| deadline <= tools.now) {
             return Verdict::Close(Ending::reset(Why::TargetRemoved));
