@@ -402,6 +402,7 @@ fn with_nothing_to_do_there_is_no_timer_but_the_one_that_was_asked_for() {
                 format!("-registry.file.pollinterval={flag}"),
             ],
             environment: Vec::new(),
+            interfaces: burgee::reactor::interfaces::list,
         };
         let loaded = sources.load(&|path| fs::read(path)).expect("valid");
         let mut reactor = Reactor::new().expect("a reactor");

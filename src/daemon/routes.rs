@@ -495,7 +495,7 @@ mod tests {
         /// many tables came in force.
         fn finish(&mut self) -> (usize, usize) {
             let (mut turns, mut tables) = (0, 0);
-            while self.routes.has_ready() {
+            while self.routes.has_ready(&self.switchboard) {
                 turns += 1;
                 tables += usize::from(self.advance());
                 self.prober.flush(&mut self.reactor);
@@ -527,11 +527,11 @@ mod tests {
     fn a_large_file_takes_many_turns_and_each_does_little() {
         let mut lab = Lab::new("large", &many(1, 3));
         assert_eq!(lab.prober.targets(), 3);
-        assert!(!lab.routes.has_ready(), "the first table is there at once");
+        assert!(!lab.routes.has_ready(&lab.switchboard), "the first table is there at once");
         lab.write(&many(2, 5000));
         lab.reload();
         let (mut known, mut tables) = (3, 0);
-        while lab.routes.has_ready() {
+        while lab.routes.has_ready(&lab.switchboard) {
             tables += usize::from(lab.advance());
             let now = lab.switchboard.targets().total();
             assert!(now.abs_diff(known) <= STEPS, "{known} to {now} in one turn");
@@ -581,7 +581,7 @@ mod tests {
             assert!(lab.routes.watch.is_none());
             assert_eq!(lab.reactor.wheel.len(), 0);
             lab.change(fixed(many(7, 2))).unwrap();
-            assert!(!lab.routes.has_ready(), "the same text is nothing to do");
+            assert!(!lab.routes.has_ready(&lab.switchboard), "the same text is nothing to do");
             lab.reload();
             lab.finish();
             assert_eq!(lab.ports(), (100, 1599));
