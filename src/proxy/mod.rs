@@ -52,6 +52,7 @@ use self::tcp::{Connection, Ending, Verdict};
 use self::udp::{Udp, UdpCounters};
 use crate::reactor::buffer::Pool;
 use crate::reactor::log_sink::quoted;
+use crate::reactor::pipe::Pipes;
 use crate::reactor::signal::descriptor_limit;
 use crate::reactor::slab::{Key, Slab};
 use crate::reactor::socket::{self, ConnectOptions};
@@ -61,6 +62,12 @@ use crate::reactor::{Kind, Reactor, Readiness, Time, Token};
 /// directions than that go on without one, which costs them a tenth.
 const LARGE_BUFFERS: usize = 16;
 const SPARE_LARGE_BUFFERS: usize = 2;
+
+/// Most pipes for streams, 16 MiB while all are full, and how many descriptors
+/// there must be for each: the two of its own are a small part of them. A
+/// stream that finds none is copied.
+const PIPES: u64 = 256;
+const DESCRIPTORS_PER_PIPE: u64 = 128;
 
 /// What all connections together may spend in one turn: about 2 ms, so that
 /// BGP is never kept waiting for longer.
@@ -104,6 +111,7 @@ pub struct Proxy {
     /// Targets that connections are done with, until somebody is told.
     released: Vec<SocketAddr>,
     large: Pool,
+    pipes: Pipes,
     limit: usize,
     at_limit: bool,
     dial_timeout: Duration,
@@ -121,6 +129,7 @@ impl Proxy {
             ready: VecDeque::new(),
             released: Vec::new(),
             large: Pool::new(relay::BULK_STEP, LARGE_BUFFERS, SPARE_LARGE_BUFFERS),
+            pipes: Pipes::new(0),
             limit: 0,
             at_limit: false,
             dial_timeout: Duration::ZERO,
@@ -145,7 +154,9 @@ impl Proxy {
         let descriptors = descriptor_limit();
         self.udp.bind(reactor, &settings.udp_listeners, descriptors)?;
         let flows = u64::try_from(self.udp.limit()).unwrap_or(u64::MAX);
-        self.limit = connection_limit(settings.connection_limit, descriptors.saturating_sub(flows));
+        let left = descriptors.saturating_sub(flows);
+        self.pipes.set_limit(usize::try_from(pipe_limit(left)).unwrap_or_default());
+        self.limit = connection_limit(settings.connection_limit, left);
         self.dial_timeout = settings.dial_timeout;
         Ok(())
     }
@@ -418,6 +429,7 @@ impl Proxy {
                 scratch: &mut reactor.scratch,
                 small: &mut reactor.pool,
                 large: &mut self.large,
+                pipes: &mut self.pipes,
                 counters: &mut self.counters,
                 budget: &mut *budget,
             };
@@ -548,7 +560,8 @@ impl Proxy {
             connection.target().map_or_else(|| "none".to_owned(), |target| target.to_string())
         );
         self.released.extend(connection.target());
-        connection.close(ending, &mut reactor.pool, &mut self.large, &mut reactor.wheel);
+        let (small, large) = (&mut reactor.pool, &mut self.large);
+        connection.close(ending, small, large, &mut self.pipes, &mut reactor.wheel);
     }
 }
 
@@ -568,11 +581,16 @@ fn count(counter: &mut u64) {
     *counter = counter.saturating_add(1);
 }
 
+fn pipe_limit(descriptors: u64) -> u64 {
+    PIPES.min(descriptors / DESCRIPTORS_PER_PIPE)
+}
+
 /// Most connections: `configured`, but no more than have two descriptors each
-/// of the process's limit. A quarter is left alone if that is less than the
-/// usual reserve.
+/// of the process's limit, less what pipes take. A quarter is left alone if
+/// that is less than the usual reserve.
 fn connection_limit(configured: u32, descriptors: u64) -> usize {
-    let reserve = RESERVED_DESCRIPTORS.min(descriptors / 4);
+    let pipes = pipe_limit(descriptors).saturating_mul(2);
+    let reserve = RESERVED_DESCRIPTORS.min(descriptors / 4).saturating_add(pipes);
     let possible = (descriptors.saturating_sub(reserve) / 2).max(1);
     let limit = match configured {
         0 => possible.min(CONNECTIONS),

@@ -6,8 +6,11 @@ use std::net::Shutdown;
 use mio::net::TcpStream;
 
 use super::Counters;
-use super::relay::{Action, Direction, MESSAGE_STEP, Method, Room, Step, short_read_is_the_last};
+use super::relay::{
+    Action, Direction, Held, MESSAGE_STEP, Method, Room, Step, short_read_is_the_last,
+};
 use crate::reactor::buffer::Pool;
+use crate::reactor::pipe::Pipes;
 use crate::reactor::socket;
 use crate::reactor::{Readiness, Time};
 
@@ -35,14 +38,16 @@ pub(super) struct Tools<'a> {
     pub(super) scratch: &'a mut [u8],
     pub(super) small: &'a mut Pool,
     pub(super) large: &'a mut Pool,
+    pub(super) pipes: &'a mut Pipes,
     pub(super) counters: &'a mut Counters,
     /// What all connections may still spend in this turn.
     pub(super) budget: &'a mut Budget,
 }
 
 impl Tools<'_> {
-    fn room(&self) -> Room {
-        Room { small: self.small.available() > 0, large: self.large.available() > 0 }
+    fn room(&mut self) -> Room {
+        let (small, large) = (self.small.available() > 0, self.large.available() > 0);
+        Room { small, large, pipe: self.pipes.is_available() }
     }
 }
 
@@ -111,7 +116,10 @@ pub(super) fn pump(
                 return Pumped::Settled;
             }
             Action::Flush => flush(direction, sink, tools),
-            Action::Move(step) => advance(direction, source, sink, step, tools),
+            Action::Move(step) => match step.method {
+                Method::Copy | Method::Peek => advance(direction, source, sink, step, tools),
+                Method::Splice => splice(direction, source, sink, step, tools),
+            },
         };
         match outcome {
             Ok(handled) => {
@@ -121,7 +129,7 @@ pub(super) fn pump(
             Err(Failure::Source) => return Pumped::Lost,
             Err(Failure::Sink(kind)) => {
                 direction.break_off();
-                give_back(direction, tools.small, tools.large);
+                give_back(direction, tools.small, tools.large, tools.pipes);
                 // EPIPE: the peer had ended its own stream in order before it
                 // closed altogether. Any other error cut that stream, too.
                 let ended = kind == ErrorKind::BrokenPipe;
@@ -144,15 +152,56 @@ fn flush(
     sink: &mut Side,
     tools: &mut Tools<'_>,
 ) -> Result<usize, Failure> {
-    let Some(held) = &mut direction.held else { return Ok(0) };
-    let taken = write(sink, held.readable())?;
-    held.consume(taken);
-    let is_empty = held.is_empty();
+    let (taken, is_empty) = match &mut direction.held {
+        Held::Nothing => return Ok(0),
+        Held::Buffer(buffer) => {
+            let taken = write(sink, buffer.readable())?;
+            buffer.consume(taken);
+            (taken, buffer.is_empty())
+        }
+        Held::Pipe(pipe) => {
+            let there = pipe.len();
+            (sent(sink, there, |stream| pipe.drain(stream, false))?, pipe.is_empty())
+        }
+    };
     direction.count(taken);
     if is_empty {
-        give_back(direction, tools.small, tools.large);
+        give_back(direction, tools.small, tools.large, tools.pipes);
     }
     Ok(taken)
+}
+
+/// Moves bytes from the source into a pipe, and at once on to the sink. Returns
+/// how many there were.
+fn splice(
+    direction: &mut Direction,
+    source: &mut Side,
+    sink: &mut Side,
+    step: Step,
+    tools: &mut Tools<'_>,
+) -> Result<usize, Failure> {
+    let Some(mut pipe) = tools.pipes.take() else { return Ok(0) };
+    let filled = pipe.fill(&source.stream, step.bytes);
+    if let Ok(found @ 1..) = filled {
+        direction.held = Held::Pipe(pipe);
+        let taken = flush(direction, sink, tools)?;
+        direction.moved(step, found, taken);
+        return Ok(found);
+    }
+    tools.pipes.give(pipe);
+    match filled.map_err(|error| error.kind()) {
+        Ok(_) => direction.found_no_more(),
+        // Only this says that nothing is there: a pipe takes less than there is
+        // when its places are used up, however little is in each.
+        Err(ErrorKind::WouldBlock) => source.ready.remove(Readiness::READABLE),
+        Err(ErrorKind::Interrupted) => {}
+        // Some sandboxes have no splice(2) for sockets, or allow none.
+        Err(ErrorKind::InvalidInput | ErrorKind::PermissionDenied | ErrorKind::Unsupported) => {
+            tools.pipes.set_limit(0);
+        }
+        Err(_) => return Err(Failure::Source),
+    }
+    Ok(0)
 }
 
 /// Reads once, and writes that at once. Returns how many bytes there were:
@@ -166,10 +215,8 @@ fn advance(
 ) -> Result<usize, Failure> {
     let asked = step.bytes.min(tools.scratch.len());
     let Some(scratch) = tools.scratch.get_mut(..asked) else { return Ok(0) };
-    let read = match step.method {
-        Method::Copy => source.stream.read(scratch),
-        Method::Peek => source.stream.peek(scratch),
-    };
+    let takes = step.method == Method::Copy;
+    let read = if takes { source.stream.read(scratch) } else { source.stream.peek(scratch) };
     let found = match read {
         Ok(0) => {
             direction.end();
@@ -185,19 +232,15 @@ fn advance(
     };
     let bytes = scratch.get(..found).unwrap_or_default();
     let taken = write(sink, bytes)?;
-    direction.moved(asked, found, taken);
+    direction.moved(Step { bytes: asked, ..step }, found, taken);
+    direction.count(taken);
     let left = bytes.get(taken..).unwrap_or_default();
-    let emptied = match step.method {
-        Method::Copy if left.is_empty() => true,
-        Method::Copy => {
-            hold_back(direction, left, tools.small, tools.large)?;
-            true
-        }
-        Method::Peek => {
-            discard(source, scratch, taken)?;
-            taken == found
-        }
-    };
+    if !takes {
+        discard(source, scratch, taken)?;
+    } else if !left.is_empty() {
+        hold_back(direction, left, tools.small, tools.large)?;
+    }
+    let emptied = takes || taken == found;
     if emptied && short_read_is_the_last(source.ready, asked, found) {
         source.ready.remove(Readiness::READABLE);
     }
@@ -215,23 +258,39 @@ fn hold_back(
     let pool = if bytes.len() <= MESSAGE_STEP && small.available() > 0 { small } else { large };
     let mut buffer = pool.take().ok_or(Failure::Source)?;
     let kept = buffer.extend_from(bytes);
-    direction.held = Some(buffer);
+    direction.held = Held::Buffer(buffer);
     if kept == bytes.len() { Ok(()) } else { Err(Failure::Source) }
 }
 
-pub(super) fn give_back(direction: &mut Direction, small: &mut Pool, large: &mut Pool) {
-    if let Some(buffer) = direction.held.take() {
-        let pool = if buffer.size() == large.size() { large } else { small };
-        pool.give(buffer);
+/// Gives back what a direction holds bytes in; the bytes are lost.
+pub(super) fn give_back(
+    direction: &mut Direction,
+    small: &mut Pool,
+    large: &mut Pool,
+    pipes: &mut Pipes,
+) {
+    match std::mem::take(&mut direction.held) {
+        Held::Nothing => {}
+        Held::Buffer(buffer) if buffer.size() == large.size() => large.give(buffer),
+        Held::Buffer(buffer) => small.give(buffer),
+        Held::Pipe(pipe) => pipes.give(pipe),
     }
 }
 
-/// Writes once. A short write is believed: the send queue is full, and room in
-/// it makes an event.
 fn write(sink: &mut Side, bytes: &[u8]) -> Result<usize, Failure> {
-    match sink.stream.write(bytes) {
+    sent(sink, bytes.len(), |stream| stream.write(bytes))
+}
+
+/// Sends once, `there` bytes if the sink takes them all. A short write is
+/// believed: the send queue is full, and room in it makes an event.
+fn sent(
+    sink: &mut Side,
+    there: usize,
+    send: impl FnOnce(&mut TcpStream) -> io::Result<usize>,
+) -> Result<usize, Failure> {
+    match send(&mut sink.stream) {
         Ok(taken) => {
-            if taken < bytes.len() {
+            if taken < there {
                 sink.ready.remove(Readiness::WRITABLE);
             }
             Ok(taken)
@@ -289,6 +348,7 @@ mod tests {
             scratch: &mut [0; 1000],
             small: &mut small,
             large: &mut large,
+            pipes: &mut Pipes::new(0),
             counters: &mut Counters::default(),
             budget: &mut shared,
         };

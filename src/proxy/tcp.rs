@@ -11,6 +11,7 @@ use super::pump::{Budget, Pumped, Side, Tools, give_back, pump};
 use super::relay::{Limits, Relay, Silence};
 use crate::reactor::buffer::Pool;
 use crate::reactor::fault;
+use crate::reactor::pipe::Pipes;
 use crate::reactor::socket;
 use crate::reactor::timer_wheel::{Alarm, TimerWheel};
 use crate::reactor::{Readiness, Time, Token};
@@ -272,11 +273,12 @@ impl Connection {
         ending: Ending,
         small: &mut Pool,
         large: &mut Pool,
+        pipes: &mut Pipes,
         wheel: &mut TimerWheel,
     ) {
         self.alarm.clear(wheel);
         for direction in [&mut self.relay.up, &mut self.relay.down] {
-            give_back(direction, small, large);
+            give_back(direction, small, large, pipes);
         }
         if ending.is_reset() {
             // Fails only on a socket that is gone already.

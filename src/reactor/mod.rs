@@ -12,6 +12,7 @@ pub mod datagram;
 pub mod fault;
 pub mod inotify;
 pub mod log_sink;
+pub mod pipe;
 pub mod poll;
 pub mod random;
 pub mod readiness;

@@ -197,6 +197,7 @@ impl Lab {
         self.turns(2);
         assert_eq!(self.reactor.pool.lent(), 0);
         assert_eq!(self.house.proxy.large.lent(), 0);
+        assert_eq!(self.house.proxy.pipes.lent(), 0);
         assert_eq!(self.reactor.wheel.len(), 0);
         assert!(!self.house.proxy.has_ready());
         assert_eq!(self.counters().panics, 0);
@@ -204,7 +205,9 @@ impl Lab {
     }
 
     fn lent_bytes(&self) -> usize {
-        self.reactor.pool.lent() * BUFFER_SIZE + self.house.proxy.large.lent() * relay::BULK_STEP
+        self.reactor.pool.lent() * BUFFER_SIZE
+            + self.house.proxy.large.lent() * relay::BULK_STEP
+            + self.house.proxy.pipes.lent() * relay::SPLICE_STEP
     }
 }
 
