@@ -63,10 +63,10 @@ use crate::reactor::{Kind, Reactor, Readiness, Time, Token};
 const LARGE_BUFFERS: usize = 16;
 const SPARE_LARGE_BUFFERS: usize = 2;
 
-/// Most pipes for streams, 16 MiB while all are full, and how many descriptors
+/// Most pipes for streams, 64 MiB if all were full, and how many descriptors
 /// there must be for each: the two of its own are a small part of them. A
 /// stream that finds none is copied.
-const PIPES: u64 = 256;
+const PIPES: u64 = 64;
 const DESCRIPTORS_PER_PIPE: u64 = 128;
 
 /// What all connections together may spend in one turn: about 2 ms, so that

@@ -161,7 +161,7 @@ fn flush(
         }
         Held::Pipe(pipe) => {
             let there = pipe.len();
-            (sent(sink, there, |stream| pipe.drain(stream, false))?, pipe.is_empty())
+            (sent(sink, there, |stream| pipe.drain(stream))?, pipe.is_empty())
         }
     };
     direction.count(taken);

@@ -15,8 +15,11 @@ pub(super) const MESSAGE_STEP: usize = BUFFER_SIZE;
 /// than copying: steps of this size cost half of what 16 KiB do.
 pub(super) const BULK_STEP: usize = 256 * 1024;
 
-/// Most bytes of one step through a pipe.
+/// Most bytes of one step through a pipe, and most that one holds back.
 pub(super) const SPLICE_STEP: usize = PIPE_SIZE;
+
+/// Bytes of a step that is worth a pipe, if others are like it.
+const PLENTY_STEP: usize = 64 * 1024;
 
 /// From how many steps of plenty on a direction is worth a pipe. Each counts
 /// one up to the limit, each message takes one off: so the odd small step of a
@@ -31,7 +34,8 @@ pub(super) enum Flow {
     Messages,
     /// More than that, and the other side takes it all.
     Bulk,
-    /// More than the other side takes. `step` follows what it took.
+    /// More than the other side takes. `step` follows what it took, so that
+    /// little is held back.
     Congested {
         /// Bytes worth asking for.
         step: usize,
@@ -81,28 +85,35 @@ pub(super) struct Room {
 /// buffers of others, so both look before they take.
 pub(super) fn method(flow: Flow, plenty: bool, room: Room) -> Step {
     match flow {
+        Flow::Congested { step } if plenty && room.pipe => {
+            Step { method: Method::Splice, bytes: step.max(PLENTY_STEP) }
+        }
         _ if plenty && room.pipe => Step { method: Method::Splice, bytes: SPLICE_STEP },
         Flow::Messages if room.small => Step { method: Method::Copy, bytes: MESSAGE_STEP },
         Flow::Messages => Step { method: Method::Peek, bytes: MESSAGE_STEP },
         Flow::Bulk if room.large => Step { method: Method::Copy, bytes: BULK_STEP },
         Flow::Bulk => Step { method: Method::Peek, bytes: BULK_STEP },
-        Flow::Congested { step } => Step { method: Method::Peek, bytes: step },
+        Flow::Congested { step } => Step { method: Method::Peek, bytes: step.min(BULK_STEP) },
     }
 }
 
 impl Flow {
-    /// What a step teaches: `asked` for, `found` there, and `taken` by the
-    /// other side.
-    fn after(self, asked: usize, found: usize, taken: usize) -> Flow {
+    /// What a step teaches: how many bytes were `found`, and how many the
+    /// other side took.
+    fn after(self, step: Step, found: usize, taken: usize) -> Flow {
+        let (asked, most) = match step.method {
+            Method::Splice => (step.bytes, SPLICE_STEP),
+            Method::Copy | Method::Peek => (step.bytes, BULK_STEP),
+        };
         if taken < found {
-            let step = taken.saturating_mul(2).clamp(MESSAGE_STEP, BULK_STEP);
+            let step = taken.saturating_mul(2).clamp(MESSAGE_STEP, most);
             return Flow::Congested { step };
         }
         match self {
             _ if found < asked && found <= MESSAGE_STEP => Flow::Messages,
             _ if found < asked => self,
-            Flow::Congested { step } if step < BULK_STEP => {
-                Flow::Congested { step: step.saturating_mul(2).min(BULK_STEP) }
+            Flow::Congested { step } if step < most => {
+                Flow::Congested { step: step.saturating_mul(2).min(most) }
             }
             _ => Flow::Bulk,
         }
@@ -194,16 +205,10 @@ impl Direction {
 
     /// A step was made: `found` bytes were there, `taken` ones went on.
     pub(super) fn moved(&mut self, step: Step, found: usize, taken: usize) {
-        let asked = step.bytes;
-        self.flow = match step.method {
-            // What does not go on waits in a pipe, so that is no congestion.
-            Method::Splice if found > MESSAGE_STEP => Flow::Bulk,
-            Method::Splice => Flow::Messages,
-            Method::Copy | Method::Peek => self.flow.after(asked, found, taken),
-        };
-        if found >= SPLICE_STEP || (found == asked && asked > MESSAGE_STEP) {
+        self.flow = self.flow.after(step, found, taken);
+        if found >= PLENTY_STEP || (found == step.bytes && found > MESSAGE_STEP) {
             self.plenty = self.plenty.saturating_add(1).min(MOST_PLENTY);
-        } else if found < asked && found <= MESSAGE_STEP {
+        } else if found < step.bytes && found <= MESSAGE_STEP {
             self.plenty = self.plenty.saturating_sub(1);
         }
     }
@@ -422,26 +427,47 @@ mod tests {
 
     #[test]
     fn bulk_grows_and_congestion_looks_before_it_takes() {
+        let copy = |bytes| Step { method: Method::Copy, bytes };
         let full = |flow: Flow| {
-            let asked = method(flow, false, ROOM).bytes;
-            flow.after(asked, asked, asked)
+            let step = method(flow, false, ROOM);
+            flow.after(step, step.bytes, step.bytes)
         };
         assert_eq!(full(Flow::Messages), Flow::Bulk);
         assert_eq!(full(Flow::Bulk), Flow::Bulk);
-        let congested = Flow::Bulk.after(BULK_STEP, BULK_STEP, 40_000);
+        let congested = Flow::Bulk.after(copy(BULK_STEP), BULK_STEP, 40_000);
         assert_eq!(congested, Flow::Congested { step: 80_000 });
-        assert_eq!(method(congested, false, ROOM), Step { method: Method::Peek, bytes: 80_000 });
+        let step = Step { method: Method::Peek, bytes: 80_000 };
+        assert_eq!(method(congested, false, ROOM), step);
         assert_eq!(full(congested), Flow::Congested { step: 160_000 });
         assert_eq!(full(full(full(congested))), Flow::Bulk);
         assert_eq!(
-            Flow::Bulk.after(BULK_STEP, BULK_STEP, 0),
+            Flow::Bulk.after(copy(BULK_STEP), BULK_STEP, 0),
             Flow::Congested { step: MESSAGE_STEP }
         );
         // A short read of a message ends both.
-        assert_eq!(Flow::Bulk.after(BULK_STEP, 100, 100), Flow::Messages);
-        assert_eq!(congested.after(80_000, 100, 100), Flow::Messages);
-        assert_eq!(Flow::Bulk.after(BULK_STEP, 100_000, 100_000), Flow::Bulk);
-        assert_eq!(Flow::Messages.after(MESSAGE_STEP, 5, 5), Flow::Messages);
+        assert_eq!(Flow::Bulk.after(copy(BULK_STEP), 100, 100), Flow::Messages);
+        assert_eq!(congested.after(step, 100, 100), Flow::Messages);
+        assert_eq!(Flow::Bulk.after(copy(BULK_STEP), 100_000, 100_000), Flow::Bulk);
+        assert_eq!(Flow::Messages.after(copy(MESSAGE_STEP), 5, 5), Flow::Messages);
+    }
+
+    #[test]
+    fn little_is_held_back_in_a_pipe_for_a_slow_sink() {
+        let step = method(Flow::Bulk, true, ROOM);
+        assert_eq!(step, Step { method: Method::Splice, bytes: SPLICE_STEP });
+        let slow = Flow::Bulk.after(step, SPLICE_STEP, 10_000);
+        let least = method(slow, true, ROOM);
+        assert_eq!(least, Step { method: Method::Splice, bytes: PLENTY_STEP });
+        let faster = slow.after(step, SPLICE_STEP, 400_000);
+        assert_eq!(method(faster, true, ROOM).bytes, 800_000);
+        let no_pipe = Step { method: Method::Peek, bytes: BULK_STEP };
+        assert_eq!(method(faster, true, Room { pipe: false, ..ROOM }), no_pipe);
+        let all = |flow: Flow| {
+            let step = method(flow, true, ROOM);
+            flow.after(step, step.bytes, step.bytes)
+        };
+        assert_eq!(all(faster), Flow::Congested { step: SPLICE_STEP });
+        assert_eq!(all(all(faster)), Flow::Bulk);
     }
 
     #[test]

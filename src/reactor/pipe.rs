@@ -5,9 +5,14 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
-/// Bytes that a pipe holds at most. It is what the system gives to a pipe that
-/// asks for nothing; larger ones move bulk no cheaper.
-pub const PIPE_SIZE: usize = 64 * 1024;
+/// Bytes that a pipe holds at most: as many as anybody may ask for, where
+/// nobody changed `fs.pipe-max-size`. Each time that a pipe is filled costs an
+/// acknowledgement and a wake-up at the source, so this size costs half of what
+/// the usual 64 KiB do.
+pub const PIPE_SIZE: usize = 1024 * 1024;
+
+/// Bytes that a pipe has to hold to be worth it.
+const LEAST_SIZE: usize = 64 * 1024;
 
 /// How often a pipe is done without after one could not be had.
 const PATIENCE: u32 = 1024;
@@ -23,7 +28,7 @@ pub struct Pipe {
 
 impl Pipe {
     /// Errors are those of pipe2(2), and OutOfMemory for a pipe that is too
-    /// small to be worth it: the system gives such to a user with many pipes
+    /// small. The system gives smaller ones to a user who has many of them
     /// (`fs.pipe-user-pages-soft`).
     fn new() -> io::Result<Pipe> {
         let mut ends = [-1; 2];
@@ -34,10 +39,16 @@ impl Pipe {
         }
         // SAFETY: both are open, and nobody else's.
         let [read, write] = ends.map(|end| unsafe { OwnedFd::from_raw_fd(end) });
-        // SAFETY: this only asks for a number.
-        let size = unsafe { libc::fcntl(write.as_raw_fd(), libc::F_GETPIPE_SZ) };
+        let wanted = libc::c_int::try_from(PIPE_SIZE).unwrap_or(libc::c_int::MAX);
+        // SAFETY: both calls take and return a number.
+        let size = unsafe {
+            match libc::fcntl(write.as_raw_fd(), libc::F_SETPIPE_SZ, wanted) {
+                -1 => libc::fcntl(write.as_raw_fd(), libc::F_GETPIPE_SZ),
+                size => size,
+            }
+        };
         match usize::try_from(size) {
-            Ok(size) if size >= PIPE_SIZE => Ok(Pipe { read, write, len: 0 }),
+            Ok(LEAST_SIZE..) => Ok(Pipe { read, write, len: 0 }),
             _ => Err(io::ErrorKind::OutOfMemory.into()),
         }
     }
@@ -49,19 +60,15 @@ impl Pipe {
     /// 0 means that the stream has ended, or that an urgent octet is next,
     /// which only recv(2) gets over: ask that.
     pub fn fill(&mut self, source: &impl AsFd, most: usize) -> io::Result<usize> {
-        let count = splice(source, &self.write, most, 0)?;
+        let count = splice(source, &self.write, most)?;
         self.len = self.len.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
         Ok(count)
     }
 
     /// Moves bytes from the pipe into a stream's send queue, and returns how
-    /// many. Fewer than there are mean that the queue is full. With `more` the
-    /// kernel keeps the last bytes back if they do not fill a segment, until
-    /// more come, or an acknowledgement, or the stream's option TCP_NODELAY is
-    /// set again.
-    pub fn drain(&mut self, sink: &impl AsFd, more: bool) -> io::Result<usize> {
-        let flags = if more { libc::SPLICE_F_MORE } else { 0 };
-        let count = splice(&self.read, sink, self.len(), flags)?;
+    /// many. Fewer than there are mean that the queue is full.
+    pub fn drain(&mut self, sink: &impl AsFd) -> io::Result<usize> {
+        let count = splice(&self.read, sink, self.len())?;
         self.len = self.len.saturating_sub(u32::try_from(count).unwrap_or(u32::MAX));
         Ok(count)
     }
@@ -79,16 +86,16 @@ impl Pipe {
 
 /// splice(2), which does not wait for the pipe nor, if it is non-blocking, for
 /// the socket.
-fn splice(from: &impl AsFd, to: &impl AsFd, most: usize, flags: libc::c_uint) -> io::Result<usize> {
+fn splice(from: &impl AsFd, to: &impl AsFd, most: usize) -> io::Result<usize> {
     let (from, to) = (from.as_fd().as_raw_fd(), to.as_fd().as_raw_fd());
-    let nowhere = std::ptr::null_mut();
-    let flags = flags | libc::SPLICE_F_NONBLOCK;
+    let (nowhere, flags) = (std::ptr::null_mut(), libc::SPLICE_F_NONBLOCK);
     // SAFETY: both are open, and there are no offsets to be written.
     let count = unsafe { libc::splice(from, nowhere, to, nowhere, most, flags) };
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
 }
 
-/// Pipes up to a limit, made when they are needed, lent and given back.
+/// Pipes up to a limit, made when they are needed, lent and given back. A
+/// quarter of the limit is kept unused.
 ///
 /// A pipe must come back through [`Pipes::give`]; one that is dropped instead
 /// counts as lent for ever.
@@ -110,7 +117,7 @@ impl Pipes {
     /// Lends at most so many from now on. Those that are lent already stay so.
     pub fn set_limit(&mut self, limit: usize) {
         self.limit = limit;
-        self.spare.truncate(limit);
+        self.spare.truncate(limit.div_ceil(4));
     }
 
     /// Whether one can be lent, as far as that is known.
@@ -138,7 +145,7 @@ impl Pipes {
     /// Takes a pipe back. One with bytes in it is closed, and they are lost.
     pub fn give(&mut self, pipe: Pipe) {
         self.lent = self.lent.saturating_sub(1);
-        if pipe.is_empty() && self.lent + self.spare.len() < self.limit {
+        if pipe.is_empty() && self.spare.len() < self.limit.div_ceil(4) {
             self.spare.push(pipe);
         }
     }
@@ -189,7 +196,7 @@ mod tests {
         sender.write_all(b"hello world").unwrap();
         assert_eq!(fill(&mut pipe, &source), 11);
         assert_eq!((pipe.len(), pipe.is_empty()), (11, false));
-        assert_eq!(pipe.drain(&sink, false).unwrap(), 11);
+        assert_eq!(pipe.drain(&sink).unwrap(), 11);
         assert!(pipe.is_empty());
         let mut seen = [0; 11];
         receiver.read_exact(&mut seen).unwrap();
@@ -209,31 +216,16 @@ mod tests {
         sender.write_all(b"hello").unwrap();
         let mut pipe = Pipe::new().unwrap();
         assert_eq!(fill(&mut pipe, &source), 5);
-        let full = pipe.drain(&sink, false).unwrap_err();
+        let full = pipe.drain(&sink).unwrap_err();
         assert_eq!((full.kind(), pipe.len()), (ErrorKind::WouldBlock, 5));
         receiver.read_exact(&mut vec![0; filler]).unwrap();
         while !pipe.is_empty() {
-            let drained = pipe.drain(&sink, false);
+            let drained = pipe.drain(&sink);
             assert!(drained.is_ok() || drained.unwrap_err().kind() == ErrorKind::WouldBlock);
         }
         let mut seen = [0; 5];
         receiver.read_exact(&mut seen).unwrap();
         assert_eq!(&seen, b"hello");
-    }
-
-    #[test]
-    fn bytes_that_were_kept_back_leave_when_the_option_is_set_again() {
-        let (mut sender, source) = connection();
-        let (mut receiver, sink) = connection();
-        sink.set_nodelay(true).unwrap();
-        sender.write_all(b"tail").unwrap();
-        let mut pipe = Pipe::new().unwrap();
-        fill(&mut pipe, &source);
-        assert_eq!(pipe.drain(&sink, true).unwrap(), 4);
-        receiver.set_nonblocking(true).unwrap();
-        assert_eq!(receiver.read(&mut [0; 9]).unwrap_err().kind(), ErrorKind::WouldBlock);
-        sink.set_nodelay(true).unwrap();
-        assert_eq!(receiver.read(&mut [0; 9]).unwrap(), 4, "at once");
     }
 
     #[test]
@@ -268,7 +260,10 @@ mod tests {
         pipes.give(one);
         assert_eq!((pipes.lent(), pipes.spare()), (0, 1));
         assert!(pipes.is_available() && pipes.take().is_some_and(|pipe| pipe.is_empty()));
-        let mut pipes = Pipes::new(1);
+        let mut pipes = Pipes::new(8);
+        let lent: Vec<Pipe> = std::iter::from_fn(|| pipes.take()).collect();
+        lent.into_iter().for_each(|pipe| pipes.give(pipe));
+        assert_eq!((pipes.lent(), pipes.spare()), (0, 2), "a quarter is kept");
         let lent = pipes.take().unwrap();
         pipes.set_limit(0);
         assert!(!pipes.is_available());
