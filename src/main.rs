@@ -6,8 +6,8 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use burgee::config::{self, LoadError, Loaded, Request, Sources, change};
-use burgee::registry::static_routes;
+use burgee::config::{self, Backend, LoadError, Loaded, Request, Sources, change};
+use burgee::registry::{Delivery, file, static_routes};
 use burgee::{daemon, demo};
 use log::LevelFilter;
 use simple_logger::SimpleLogger;
@@ -87,12 +87,12 @@ fn check(flags: &[String]) -> ExitCode {
         Ok(loaded) => loaded,
         Err(error) => {
             let code = report(&error);
-            check_routes(&error.static_routes);
+            check_routes(&static_routes::load(&error.static_routes));
             return code;
         }
     };
     report_warnings(&loaded.warnings);
-    let routes_are_valid = check_routes(&loaded.config.registry.static_routes);
+    let routes_are_valid = check_backend(&loaded.config.registry.backend);
     print(&loaded.effective.to_string());
     if routes_are_valid { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -110,16 +110,30 @@ fn check_difference(old: &str, new: &str, rest: &[String]) -> ExitCode {
         (Err(error), _) | (_, Err(error)) => return report(&error),
     };
     report_warnings(&new.warnings);
-    let routes_are_valid = check_routes(&new.config.registry.static_routes);
+    let routes_are_valid = check_backend(&new.config.registry.backend);
     let changes = change::between(&old.config, &new.config);
     print(&changes.iter().map(|change| format!("{change}\n")).collect::<String>());
     if routes_are_valid { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Reports what is wrong with the lines of `registry.static.routes`; says
-/// whether nothing is.
-fn check_routes(text: &str) -> bool {
-    let delivery = static_routes::load(text);
+/// Reports what is wrong with the route commands; says whether nothing is.
+fn check_backend(backend: &Backend) -> bool {
+    match backend {
+        Backend::Static { routes } => check_routes(&static_routes::load(routes)),
+        Backend::File { path, poll_interval: _ } => match std::fs::read(path) {
+            Ok(content) => check_routes(&file::load(path, &content)),
+            Err(problem) => {
+                complain(
+                    "error",
+                    &format!("registry.file.path: {path}: cannot be read: {problem}"),
+                );
+                false
+            }
+        },
+    }
+}
+
+fn check_routes(delivery: &Delivery) -> bool {
     delivery.warning_lines().for_each(|text| complain("warning", &text));
     delivery.error_lines().for_each(|text| complain("error", &text));
     delivery.errors.is_empty()

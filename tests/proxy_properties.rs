@@ -308,7 +308,7 @@ proptest! {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Come { listener: usize, source: IpAddr, service: usize },
+    Come { listener: usize, source: IpAddr },
     Leave(Index),
 }
 
@@ -318,8 +318,7 @@ fn step() -> impl Strategy<Value = Step> {
         (0..4_u128, 0..3_u128)
             .prop_map(|(net, host)| IpAddr::from(Ipv6Addr::from(net << 64 | host))),
     ];
-    let come = (0..2_usize, source, 0..2_usize)
-        .prop_map(|(listener, source, service)| Step::Come { listener, source, service });
+    let come = (0..2_usize, source).prop_map(|(listener, source)| Step::Come { listener, source });
     prop_oneof![2 => come, 1 => any::<Index>().prop_map(Step::Leave)]
 }
 
@@ -332,16 +331,15 @@ proptest! {
     #[test]
     fn counters_are_those_of_a_plain_list(
         steps in vec(step(), 1..100),
-        most in (0..6_u32, 0..6_u32, 0..4_u32),
+        most in (0..6_u32, 0..4_u32),
     ) {
-        let settings = SourceSettings { limit: most.2, ..SourceSettings::default() };
+        let settings = SourceSettings { limit: most.1, ..SourceSettings::default() };
         let mut limits = Limits::new(&settings, 1);
         let listeners = [limits.add_listener(most.0), limits.add_listener(most.0)];
-        let services = [limits.add_service(most.1), limits.add_service(most.1)];
         let mut here: Vec<Held> = Vec::new();
         for step in steps {
             match step {
-                Step::Come { listener, source, service } => {
+                Step::Come { listener, source } => {
                     let Ok(mut permit) = limits.admit(listeners[listener]) else {
                         prop_assert_eq!(limits.at_listener(listeners[listener]), most.0);
                         continue;
@@ -353,14 +351,9 @@ proptest! {
                         IpAddr::V6(address) => address.to_bits() >> 64,
                     };
                     if limits.admit_source(&mut permit, source).is_ok() {
-                        held.extend((most.2 != 0).then_some((Scope::Source, key)));
-                        if limits.admit_service(&mut permit, services[service]).is_ok() {
-                            held.push((Scope::Service, service as u128));
-                        } else {
-                            prop_assert_eq!(limits.at_service(services[service]), most.1);
-                        }
+                        held.extend((most.1 != 0).then_some((Scope::Source, key)));
                     } else {
-                        prop_assert_eq!(limits.from_source(source), most.2);
+                        prop_assert_eq!(limits.from_source(source), most.1);
                     }
                     here.push((permit, held));
                 }
@@ -374,10 +367,8 @@ proptest! {
                 let all = here.iter().flat_map(|(_, held)| held);
                 u32::try_from(all.filter(|it| **it == (scope, key)).count()).unwrap()
             };
-            for at in 0..2 {
-                let key = at as u128;
-                prop_assert_eq!(limits.at_listener(listeners[at]), count(Scope::Listener, key));
-                prop_assert_eq!(limits.at_service(services[at]), count(Scope::Service, key));
+            for (key, listener) in (0..).zip(&listeners) {
+                prop_assert_eq!(limits.at_listener(*listener), count(Scope::Listener, key));
             }
             for net in 0..4 {
                 let source = Ipv6Addr::from(net << 64 | 77);
@@ -391,6 +382,5 @@ proptest! {
         here.into_iter().for_each(|(permit, _)| limits.leave(permit));
         prop_assert_eq!(limits.sources(), 0);
         prop_assert!(listeners.iter().all(|id| limits.at_listener(*id) == 0));
-        prop_assert!(services.iter().all(|id| limits.at_service(*id) == 0));
     }
 }

@@ -15,7 +15,7 @@
 #[path = "common/properties.rs"]
 mod properties;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use proptest::collection::vec;
@@ -26,25 +26,27 @@ use proptest::sample::{select, subsequence};
 use properties::cases;
 
 use burgee::route::builder::build_text;
-use burgee::route::{Built, Route, Table, TableBuilder, Target};
+use burgee::route::{Built, DynamicPort, Route, Source, Table, TableBuilder, Target};
 
 /// A source as it may be written, and as it is shown.
-const SOURCES: [(&str, &str); 7] = [
+const SOURCES: [(&str, &str); 8] = [
     (":80", ":80"),
     ("192.0.2.1:53", "192.0.2.1:53/"),
-    ("Example.com", "example.com/"),
+    ("[2001:db8::9]:80", "[2001:db8::9]:80/"),
+    ("Example.com.", "example.com/"),
     ("example.COM/", "example.com/"),
     ("*.example.com/", "*.example.com/"),
     ("/Path", "/Path"),
     ("example.com:80/a", "example.com:80/a"),
 ];
 
-const TARGETS: [(&str, &str); 5] = [
+const TARGETS: [(&str, &str); 6] = [
     ("tcp://192.0.2.1:80", "tcp://192.0.2.1:80"),
     ("TCP://192.0.2.1:80", "tcp://192.0.2.1:80"),
     ("tcp://[2001:db8::1]:80", "tcp://[2001:db8::1]:80"),
     ("http://192.0.2.2", "http://192.0.2.2"),
     ("https://backend/x?y", "https://backend/x?y"),
+    ("tcp://DB.x.com:80", "tcp://DB.x.com:80"),
 ];
 
 /// One line of a table. Sources and targets are places in the lists above.
@@ -73,20 +75,35 @@ fn line() -> impl Strategy<Value = Line> {
             1 => select(vec![1e-9, 1e300, f64::MIN_POSITIVE, 5e-324, 0.00005]),
         ]
     };
-    let pairs = vec![("allow", "ip:10.0.0.0/8"), ("flag", ""), ("odd", "=x"), ("strategy", "hash")];
-    let add = (service(), 0..7_usize, 0..5_usize, weight(), tags(), subsequence(pairs, 0..=4));
+    let pairs = vec![
+        ("allow", "ip:10.0.0.0/8"),
+        ("alpn", "h2,http/1.1"),
+        ("flag", ""),
+        ("limit", "7"),
+        ("odd", "=x"),
+        ("pxyproto", "v2"),
+        ("strategy", "hash"),
+    ];
+    let add = (
+        service(),
+        0..SOURCES.len(),
+        0..TARGETS.len(),
+        weight(),
+        tags(),
+        subsequence(pairs, 0..=7),
+    );
     prop_oneof![
         8 => add.prop_map(|(service, source, target, weight, tags, opts)| {
             Line::Add { service, source, target, weight, tags, opts }
         }),
-        1 => (service(), option::of((0..7_usize, option::of(0..5_usize))))
+        1 => (service(), option::of((0..SOURCES.len(), option::of(0..TARGETS.len()))))
             .prop_map(|(service, source)| Line::Del { service, source }),
         1 => (option::of(service()), some_tags())
             .prop_map(|(service, tags)| Line::DelTags { service, tags }),
-        2 => (service(), 0..7_usize, weight(), tags()).prop_map(|(service, source, weight, tags)| {
+        2 => (service(), 0..SOURCES.len(), weight(), tags()).prop_map(|(service, source, weight, tags)| {
             Line::Weight { service: Some(service), source, weight, tags }
         }),
-        1 => (0..7_usize, weight(), some_tags()).prop_map(|(source, weight, tags)| {
+        1 => (0..SOURCES.len(), weight(), some_tags()).prop_map(|(source, weight, tags)| {
             Line::Weight { service: None, source, weight, tags }
         }),
         1 => select(vec!["", "# route del a", "// route del a", " \t "]).prop_map(Line::Nothing),
@@ -258,7 +275,9 @@ fn modelled(route: &Route) -> (String, Vec<Model>) {
 fn served(table: &Table) -> Vec<(String, Option<burgee::route::Strategy>, Vec<Target>)> {
     let route = |route: &Route| {
         let served = route.targets().iter().filter(|target| target.slots > 0);
-        let targets = served.map(|target| Target { index: None, ..target.clone() }).collect();
+        let unnumbered =
+            |target: &Target| Target { index: None, name_index: None, ..target.clone() };
+        let targets = served.map(unnumbered).collect();
         (route.source().to_string(), route.strategy(), targets)
     };
     let mut routes: Vec<_> = table.routes().iter().map(route).collect();
@@ -304,6 +323,8 @@ proptest! {
         let (whole, built) = (build_text(text.as_bytes()), in_steps(&text, step));
         prop_assert_eq!(built.table.to_string(), whole.table.to_string());
         prop_assert_eq!(built.table.targets(), whole.table.targets());
+        prop_assert_eq!(built.table.names(), whole.table.names());
+        prop_assert_eq!(built.table.dynamic_ports(), whole.table.dynamic_ports());
         prop_assert_eq!((built.errors, built.warnings), (whole.errors, whole.warnings));
     }
 
@@ -312,6 +333,62 @@ proptest! {
         let table = build_text(text(&lines).as_bytes()).table;
         for route in table.routes() {
             prop_assert_eq!(table.lookup(route.source()).map(Route::place), Some(route.place()));
+        }
+    }
+
+    #[test]
+    fn what_a_table_knows_at_once_is_what_a_scan_finds(lines in vec(line(), 0..24)) {
+        let table = build_text(text(&lines).as_bytes()).table;
+        let all = || table.routes().iter().flat_map(Route::targets);
+        for service in ["a", "b", "tags", "weight", "none"] {
+            let own = all().filter(|target| *target.service == *service);
+            let lowest = own.filter_map(|target| target.options.service_limit).min();
+            prop_assert_eq!(table.service_limit(service), lowest);
+        }
+        let mut ports = BTreeMap::new();
+        for route in table.routes() {
+            let port = match route.source() {
+                Source::Port(port) => *port,
+                Source::Address(address) => address.port(),
+                _ => continue,
+            };
+            let is_tcp = route.targets().iter().all(|t| t.destination.as_str().starts_with("tcp"));
+            let (some, every) = ports.entry(port).or_insert((false, true));
+            (*some, *every) = (*some || is_tcp, *every && is_tcp);
+        }
+        let some = ports.into_iter().filter(|(_, (some, _))| *some);
+        let expected: Vec<_> =
+            some.map(|(port, (_, is_all_tcp))| DynamicPort { port, is_all_tcp }).collect();
+        prop_assert_eq!(table.dynamic_ports(), expected);
+        let looked_up = |route: &&Route| route.source().is_looked_up();
+        for target in table.routes().iter().filter(looked_up).flat_map(Route::targets) {
+            let listed = target.index.and_then(|at| table.targets().get(at));
+            prop_assert_eq!(listed.map(|(_, address)| *address), target.address());
+            let listed = target.name_index.and_then(|at| table.names().get(at));
+            prop_assert_eq!(listed.map(|(_, name, port)| (&**name, *port)), target.destination.name());
+        }
+        let distinct: BTreeSet<_> = table.names().iter().collect();
+        prop_assert_eq!(distinct.len(), table.names().len());
+    }
+
+    /// The rule in its plainest words, for the offers that a client may make.
+    #[test]
+    fn alpn_admits_those_that_match_else_those_without(lines in vec(line(), 0..24)) {
+        let table = build_text(text(&lines).as_bytes()).table;
+        for offered in [vec![], vec![b"h2".to_vec()], vec![b"x".to_vec(), b"http/1.1".to_vec()]] {
+            let has = |name: &str| offered.iter().any(|offer| offer == name.as_bytes());
+            for route in table.routes() {
+                let special = |target: &Target| {
+                    target.options.get("alpn").is_some_and(|names| names.split(',').any(has))
+                };
+                let is_special = route.targets().iter().any(|t| t.slots > 0 && special(t));
+                let choice = route.alpn_choice(&offered);
+                for target in route.targets() {
+                    let without = target.options.get("alpn").is_none();
+                    let expected = if is_special { special(target) } else { without };
+                    prop_assert_eq!(choice.admits(target), expected);
+                }
+            }
         }
     }
 

@@ -70,10 +70,7 @@ fn the_examples_are_good_lines() {
     assert!(!examples.is_empty());
     for example in examples {
         let built = build_text(example.as_bytes());
-        assert_eq!(built.errors, []);
-        // Names are kept before a listener asks for them.
-        let early = |problem: &str| problem.contains("no listener looks names up yet");
-        assert!(built.warnings.iter().all(|w| early(&w.problem)), "{:?}", built.warnings);
+        assert_eq!((built.errors, built.warnings), (vec![], vec![]));
         assert!(built.table.routes().len() > 3);
     }
 }

@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use burgee::proxy::access_log::{Ending, Format, TcpRecord};
 use burgee::proxy::client_hello::{ClientHello, HelloReader, MAX_OCTETS, Progress};
-use burgee::proxy::limits::{
-    LimitCounters, Limits, ListenerId, Permit, Scope, ServiceId, SourceSettings,
-};
+use burgee::proxy::limits::{LimitCounters, Limits, ListenerId, Permit, Scope, SourceSettings};
 use burgee::proxy::proxy_header::{
     Decoded, Endpoints, Extras, Header, HeaderPolicy, Judgement, MAX_UNIQUE_ID, MAX_V1, MAX_V2,
     Mode, TrustedSources, Version, decode, encode_v1, encode_v2,
@@ -234,7 +232,6 @@ fn string(rest: &mut &str) -> String {
 struct Connection {
     permit: Permit,
     listener: usize,
-    service: Option<usize>,
     source: Option<IpAddr>,
 }
 
@@ -248,20 +245,19 @@ pub(crate) fn limits(data: &[u8]) {
         table: input.below(8) as u32,
     };
     let mut limits = Limits::new(&settings, u64::from(input.word()));
-    let most = [input.below(8) as u32, input.below(8) as u32];
-    let listeners: Vec<ListenerId> = (0..2).map(|_| limits.add_listener(most[0])).collect();
-    let services: Vec<ServiceId> = (0..3).map(|_| limits.add_service(most[1])).collect();
+    let most = input.below(8) as u32;
+    let listeners: Vec<ListenerId> = (0..2).map(|_| limits.add_listener(most)).collect();
     let mut all: Vec<Connection> = Vec::new();
     let mut expected = LimitCounters::default();
     while !input.is_empty() {
-        match input.below(4) {
+        match input.below(3) {
             0 => {
                 let at = input.below(2);
                 let before = all.iter().filter(|it| it.listener == at).count() as u32;
                 match limits.admit(listeners[at]) {
                     Ok(permit) => {
-                        assert!(most[0] == 0 || before < most[0]);
-                        all.push(Connection { permit, listener: at, service: None, source: None });
+                        assert!(most == 0 || before < most);
+                        all.push(Connection { permit, listener: at, source: None });
                     }
                     Err(refusal) => {
                         assert_eq!((refusal.scope, refusal.limit), (Scope::Listener, before));
@@ -278,31 +274,18 @@ pub(crate) fn limits(data: &[u8]) {
                 let address = IpAddr::from([192, 0, 2, input.octet() % 16]);
                 admit_source(&mut limits, &settings, &mut all, (at, address), &mut expected);
             }
-            3 if !all.is_empty() => {
-                let (at, service) = (input.below(all.len()), input.below(3));
-                all[at].service = None;
-                let before = all.iter().filter(|it| it.service == Some(service)).count() as u32;
-                match limits.admit_service(&mut all[at].permit, services[service]) {
-                    Ok(()) => all[at].service = Some(service),
-                    Err(refusal) => {
-                        assert_eq!((refusal.scope, refusal.limit), (Scope::Service, before));
-                        expected.service += 1;
-                    }
-                }
-            }
             _ => {}
         }
-        for (at, id) in services.iter().enumerate() {
-            let count = all.iter().filter(|it| it.service == Some(at)).count() as u32;
-            assert_eq!(limits.at_service(*id), count);
-            assert!(most[1] == 0 || count <= most[1]);
+        for (at, id) in listeners.iter().enumerate() {
+            let count = all.iter().filter(|it| it.listener == at).count() as u32;
+            assert_eq!(limits.at_listener(*id), count);
+            assert_eq!(limits.has_room(*id), most == 0 || count < most);
         }
         assert_eq!(*limits.counters(), expected);
     }
     all.into_iter().for_each(|it| limits.leave(it.permit));
     assert_eq!(limits.sources(), 0);
     assert!(listeners.iter().all(|id| limits.at_listener(*id) == 0));
-    assert!(services.iter().all(|id| limits.at_service(*id) == 0));
 }
 
 fn admit_source(

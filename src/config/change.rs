@@ -99,13 +99,14 @@ pub fn between(old: &Config, new: &Config) -> Vec<Change> {
 }
 
 /// What a reload puts in force: the new configuration, but what needs a restart
-/// is as it was: listeners for datagrams, and BGP as a whole when it is switched
-/// on or off. (While BGP is off, nothing else is known of it.)
+/// is as it was: listeners for datagrams, the access log, and BGP as a whole when
+/// it is switched on or off. (While BGP is off, nothing else is known of it.)
 pub fn in_force(old: &Config, new: &Config) -> Config {
     let mut config = new.clone();
     let bound = old.proxy.listeners.iter().filter(|listener| listener.takes_datagrams());
     config.proxy.listeners.retain(|listener| !listener.takes_datagrams());
     config.proxy.listeners.extend(bound.cloned());
+    config.log.access = old.log.access.clone();
     if old.bgp.enabled != new.bgp.enabled {
         config.bgp = old.bgp.clone();
     }
@@ -181,7 +182,7 @@ fn compare_routes(old: &Config, new: &Config, changes: &mut Vec<Change>) {
     const KEY: &str = "registry.static.routes";
     let impact = spec(KEY).map_or(Impact::Restart, |spec| spec.impact);
     let lines = |config: &'_ Config| -> Vec<String> {
-        let lines = config.registry.static_routes.lines().map(str::trim);
+        let lines = config.registry.static_routes().lines().map(str::trim);
         lines.filter(|line| !line.is_empty()).map(str::to_owned).collect()
     };
     let (old, new) = (lines(old), lines(new));
@@ -425,6 +426,62 @@ mod tests {
         );
     }
 
+    #[test]
+    fn another_backend_is_live() {
+        let file = format!("{BASE}registry.backend=file\nregistry.file.path=/etc/routes\n");
+        let changes = between(&loaded(BASE).config, &loaded(&file).config);
+        let places: Vec<String> = changes.iter().map(Change::place).collect();
+        assert_eq!(
+            places,
+            [
+                "registry.backend",
+                "registry.file.path",
+                "registry.file.pollinterval",
+                "registry.static.routes route add a :80 tcp://10.0.0.9:1",
+                "registry.static.routes route add a :80 tcp://10.0.0.9:2",
+            ]
+        );
+        assert!(changes.iter().all(|change| change.impact == Impact::Live), "{changes:?}");
+    }
+
+    #[test]
+    fn the_access_log_stays_until_a_restart() {
+        let (old, new) =
+            (loaded(BASE).config, loaded(&format!("{BASE}log.access.target=stdout")).config);
+        let changes = between(&old, &new);
+        assert_eq!(changes.len(), 1, "{changes:?}");
+        assert_eq!(changes[0].impact, Impact::Restart);
+        assert_eq!(in_force(&old, &new).log, old.log);
+    }
+
+    #[test]
+    fn options_of_listeners_that_hold_from_the_next_connection_on() {
+        let (old, new) = (
+            "127.0.0.1:81;proto=tcp",
+            "127.0.0.1:81;proto=tcp;connections=5;pxyproto=true;pxytrusted=10.0.0.0/8",
+        );
+        assert_eq!(
+            lines(&[(old, new)]),
+            [
+                "proxy.addr 127.0.0.1:81 connections | Changed { old: \"0\", new: \"5\" } | Live",
+                "proxy.addr 127.0.0.1:81 pxyproto | Changed { old: \"false\", new: \"true\" } \
+                 | Live",
+                "proxy.addr 127.0.0.1:81 pxytimeout | Changed { old: \"\", new: \"250ms\" } \
+                 | Live",
+                "proxy.addr 127.0.0.1:81 pxytrusted \
+                 | Changed { old: \"\", new: \"10.0.0.0/8\" } | Live",
+            ]
+        );
+        let (old, new) = (
+            "proxy.addr=:80;proto=tcp,127.0.0.1:81;proto=tcp",
+            "proxy.addr=:80;proto=tcp+sni,127.0.0.1:81;proto=tcp",
+        );
+        assert_eq!(
+            lines(&[(old, new)]),
+            ["proxy.addr :80 | Removed | Rebind", "proxy.addr :80 | Added | Rebind"]
+        );
+    }
+
     /// With BGP off, the rest of it is not even read.
     #[test]
     fn what_needs_a_restart_takes_what_depends_on_it_along() {
@@ -446,19 +503,18 @@ mod tests {
     /// What needs a restart is to be left as it is by [`in_force`]: whoever adds
     /// such a key has to think of it there.
     #[test]
-    fn one_key_needs_a_restart() {
+    fn three_keys_need_a_restart() {
         let keys = fields::keys(&loaded(BASE).config);
         let restart = |key: &str| spec(key).is_some_and(|spec| spec.impact == Impact::Restart);
         let names: Vec<&str> =
             keys.iter().map(|(key, _)| *key).filter(|key| restart(key)).collect();
-        assert_eq!(names, ["bgp.enabled"]);
+        assert_eq!(names, ["log.access.target", "log.access.format", "bgp.enabled"]);
     }
 
     /// Keys that act only through the items of others.
-    const THROUGH_OTHERS: [&str; 6] = [
+    const THROUGH_OTHERS: [&str; 5] = [
         "proxy.readtimeout",
         "proxy.writetimeout",
-        "registry.backend",
         "bgp.holdtime",
         "bgp.keepalive",
         "bgp.templates",
@@ -466,7 +522,8 @@ mod tests {
 
     #[test]
     fn fields_and_table_are_the_same_keys_and_options() {
-        let config = loaded(&BASE.replace("proxy.addr=", "proxy.addr=:53;proto=udp,")).config;
+        let listeners = "proxy.addr=:53;proto=udp,:443;proto=tcp+sni,";
+        let config = loaded(&BASE.replace("proxy.addr=", listeners)).config;
         let mut named: BTreeSet<&str> = fields::keys(&config).iter().map(|(key, _)| *key).collect();
         named.extend(THROUGH_OTHERS);
         named.insert("registry.static.routes");
@@ -475,8 +532,18 @@ mod tests {
             let found = spec(key).unwrap();
             let options: BTreeSet<&str> =
                 items.iter().flat_map(|item| &item.fields).map(|(option, _)| *option).collect();
-            // What makes the item the same, and what stands for another option.
-            let others = ["", "addr", "address", "prefix", "template", "multihop", "passwordfile"];
+            // What makes the item the same, what stands for another option, and
+            // what makes no difference.
+            let others = [
+                "",
+                "addr",
+                "address",
+                "prefix",
+                "template",
+                "multihop",
+                "passwordfile",
+                "refresh",
+            ];
             let supported = found.pairs.iter().filter(|pair| pair.support == Support::Supported);
             for pair in supported {
                 let known = options.contains(pair.key) || others.contains(&pair.key);

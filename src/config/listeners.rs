@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use super::reader::{Item, Reader};
-use super::{ListenerConfig, Protocol, values};
+use super::{ListenerConfig, Protocol, duration, proxy_header, values};
 
 /// The protocols that fabio knows.
 const PROTOCOLS: [&str; 9] = [
@@ -18,6 +18,13 @@ const PROTOCOLS: [&str; 9] = [
     "grpcs",
     "prometheus",
 ];
+
+/// The protocols that burgee serves, for messages.
+const SUPPORTED: &str = "only proto=tcp, tcp+sni, tcp-dynamic and udp";
+
+/// `hellotimeout=` of a listener that does not set it: a ClientHello is the
+/// first thing that a client sends, and may be lost twice.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// `it=` of a `proto=udp` listener that does not set it: longer than resolvers
 /// wait for an answer, and as long as firewalls commonly keep such a flow.
@@ -44,14 +51,26 @@ pub(super) fn read(
         let protocol = protocol(&item, reader);
         let rt = item.duration(reader.report, "rt").unwrap_or(read_timeout);
         let wt = item.duration(reader.report, "wt").unwrap_or(write_timeout);
-        let (Some((address, dual_stack)), Some(protocol)) = (address, protocol) else { continue };
+        let (Some((mut address, dual_stack)), Some(protocol)) = (address, protocol) else {
+            continue;
+        };
+        if protocol == Protocol::TcpDynamic && address.port() != 0 {
+            item.warn(
+                reader.report,
+                "the port is not used: the routes say which ports are listened on; write 0",
+            );
+            address.set_port(0);
+        }
         let is_udp = matches!(protocol, Protocol::Udp { .. });
+        let proxy_header = if is_udp { None } else { proxy_header::read(&item, reader) };
         let listener = ListenerConfig {
             address,
             dual_stack,
             protocol,
             read_timeout: if is_udp { Duration::ZERO } else { rt },
             write_timeout: if is_udp { Duration::ZERO } else { wt },
+            proxy_header,
+            connection_limit: if is_udp { 0 } else { connection_limit(&item, reader) },
         };
         if let Some(other) = listeners.iter().find(|other| overlap(other, &listener)) {
             let text = format!("it takes the same connections as listener {}", print(other));
@@ -113,8 +132,16 @@ fn parse_address(text: &str) -> Result<(SocketAddr, bool), String> {
 fn protocol(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Protocol> {
     let protocol = match item.get("proto") {
         Some("tcp") => {
-            check_tcp(item, reader);
+            check_stream(item, "tcp", reader);
             return Some(Protocol::Tcp);
+        }
+        Some("tcp+sni") => {
+            check_stream(item, "tcp+sni", reader);
+            return Some(Protocol::TcpSni { hello_timeout: hello_timeout(item, reader) });
+        }
+        Some("tcp-dynamic") => {
+            check_stream(item, "tcp-dynamic", reader);
+            return Some(Protocol::TcpDynamic);
         }
         Some("udp") => return udp(item, reader),
         Some(protocol) => protocol,
@@ -130,30 +157,60 @@ fn protocol(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Protocol> {
         }
     };
     if PROTOCOLS.contains(&protocol) {
-        let text =
-            format!("proto {protocol:?} is not supported yet; only proto=tcp and proto=udp are");
+        let text = format!("proto {protocol:?} is not supported yet; {SUPPORTED} are");
         item.fail(reader.report, &text);
     } else {
-        let what = "unknown protocol; only proto=tcp and proto=udp are supported";
-        item.fail_value(reader.report, "proto", protocol, what);
+        let what = format!("unknown protocol; {SUPPORTED} are supported");
+        item.fail_value(reader.report, "proto", protocol, &what);
     }
     None
 }
 
-/// Names the options that are for `proto=udp` alone.
-fn check_tcp(item: &Item<'_>, reader: &mut Reader<'_>) {
+/// Names the options that are for other protocols than this one of connections.
+fn check_stream(item: &Item<'_>, protocol: &str, reader: &mut Reader<'_>) {
     if item.get("it").is_some() {
-        let text = "option \"it\" has no effect: it is for HTTP, and in fabio too without effect \
-                    on proto=tcp";
-        item.warn(reader.report, text);
+        let text = format!(
+            "option \"it\" has no effect: it is for HTTP, and in fabio too without effect on \
+             proto={protocol}"
+        );
+        item.warn(reader.report, &text);
     }
     if item.get("flows").is_some() {
-        item.fail(
-            reader.report,
-            "flows is for proto=udp; the limit of connections is \
-                                  proxy.connectionlimit",
-        );
+        let text = "flows is for proto=udp; the limit of connections is connections=";
+        item.fail(reader.report, text);
     }
+    if item.get("hellotimeout").is_some() && protocol != "tcp+sni" {
+        item.fail(reader.report, "hellotimeout is for proto=tcp+sni");
+    }
+    let refresh = item.duration(reader.report, "refresh");
+    if refresh.is_some() && protocol != "tcp-dynamic" {
+        item.warn(reader.report, "option \"refresh\" has no effect: it is for proto=tcp-dynamic");
+    }
+}
+
+fn hello_timeout(item: &Item<'_>, reader: &mut Reader<'_>) -> Duration {
+    let timeout = item.parse(reader.report, "hellotimeout", |text| {
+        let timeout = duration::parse(text)?;
+        match timeout.is_zero() {
+            true => Err("expected more than 0: a client that never speaks would hold its place \
+                         for ever"
+                .to_owned()),
+            false => Ok(timeout),
+        }
+    });
+    timeout.unwrap_or(HELLO_TIMEOUT)
+}
+
+fn connection_limit(item: &Item<'_>, reader: &mut Reader<'_>) -> u32 {
+    count(item, reader, "connections", "expected a number of connections")
+}
+
+fn count(item: &Item<'_>, reader: &mut Reader<'_>, key: &str, expected: &str) -> u32 {
+    let count = item.parse(reader.report, key, |value| {
+        let number = values::decimal(value).and_then(|number| u32::try_from(number).ok());
+        number.ok_or_else(|| expected.to_owned())
+    });
+    count.unwrap_or_default()
 }
 
 /// The options of a `proto=udp` listener, and errors for those that promise
@@ -165,6 +222,10 @@ fn udp(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Protocol> {
         ("cs", "datagrams are passed on as they come"),
         ("pxyproto", "a datagram has no place for the PROXY protocol"),
         ("pxytimeout", "a datagram has no place for the PROXY protocol"),
+        ("pxytrusted", "a datagram has no place for the PROXY protocol"),
+        ("hellotimeout", "it is for proto=tcp+sni"),
+        ("connections", "there are none; flows= is the limit of flows"),
+        ("refresh", "it is for proto=tcp-dynamic"),
     ];
     for (key, why) in meaningless {
         if item.get(key).is_some() {
@@ -180,16 +241,20 @@ fn udp(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Protocol> {
         }
         other => other.unwrap_or(UDP_IDLE),
     };
-    let flow_limit = item.parse(reader.report, "flows", |value| {
-        let number = values::decimal(value).and_then(|number| u32::try_from(number).ok());
-        number.ok_or_else(|| "expected a number of flows".to_owned())
-    });
-    Some(Protocol::Udp { idle_timeout, flow_limit: flow_limit.unwrap_or_default() })
+    let flow_limit = count(item, reader, "flows", "expected a number of flows");
+    Some(Protocol::Udp { idle_timeout, flow_limit })
 }
 
 /// Whether the kernel refuses to open both. Port 0 is another one each time.
+/// Which ports a template takes is not known before there are routes, but two
+/// templates take the same.
 fn overlap(one: &ListenerConfig, other: &ListenerConfig) -> bool {
-    if one.address.port() != other.address.port() || one.address.port() == 0 {
+    let templates = [one, other]
+        .into_iter()
+        .filter(|listener| listener.protocol == Protocol::TcpDynamic)
+        .count();
+    let same_port = one.address.port() == other.address.port() && one.address.port() != 0;
+    if templates == 1 || (templates == 0 && !same_port) {
         return false;
     }
     // Each protocol has ports of its own.
@@ -261,6 +326,8 @@ mod tests {
             protocol: Protocol::Tcp,
             read_timeout: Duration::from_secs(rt),
             write_timeout: Duration::from_secs(wt),
+            proxy_header: None,
+            connection_limit: 0,
         };
         assert_eq!(
             loaded(text).config.proxy.listeners,
@@ -278,18 +345,93 @@ mod tests {
         );
         assert_eq!(
             error(";proto=http"),
-            ["f:1: proxy.addr: listener :80: proto \"http\" is not supported yet; only proto=tcp \
-              and proto=udp are"]
+            ["f:1: proxy.addr: listener :80: proto \"http\" is not supported yet; only \
+              proto=tcp, tcp+sni, tcp-dynamic and udp are"]
         );
         assert_eq!(
             error(";proto=tpc"),
-            ["f:1: proxy.addr: listener :80: proto = \"tpc\": unknown protocol; only proto=tcp \
-              and proto=udp are supported"]
+            ["f:1: proxy.addr: listener :80: proto = \"tpc\": unknown protocol; only \
+              proto=tcp, tcp+sni, tcp-dynamic and udp are supported"]
         );
         assert_eq!(
             error(";proto=tcp "),
-            ["f:1: proxy.addr: listener :80: proto = \"tcp \": unknown protocol; only proto=tcp \
-              and proto=udp are supported (there is a blank before or after it)"]
+            ["f:1: proxy.addr: listener :80: proto = \"tcp \": unknown protocol; only \
+              proto=tcp, tcp+sni, tcp-dynamic and udp are supported (there is a blank before or after it)"]
+        );
+    }
+
+    #[test]
+    fn listeners_by_server_name() {
+        let protocol = |options: &str| {
+            let text = format!("proxy.addr = :443;proto=tcp+sni;{options}");
+            loaded(&text).config.proxy.listeners[0].protocol
+        };
+        let sni = |seconds| Protocol::TcpSni { hello_timeout: Duration::from_secs(seconds) };
+        assert_eq!(protocol(""), sni(5));
+        assert_eq!(protocol("hellotimeout=2s"), sni(2));
+        assert_eq!(
+            errors("proxy.addr = :443;proto=tcp+sni;hellotimeout=0"),
+            ["f:1: proxy.addr: listener :443: hellotimeout = \"0\": expected more than 0: a \
+              client that never speaks would hold its place for ever"]
+        );
+        assert_eq!(
+            errors("proxy.addr = :443;proto=tcp;hellotimeout=1s"),
+            ["f:1: proxy.addr: listener :443: hellotimeout is for proto=tcp+sni"]
+        );
+    }
+
+    #[test]
+    fn templates_of_listeners() {
+        let listener = |text: &str| {
+            let loaded = loaded(&format!("proxy.addr = {text}"));
+            let listener = loaded.config.proxy.listeners.into_iter().next().unwrap();
+            assert_eq!(listener.protocol, Protocol::TcpDynamic);
+            ((listener.address.to_string(), listener.dual_stack), loaded.warnings)
+        };
+        for (text, address, dual_stack) in [
+            (":0;proto=tcp-dynamic", "[::]:0", true),
+            ("0.0.0.0:0;proto=tcp-dynamic;refresh=5s", "0.0.0.0:0", false),
+            ("192.0.2.1:0;proto=tcp-dynamic", "192.0.2.1:0", false),
+        ] {
+            assert_eq!(listener(text), ((address.to_owned(), dual_stack), vec![]), "{text}");
+        }
+        let (address, warnings) = listener("0.0.0.0:9999;proto=tcp-dynamic");
+        assert_eq!(address, ("0.0.0.0:0".to_owned(), false));
+        assert_eq!(
+            warnings,
+            ["f:1: proxy.addr: listener 0.0.0.0:9999: the port is not used: the routes say which \
+              ports are listened on; write 0"]
+        );
+        assert_eq!(errors("proxy.addr = :0;proto=tcp-dynamic;refresh=5").len(), 1);
+        assert_eq!(
+            loaded("proxy.addr = :80;proto=tcp;refresh=5s").warnings,
+            ["f:1: proxy.addr: listener :80: option \"refresh\" has no effect: it is for \
+              proto=tcp-dynamic"]
+        );
+    }
+
+    #[test]
+    fn templates_overlap_only_each_other() {
+        let dynamic = |other: &str| {
+            errors(&format!("proxy.addr = 0.0.0.0:0;proto=tcp-dynamic,{other}")).len()
+        };
+        assert_eq!(dynamic("0.0.0.0:0;proto=tcp-dynamic"), 1);
+        assert_eq!(dynamic(":0;proto=tcp-dynamic"), 1);
+        assert_eq!(dynamic("192.0.2.1:7;proto=tcp-dynamic"), 1);
+        assert_eq!(dynamic("[::]:0;proto=tcp-dynamic"), 0);
+        assert_eq!(dynamic("0.0.0.0:80;proto=tcp,:0;proto=tcp"), 0);
+    }
+
+    #[test]
+    fn limits_of_connections() {
+        for protocol in ["tcp", "tcp+sni", "tcp-dynamic"] {
+            let text = format!("proxy.addr = :0;proto={protocol};connections=7");
+            assert_eq!(loaded(&text).config.proxy.listeners[0].connection_limit, 7);
+        }
+        assert_eq!(
+            errors("proxy.addr = :80;proto=tcp;connections=-1"),
+            ["f:1: proxy.addr: listener :80: connections = \"-1\": expected a number of \
+              connections"]
         );
     }
 
@@ -306,7 +448,19 @@ mod tests {
         assert_eq!(protocols, [udp(30, 0), Protocol::Tcp, udp(5, 9)]);
         assert_eq!(listeners[0].read_timeout, Duration::ZERO);
         let refused = |pairs: &str| errors(&format!("proxy.addr = :53;proto=udp;{pairs}")).len();
-        for pairs in ["rt=1s", "wt=1s", "it=0s", "it=5", "flows=-1", "flows=x", "pxytimeout=1s"] {
+        for pairs in [
+            "rt=1s",
+            "wt=1s",
+            "it=0s",
+            "it=5",
+            "flows=-1",
+            "flows=x",
+            "pxyproto=strict",
+            "pxytimeout=1s",
+            "pxytrusted=192.0.2.1",
+            "connections=1",
+            "hellotimeout=1s",
+        ] {
             assert_eq!(refused(pairs), 1, "{pairs}");
         }
         assert_eq!(refused("rt=1s;wt=1s;it=0s"), 3, "all are named");

@@ -9,7 +9,10 @@ use super::expansion::Expander;
 use super::reader::Reader;
 use super::report::{Report, Source};
 use super::settings::{self, File, Settings};
-use super::{Config, HealthConfig, LogConfig, ProxyConfig, RegistryConfig, Strategy};
+use super::{
+    AccessLogConfig, AccessLogTarget, Backend, Config, HealthConfig, LogConfig, ProxyConfig,
+    RegistryConfig, RemovedTargets, Strategy,
+};
 use super::{bgp, duration, listeners};
 
 /// Reads a whole file by its path. The loader opens no file itself.
@@ -103,7 +106,7 @@ pub fn load(
         report.warn(&Source::Default, "config.watch has no effect without -cfg FILE");
     }
     if report.has_errors() {
-        return Err(load_error(report, config.registry.static_routes));
+        return Err(load_error(report, config.registry.static_routes().to_string()));
     }
     let effective = Effective::new(&settings, &config);
     let (_, warnings) = report.finish();
@@ -166,7 +169,7 @@ fn build(settings: &Settings, report: &mut Report, read_file: ReadFile<'_>) -> C
     let mut reader = Reader { settings, report };
     let bgp = bgp::read(&mut reader, read_file);
     let proxy = proxy(&mut reader, bgp.enabled);
-    let log = LogConfig { level: log_level(&mut reader) };
+    let log = LogConfig { level: log_level(&mut reader), access: access_log(&mut reader) };
     let registry = registry(&mut reader);
     let health = health(&mut reader);
     let watch = reader.boolean("config.watch");
@@ -198,8 +201,31 @@ fn proxy(reader: &mut Reader<'_>, bgp_enabled: bool) -> ProxyConfig {
         dial_timeout: reader.duration_from("proxy.dialtimeout", Duration::from_nanos(1)),
         idle_timeout: reader.duration("proxy.idletimeout"),
         connection_limit: reader.number("proxy.connectionlimit", 0..=u32::MAX),
+        source_limit: reader.number("proxy.sourcelimit", 0..=u32::MAX),
+        source_prefix4: bits(reader, "proxy.sourceprefix4", 32),
+        source_prefix6: bits(reader, "proxy.sourceprefix6", 128),
+        service_limit: reader.number("proxy.servicelimit", 0..=u32::MAX),
+        half_closed_timeout: reader.duration("proxy.halfclosedtimeout"),
+        removed_targets: reader
+            .parse("proxy.removedtargets", removed_targets)
+            .unwrap_or(RemovedTargets::Drain),
         shutdown_wait: reader.duration("proxy.shutdownwait"),
         deregister_grace_period: grace.unwrap_or_default(),
+    }
+}
+
+/// The length of a prefix, of at least one bit.
+fn bits(reader: &mut Reader<'_>, key: &str, most: u8) -> u8 {
+    u8::try_from(reader.number(key, 1..=u32::from(most))).unwrap_or(most)
+}
+
+fn removed_targets(text: &str) -> Result<RemovedTargets, String> {
+    match text {
+        "drain" => Ok(RemovedTargets::Drain),
+        "cut" => Ok(RemovedTargets::CutAfter(Duration::ZERO)),
+        text => duration::parse(text)
+            .map(RemovedTargets::CutAfter)
+            .map_err(|what| format!("expected drain, cut or a duration; {what}")),
     }
 }
 
@@ -215,16 +241,65 @@ fn log_level(reader: &mut Reader<'_>) -> log::LevelFilter {
     level.unwrap_or(log::LevelFilter::Info)
 }
 
-fn registry(reader: &mut Reader<'_>) -> RegistryConfig {
-    reader.parse("registry.backend", |text| match text {
-        "static" => Ok(()),
-        "consul" | "file" | "custom" => Err(format!(
-            "the {text} backend is not supported yet; write static, and the routes in \
-             registry.static.routes"
-        )),
-        _ => Err("expected static".to_string()),
+fn access_log(reader: &mut Reader<'_>) -> AccessLogConfig {
+    let target = reader.parse("log.access.target", |text| match text {
+        "" => Ok(None),
+        "stdout" => Ok(Some(AccessLogTarget::Stdout)),
+        _ => Err("expected stdout, or nothing".to_string()),
     });
-    RegistryConfig { static_routes: reader.text("registry.static.routes").to_string() }
+    let format = reader.text("log.access.format").to_string();
+    if format.is_empty() && target.flatten().is_some() {
+        reader.parse("log.access.format", |_| Err::<(), String>("expected a format".to_string()));
+    }
+    AccessLogConfig { target: target.flatten(), format }
+}
+
+fn registry(reader: &mut Reader<'_>) -> RegistryConfig {
+    const SHORTEST_POLL: Duration = Duration::from_millis(100);
+    let is_file = reader.parse("registry.backend", |text| match text {
+        "static" => Ok(false),
+        "file" => Ok(true),
+        "consul" | "custom" => Err(format!(
+            "the {text} backend is not supported yet; write static, and the routes in \
+             registry.static.routes, or file"
+        )),
+        _ => Err("expected static or file".to_string()),
+    });
+    let poll_interval = reader.parse("registry.file.pollinterval", |text| {
+        let interval = duration::parse(text)?;
+        match interval.is_zero() || interval >= SHORTEST_POLL {
+            true => Ok(interval),
+            false => Err("expected 0, or a duration of at least 100ms".to_string()),
+        }
+    });
+    let path = reader.text("registry.file.path").to_string();
+    let routes = reader.text("registry.static.routes").to_string();
+    let backend = match is_file {
+        Some(true) => {
+            if path.is_empty() {
+                let what = "registry.backend is file, so the file with the routes is needed";
+                reader.parse("registry.file.path", |_| Err::<(), String>(what.to_string()));
+            }
+            if !routes.is_empty() {
+                warn_of_other_backend(reader, "registry.static.routes", "file");
+            }
+            Backend::File { path, poll_interval: poll_interval.unwrap_or_default() }
+        }
+        chosen => {
+            if !path.is_empty() && chosen.is_some() {
+                warn_of_other_backend(reader, "registry.file.path", "static");
+            }
+            Backend::Static { routes }
+        }
+    };
+    RegistryConfig { backend }
+}
+
+fn warn_of_other_backend(reader: &mut Reader<'_>, key: &str, backend: &str) {
+    if let Some(setting) = reader.setting(key) {
+        let text = format!("{key} has no effect: registry.backend is {backend}");
+        reader.report.warn(&setting.source, &text);
+    }
 }
 
 fn health(reader: &mut Reader<'_>) -> HealthConfig {
@@ -288,12 +363,20 @@ mod tests {
                 dial_timeout: Duration::from_secs(30),
                 idle_timeout: Duration::ZERO,
                 connection_limit: 0,
+                source_limit: 0,
+                source_prefix4: 32,
+                source_prefix6: 64,
+                service_limit: 0,
+                half_closed_timeout: Duration::ZERO,
+                removed_targets: RemovedTargets::Drain,
                 shutdown_wait: Duration::ZERO,
                 deregister_grace_period: Duration::ZERO,
             }
         );
         assert_eq!(config.log.level, log::LevelFilter::Info);
-        assert_eq!(config.registry.static_routes, "");
+        let access = AccessLogConfig { target: None, format: "common".into() };
+        assert_eq!(config.log.access, access);
+        assert_eq!(config.registry.static_routes(), "");
         assert_eq!(
             config.health,
             HealthConfig {
@@ -310,8 +393,10 @@ mod tests {
     fn every_value_reaches_its_field() {
         let config = loaded(
             "proxy.strategy=rr\nproxy.dialtimeout=1s\nproxy.idletimeout=2s\n\
-             proxy.connectionlimit=3\nproxy.shutdownwait=4s\nproxy.deregistergraceperiod=5s\n\
-             log.level=fatal\nregistry.backend=static\n\
+             proxy.connectionlimit=3\nproxy.sourcelimit=8\nproxy.sourceprefix4=24\n\
+             proxy.sourceprefix6=56\nproxy.servicelimit=9\nproxy.halfclosedtimeout=10s\n\
+             proxy.removedtargets=11s\nproxy.shutdownwait=4s\nproxy.deregistergraceperiod=5s\n\
+             log.level=fatal\nlog.access.target=stdout\nlog.access.format=$client\nregistry.backend=static\n\
              registry.static.routes=route add a :80 tcp://192.0.2.1:1\\n# ${dc}\ndc=fra1\n\
              health.interval=10ms\nhealth.timeout=1ns\nhealth.rise=6\nhealth.fall=7",
         )
@@ -324,12 +409,21 @@ mod tests {
                 dial_timeout: Duration::from_secs(1),
                 idle_timeout: Duration::from_secs(2),
                 connection_limit: 3,
+                source_limit: 8,
+                source_prefix4: 24,
+                source_prefix6: 56,
+                service_limit: 9,
+                half_closed_timeout: Duration::from_secs(10),
+                removed_targets: RemovedTargets::CutAfter(Duration::from_secs(11)),
                 shutdown_wait: Duration::from_secs(4),
                 deregister_grace_period: Duration::from_secs(5),
             }
         );
         assert_eq!(config.log.level, log::LevelFilter::Error);
-        assert_eq!(config.registry.static_routes, "route add a :80 tcp://192.0.2.1:1\n# fra1");
+        let access =
+            AccessLogConfig { target: Some(AccessLogTarget::Stdout), format: "$client".into() };
+        assert_eq!(config.log.access, access);
+        assert_eq!(config.registry.static_routes(), "route add a :80 tcp://192.0.2.1:1\n# fra1");
         let health = HealthConfig {
             interval: Duration::from_millis(10),
             timeout: Duration::from_nanos(1),
@@ -337,6 +431,85 @@ mod tests {
             fall: 7,
         };
         assert_eq!(config.health, health);
+    }
+
+    #[test]
+    fn targets_that_leave() {
+        let read = |text: &str| {
+            loaded(&format!("proxy.removedtargets={text}")).config.proxy.removed_targets
+        };
+        assert_eq!(read("drain"), RemovedTargets::Drain);
+        for text in ["cut", "0", "0s"] {
+            assert_eq!(read(text), RemovedTargets::CutAfter(Duration::ZERO));
+        }
+        assert_eq!(read("1m"), RemovedTargets::CutAfter(Duration::from_secs(60)));
+        assert_eq!(
+            errors("proxy.removedtargets=keep"),
+            [
+                "f:1: proxy.removedtargets = \"keep\": expected drain, cut or a duration; expected a \
+              duration such as 30s or 1m30s"
+            ]
+        );
+    }
+
+    #[test]
+    fn the_length_of_a_source() {
+        let range = "expected a whole number from 1 to";
+        for (text, most) in [
+            ("proxy.sourceprefix4 = \"0\"", 32),
+            ("proxy.sourceprefix4 = \"33\"", 32),
+            ("proxy.sourceprefix6 = \"129\"", 128),
+        ] {
+            let error = format!("f:1: {text}: {range} {most}");
+            assert_eq!(errors(&text.replace('"', "")), [error]);
+        }
+        let config = loaded("proxy.sourceprefix6=128").config;
+        assert_eq!(config.proxy.source_prefix6, 128);
+    }
+
+    #[test]
+    fn the_access_log() {
+        assert_eq!(
+            errors("log.access.target=stderr"),
+            ["f:1: log.access.target = \"stderr\": expected stdout, or nothing"]
+        );
+        assert_eq!(
+            errors("log.access.target=stdout\nlog.access.format="),
+            ["f:2: log.access.format = \"\": expected a format"]
+        );
+        assert!(errors("log.access.format=").is_empty());
+    }
+
+    #[test]
+    fn routes_come_from_the_configuration_or_from_a_file() {
+        let read = |text: &str| {
+            let loaded = loaded(text);
+            let told: Vec<String> =
+                loaded.warnings.into_iter().filter(|text| text.starts_with("f:")).collect();
+            (loaded.config.registry.backend, told)
+        };
+        let file = |millis| Backend::File {
+            path: "/etc/routes".into(),
+            poll_interval: Duration::from_millis(millis),
+        };
+        let text = "registry.backend=file\nregistry.file.path=/etc/routes\n";
+        assert_eq!(read(text), (file(0), vec![]));
+        let (backend, told) = read(&format!("{text}registry.file.pollinterval=100ms"));
+        assert_eq!((backend, told), (file(100), vec![]));
+        let (_, told) = read(&format!("{text}registry.static.routes=x"));
+        assert_eq!(told, ["f:3: registry.static.routes has no effect: registry.backend is file"]);
+        let (backend, told) = read("registry.file.path=/etc/routes\nregistry.static.routes=x");
+        assert_eq!(backend, Backend::Static { routes: "x".into() });
+        assert_eq!(told, ["f:1: registry.file.path has no effect: registry.backend is static"]);
+        assert_eq!(
+            errors("registry.backend=file"),
+            ["registry.file.path: registry.backend is file, so the file with the routes is needed"]
+        );
+        assert_eq!(
+            errors("registry.file.pollinterval=1ms"),
+            ["f:1: registry.file.pollinterval = \"1ms\": expected 0, or a duration of at least \
+              100ms"]
+        );
     }
 
     #[test]
@@ -376,13 +549,13 @@ mod tests {
                  4294967295",
                 "f:9: proxy.dialtimeout = \"0\": expected a duration of more than 0",
                 "f:10: proxy.strategy = \"RR\": expected rnd, rr, least or hash",
-                "f:11: registry.backend = \"etcd\": expected static",
+                "f:11: registry.backend = \"etcd\": expected static or file",
             ]
         );
         assert_eq!(
             errors("registry.backend=consul"),
             ["f:1: registry.backend = \"consul\": the consul backend is not supported yet; write \
-              static, and the routes in registry.static.routes"]
+              static, and the routes in registry.static.routes, or file"]
         );
     }
 
@@ -496,6 +669,13 @@ mod tests {
                 "holdtime=",
                 "keepalive=",
                 "rt=",
+                ";pxyproto=true",
+                ";pxyproto=strict;pxytrusted=10.0.0.0/8 ::1",
+                ";connections=1",
+                ":0;proto=tcp-dynamic",
+                ":80;proto=tcp+sni;hellotimeout=30s",
+                "file",
+                "cut",
                 "\u{e4}",
                 "\u{1}",
             ];

@@ -7,7 +7,7 @@
 //!
 //! To read the room: `properties`, `expansion`, `kv_list`, `duration` and
 //! `values` are the grammars; `command_line` and `settings` merge the sources;
-//! `reader` takes values out of the settings, for `load`, `listeners`, `bgp`,
+//! `reader` takes values out of the settings, for `load`, `listeners`, `proxy_header`, `bgp`,
 //! `anycast`, `peers`, `peer_remote`, `peer_templates` and `attributes`; `bgp_rules` and `announcement_rules`
 //! look at what does not go together; `report` gathers what is wrong; `change` is
 //! the difference of two configurations; `check` and `help` print. None of them
@@ -34,6 +34,7 @@ mod peer_remote;
 mod peer_templates;
 mod peers;
 mod properties;
+mod proxy_header;
 mod reader;
 mod report;
 mod settings;
@@ -83,6 +84,24 @@ pub struct ProxyConfig {
     /// `proxy.connectionlimit`: most proxied connections at a time; zero:
     /// what the descriptor limit allows.
     pub connection_limit: u32,
+    /// `proxy.sourcelimit`: most connections of one source at a time; zero:
+    /// any number.
+    pub source_limit: u32,
+    /// `proxy.sourceprefix4`: leading bits of an IPv4 address that are one
+    /// source, 1 to 32.
+    pub source_prefix4: u8,
+    /// `proxy.sourceprefix6`: leading bits of an IPv6 address that are one
+    /// source, 1 to 128.
+    pub source_prefix6: u8,
+    /// `proxy.servicelimit`: most connections to all targets of one service,
+    /// where a route does not say; zero: any number.
+    pub service_limit: u32,
+    /// `proxy.halfclosedtimeout`: how long one direction may go on without a
+    /// byte after the other has ended; zero: for ever.
+    pub half_closed_timeout: Duration,
+    /// `proxy.removedtargets`: what becomes of connections to a target that
+    /// left the table.
+    pub removed_targets: RemovedTargets,
     /// `proxy.shutdownwait`: how long connections may finish in a drain.
     pub shutdown_wait: Duration,
     /// `proxy.deregistergraceperiod`: how long everything goes on serving
@@ -90,10 +109,21 @@ pub struct ProxyConfig {
     pub deregister_grace_period: Duration,
 }
 
+/// `proxy.removedtargets`: what becomes of the connections to a target that is
+/// in no route any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RemovedTargets {
+    /// `drain`: they go on until they end by themselves.
+    Drain,
+    /// `cut`, or a duration: they are cut after this time; zero: at once.
+    CutAfter(Duration),
+}
+
 /// One listener of `proxy.addr`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerConfig {
-    /// Where to listen. `:1234` is `[::]:1234`, which serves IPv4 as well.
+    /// Where to listen. `:1234` is `[::]:1234`, which serves IPv4 as well. The
+    /// port is 0 with [`Protocol::TcpDynamic`].
     pub address: SocketAddr,
     /// Whether the unspecified address was left out (`:1234`): one dual-stack
     /// socket. An explicit `0.0.0.0` or `[::]` serves its own family only.
@@ -106,6 +136,26 @@ pub struct ListenerConfig {
     /// `wt=`, else `proxy.writetimeout`: longest wait for the client to take
     /// bytes; zero: none.
     pub write_timeout: Duration,
+    /// `pxyproto=` and its companions: `None`: connections begin with the
+    /// client's own bytes. Always so with datagrams.
+    pub proxy_header: Option<ProxyHeaderConfig>,
+    /// `connections=`: most connections of this listener at a time; zero: no
+    /// limit of its own. Always zero with datagrams.
+    pub connection_limit: u32,
+}
+
+/// `pxyproto=`, `pxytimeout=` and `pxytrusted=`: how a listener deals with the
+/// header of the PROXY protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyHeaderConfig {
+    /// `pxyproto=strict`: who sends no valid header, or is not trusted, is
+    /// closed. Else the header is optional, as in fabio.
+    pub strict: bool,
+    /// `pxytimeout=`: how long the header may take; not zero.
+    pub timeout: Duration,
+    /// `pxytrusted=`: whose header is believed, without host bits and at most
+    /// 256; empty: everybody's.
+    pub trusted: Vec<IpNet>,
 }
 
 impl ListenerConfig {
@@ -120,6 +170,15 @@ impl ListenerConfig {
 pub enum Protocol {
     /// `tcp`: connections are relayed to the targets of route `:port`.
     Tcp,
+    /// `tcp+sni`: connections are relayed, as they are, to the targets of the
+    /// route of the server name in their TLS ClientHello.
+    TcpSni {
+        /// `hellotimeout=`: how long the ClientHello may take; not zero.
+        hello_timeout: Duration,
+    },
+    /// `tcp-dynamic`: a template for a listener on each port that the routes
+    /// name.
+    TcpDynamic,
     /// `udp`: datagrams are relayed to the `udp://` targets of route `:port`.
     Udp {
         /// `it=`: a flow without a datagram for this long is over; not zero.
@@ -147,13 +206,61 @@ pub enum Strategy {
 pub struct LogConfig {
     /// `log.level`
     pub level: log::LevelFilter,
+    /// `log.access.*`
+    pub access: AccessLogConfig,
+}
+
+/// `log.access.*`: a line for each connection or request that is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessLogConfig {
+    /// `log.access.target`: where the lines go; `None`: nowhere.
+    pub target: Option<AccessLogTarget>,
+    /// `log.access.format`: the name of a format, or a format, which is not
+    /// compiled here.
+    pub format: String,
+}
+
+/// `log.access.target`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessLogTarget {
+    /// `stdout`
+    Stdout,
 }
 
 /// `registry.*`: where the route commands come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegistryConfig {
-    /// `registry.static.routes`: route commands, a line each.
-    pub static_routes: String,
+    /// `registry.backend`, with what belongs to it.
+    pub backend: Backend,
+}
+
+impl RegistryConfig {
+    /// The route commands that the configuration holds itself; empty with any
+    /// backend but `static`.
+    pub fn static_routes(&self) -> &str {
+        match &self.backend {
+            Backend::Static { routes } => routes,
+            Backend::File { .. } => "",
+        }
+    }
+}
+
+/// `registry.backend`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// `static`
+    Static {
+        /// `registry.static.routes`: route commands, a line each.
+        routes: String,
+    },
+    /// `file`
+    File {
+        /// `registry.file.path`: the file with the route commands; not empty.
+        path: String,
+        /// `registry.file.pollinterval`: how often the file is looked at,
+        /// whether or not the kernel has told of a change; zero: never.
+        poll_interval: Duration,
+    },
 }
 
 /// `health.*`: the check of every target.

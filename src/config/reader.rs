@@ -419,14 +419,12 @@ mod tests {
 
     #[test]
     fn options_without_effect_are_named() {
-        let text =
-            ":80;proto=tcp;refresh=3s;tlsmin=tls12;strictmatch=false;color=red;rtt=1s;rt=;rt=1s";
+        let text = ":80;proto=tcp;tlsmin=tls12;strictmatch=false;color=red;rtt=1s;rt=;rt=1s";
         let (errors, warnings) = checked("proxy.addr", text);
         assert_eq!(errors, Vec::<String>::new());
         assert_eq!(
             warnings,
             [
-                "proxy.addr: it: option \"refresh\" has no effect: it is for proto=tcp-dynamic",
                 "proxy.addr: it: option \"tlsmin\" is known from fabio but not supported yet; it has \
                  no effect",
                 "proxy.addr: it: unknown option \"color\"; it has no effect",
@@ -434,20 +432,24 @@ mod tests {
                 "proxy.addr: it: option \"rt\" is there twice; the last one counts",
             ]
         );
+        let (_, warnings) = checked("bgp.peers", "neighboraddress=192.0.2.1");
+        assert_eq!(
+            warnings,
+            [
+                "bgp.peers: it: option \"neighboraddress\" has no effect: fabio's help names it, but \
+              the key is \"address\""
+            ]
+        );
     }
 
     #[test]
     fn options_that_clients_would_miss_are_errors() {
-        let (errors, _) = checked("proxy.addr", ":80;cs=x;pxyproto=true");
+        let (errors, _) = checked("proxy.addr", ":80;cs=x");
         assert_eq!(
             errors,
-            [
-                "proxy.addr: it: cs = \"x\": known from fabio but not supported yet; remove it",
-                "proxy.addr: it: pxyproto = \"true\": known from fabio but not supported yet; \
-                 remove it",
-            ]
+            ["proxy.addr: it: cs = \"x\": known from fabio but not supported yet; remove it"]
         );
-        assert_eq!(checked("proxy.addr", ":80;cs=;pxyproto=false").0, Vec::<String>::new());
+        assert_eq!(checked("proxy.addr", ":80;cs=").0, Vec::<String>::new());
     }
 
     #[test]

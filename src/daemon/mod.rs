@@ -2,13 +2,14 @@
 //! order of one turn of the loop. It holds the one table from token to
 //! handler.
 
+mod load;
 mod reload;
 mod run;
 mod settings;
 mod switchboard;
 mod udp_targets;
 
-use log::{Level, info, log, warn};
+use log::{Level, error, info, log, warn};
 use mio::Interest;
 
 use self::switchboard::Switchboard;
@@ -20,7 +21,7 @@ use crate::bgp::peer::{Action, Peer};
 use crate::bgp::rib::originated::Owner;
 use crate::bgp::speaker::{PeerId, Speaker};
 use crate::bgp::transport::Transport;
-use crate::config::{Config, Sources};
+use crate::config::{Backend, Config, ListenerConfig, Protocol, Sources};
 use crate::health::knock::Knocker;
 use crate::health::probe::{Prober, ProberSettings};
 use crate::health::targets::Targets;
@@ -30,7 +31,7 @@ use crate::reactor::log_sink::quoted;
 use crate::reactor::signal::{Signal, Signals};
 use crate::reactor::timer_wheel::Alarm;
 use crate::reactor::{Kind, Reactor, Readiness, Token, fault, poll};
-use crate::registry::static_routes;
+use crate::registry::{Delivery, file, static_routes};
 use crate::route::Picker;
 
 pub use self::run::run;
@@ -76,10 +77,11 @@ impl Daemon {
         let signals = watch_signals(reactor).map_err(|e| format!("cannot take signals: {e}"))?;
         let now = reactor.now();
         let health = &config.health;
-        let mut proxy = Proxy::new();
+        let mut proxy = Proxy::new(seed.rotate_left(7));
         proxy.bind(reactor, &settings::proxy(&config.proxy))?;
         let picker = Picker::new(settings::strategy(config.proxy.strategy), seed);
-        let switchboard = Switchboard::new(picker, Targets::new(health.rise, health.fall));
+        let mut switchboard = Switchboard::new(picker, Targets::new(health.rise, health.fall));
+        switchboard.set_service_limit(config.proxy.service_limit);
         let checks = ProberSettings { interval: health.interval, timeout: health.timeout };
         let prober = Prober::new(checks, seed.rotate_left(17));
         let knocker = Knocker::new(checks);
@@ -116,6 +118,8 @@ impl Daemon {
             info!("bgp event=listening address={address}");
         }
         daemon.load_routes(reactor);
+        daemon.switchboard.tell(&mut daemon.proxy);
+        daemon.proxy.change_all_ports(reactor);
         Ok(daemon)
     }
 
@@ -145,8 +149,21 @@ impl Daemon {
         self.proxy.listening_on()
     }
 
+    fn read_routes(&self) -> Delivery {
+        match &self.config.registry.backend {
+            Backend::Static { routes } => static_routes::load(routes),
+            Backend::File { path, poll_interval: _ } => match std::fs::read(path) {
+                Ok(content) => file::load(path, &content),
+                Err(problem) => {
+                    error!("route event=not_read file={path} error={}", quoted(problem));
+                    file::load(path, &[])
+                }
+            },
+        }
+    }
+
     fn load_routes(&mut self, reactor: &mut Reactor) {
-        let delivery = static_routes::load(&self.config.registry.static_routes);
+        let delivery = self.read_routes();
         switchboard::report(&delivery);
         let now = reactor.now();
         let (added, removed) = self.switchboard.load(now, delivery.table);
@@ -163,21 +180,30 @@ impl Daemon {
     }
 
     fn warn_of_missing_routes(&self) {
-        let datagrams = self.proxy.listening_for_datagrams_on();
-        self.switchboard.warn_of_missing_routes(&self.proxy.listening_on(), datagrams);
+        self.switchboard.warn_of_missing_routes(&self.proxy);
     }
 
     fn facts(&self) -> Facts {
-        let datagrams = self.proxy.listening_for_datagrams_on().len();
         Facts {
             policy: settings::announce_policy(&self.config.bgp),
-            listeners: ListenerFact {
-                bound: self.proxy.listening_on().len().saturating_add(datagrams),
-                configured: self.config.proxy.listeners.len(),
-            },
+            listeners: self.listener_fact(),
             table_loaded: self.switchboard.is_loaded(),
             targets: self.switchboard.target_fact(),
             draining: self.drain.step() != Step::Serving,
+        }
+    }
+
+    /// The dynamic listeners are one: a single port that another process holds
+    /// must not take everything else down.
+    fn listener_fact(&self) -> ListenerFact {
+        let dynamic = self.proxy.dynamic_listeners().map(|open| usize::from(open > 0));
+        let streams = self.proxy.listening_on().len();
+        let datagrams = self.proxy.listening_for_datagrams_on().len();
+        let is_named = |it: &&ListenerConfig| it.protocol != Protocol::TcpDynamic;
+        let named = self.config.proxy.listeners.iter().filter(is_named).count();
+        ListenerFact {
+            bound: streams.saturating_add(datagrams).saturating_add(dynamic.unwrap_or(0)),
+            configured: named.saturating_add(usize::from(dynamic.is_some())),
         }
     }
 
@@ -422,6 +448,8 @@ impl poll::Phases for Daemon {
         if self.inject_panic && self.bgp.as_ref().is_some_and(|b| b.speaker().established() > 0) {
             fault::inject("shared state");
         }
+        self.switchboard.tell(&mut self.proxy);
+        self.facts_changed |= self.proxy.take_listeners_changed();
         let changed = self.switchboard.take_changed();
         if changed || std::mem::take(&mut self.facts_changed) {
             self.announce(reactor);

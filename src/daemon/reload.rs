@@ -120,6 +120,7 @@ impl Daemon {
         if strategy != old.proxy.strategy {
             self.switchboard.set_picker(Picker::new(settings::strategy(strategy), seed(reactor)));
         }
+        self.switchboard.set_service_limit(self.config.proxy.service_limit);
         let health = &self.config.health;
         self.switchboard.set_thresholds(health.rise, health.fall);
         let prober = ProberSettings { interval: health.interval, timeout: health.timeout };

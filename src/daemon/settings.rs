@@ -20,10 +20,13 @@ use crate::bgp::role::Role;
 use crate::bgp::transport::{Group, Kinds, PeerTransport, TransportSettings};
 use crate::config::{
     AnnouncePolicy, AnycastConfig, AttributeConfig, BgpConfig, CapabilityConfig, ListenerConfig,
-    NextHopConfig, PeerConfig, Protocol, ProxyConfig, RemoteConfig, RoleConfig, Strategy,
+    NextHopConfig, PeerConfig, Protocol, ProxyConfig, ProxyHeaderConfig, RemoteConfig,
+    RemovedTargets, RoleConfig, Strategy,
 };
+use crate::proxy::limits::SourceSettings;
+use crate::proxy::proxy_header::{HeaderPolicy, Mode, TrustedSources};
 use crate::proxy::udp::UdpListenerSettings;
-use crate::proxy::{ListenerSettings, ProxySettings};
+use crate::proxy::{HeaderSettings, ListenerSettings, ProxySettings};
 use crate::reactor::Kind;
 use crate::route::pick;
 
@@ -301,30 +304,65 @@ fn bfd_session(peer: &PeerConfig, id: u32, remote: SocketAddr) -> Option<Session
 
 /// Listeners and limits, as the data plane wants them.
 pub(super) fn proxy(config: &ProxyConfig) -> ProxySettings {
-    let tcp = |listener: &ListenerConfig| match listener.protocol {
-        Protocol::Tcp => Some(ListenerSettings {
-            address: listener.address,
-            dual_stack: listener.dual_stack,
-            read_timeout: listener.read_timeout,
-            write_timeout: listener.write_timeout,
-        }),
-        Protocol::Udp { .. } => None,
+    let all = || config.listeners.iter();
+    let is_dynamic = |it: &&ListenerConfig| it.protocol == Protocol::TcpDynamic;
+    ProxySettings {
+        listeners: all().filter(|it| !is_dynamic(it)).filter_map(stream_listener).collect(),
+        dynamic: all().filter(is_dynamic).filter_map(stream_listener).collect(),
+        udp_listeners: all().filter_map(datagram_listener).collect(),
+        dial_timeout: config.dial_timeout,
+        idle_timeout: config.idle_timeout,
+        half_closed_timeout: config.half_closed_timeout,
+        connection_limit: config.connection_limit,
+        sources: SourceSettings {
+            limit: config.source_limit,
+            ipv4_prefix: config.source_prefix4,
+            ipv6_prefix: config.source_prefix6,
+            ..SourceSettings::default()
+        },
+        removed_target_wait: match config.removed_targets {
+            RemovedTargets::Drain => None,
+            RemovedTargets::CutAfter(wait) => Some(wait),
+        },
+    }
+}
+
+fn stream_listener(listener: &ListenerConfig) -> Option<ListenerSettings> {
+    let hello_timeout = match listener.protocol {
+        Protocol::Tcp | Protocol::TcpDynamic => None,
+        Protocol::TcpSni { hello_timeout } => Some(hello_timeout),
+        Protocol::Udp { .. } => return None,
     };
-    let udp = |listener: &ListenerConfig| match listener.protocol {
+    Some(ListenerSettings {
+        address: listener.address,
+        dual_stack: listener.dual_stack,
+        read_timeout: listener.read_timeout,
+        write_timeout: listener.write_timeout,
+        header: listener.proxy_header.as_ref().map(header),
+        hello_timeout,
+        connection_limit: listener.connection_limit,
+        dynamic: listener.protocol == Protocol::TcpDynamic,
+    })
+}
+
+fn header(config: &ProxyHeaderConfig) -> HeaderSettings {
+    let trusted = match config.trusted.as_slice() {
+        [] => TrustedSources::everybody(),
+        prefixes => TrustedSources::new(prefixes.iter().copied()),
+    };
+    let mode = if config.strict { Mode::Strict } else { Mode::Lenient };
+    HeaderSettings { policy: HeaderPolicy { mode, trusted }, timeout: config.timeout }
+}
+
+fn datagram_listener(listener: &ListenerConfig) -> Option<UdpListenerSettings> {
+    match listener.protocol {
         Protocol::Udp { idle_timeout, flow_limit } => Some(UdpListenerSettings {
             address: listener.address,
             dual_stack: listener.dual_stack,
             idle_timeout,
             flow_limit,
         }),
-        Protocol::Tcp => None,
-    };
-    ProxySettings {
-        listeners: config.listeners.iter().filter_map(tcp).collect(),
-        udp_listeners: config.listeners.iter().filter_map(udp).collect(),
-        dial_timeout: config.dial_timeout,
-        idle_timeout: config.idle_timeout,
-        connection_limit: config.connection_limit,
+        Protocol::Tcp | Protocol::TcpSni { .. } | Protocol::TcpDynamic => None,
     }
 }
 

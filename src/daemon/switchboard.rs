@@ -1,19 +1,22 @@
 //! Where a client's connection meets a target: the route table, the picker and
 //! the health of the targets, as the data plane asks for them.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, SocketAddr};
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::rc::Rc;
 
 use log::{debug, info, warn};
 
+use super::load::Load;
 use super::udp_targets::UdpHealth;
 use crate::announce::TargetFact;
 use crate::health::{self, Change, targets::Targets};
-use crate::proxy::{self, Pick};
+use crate::proxy::proxy_header::Version;
+use crate::proxy::{self, Client, Pick, Picked, Proxy};
 use crate::reactor::Time;
 use crate::reactor::log_sink::quoted;
 use crate::registry::Delivery;
+use crate::route::options::ProxyHeader;
 use crate::route::{Ask, Picker, Route, Table, Target};
 
 /// Logs what was wrong with the lines of a table.
@@ -39,8 +42,9 @@ pub(super) struct Switchboard {
     pub(super) picker: Picker,
     pub(super) targets: Targets,
     pub(super) udp: UdpHealth,
-    /// Connections to each address that has any, those under way included.
-    connections: HashMap<SocketAddr, usize>,
+    load: Load,
+    /// Most connections to one service; zero: any number.
+    service_limit: u32,
     /// The table that is to come, the targets that are to go, and tables whose
     /// memory is to be given back: in this order, a piece at a time.
     incoming: Option<Incoming>,
@@ -48,6 +52,10 @@ pub(super) struct Switchboard {
     spent: Vec<Table>,
     loaded: bool,
     pub(super) changed: bool,
+    /// What the data plane was not told yet: another table serves, and the
+    /// targets that it does not have are gone.
+    switched: bool,
+    swept: bool,
 }
 
 /// A table that is being made ready to take the place of another.
@@ -88,12 +96,15 @@ impl Switchboard {
             picker,
             udp: UdpHealth::new(&targets),
             targets,
-            connections: HashMap::new(),
+            load: Load::default(),
+            service_limit: 0,
             incoming: None,
             sweep: None,
             spent: Vec::new(),
             loaded: false,
             changed: false,
+            switched: false,
+            swept: false,
         }
     }
 
@@ -148,8 +159,9 @@ impl Switchboard {
                 self.incoming = Some(incoming);
             }
         } else if let Some(mut sweep) = self.sweep.take() {
-            if !self.remove_unwanted(steps, &mut sweep, &mut progress) {
-                self.sweep = Some(sweep);
+            match self.remove_unwanted(steps, &mut sweep, &mut progress) {
+                true => self.swept = true,
+                false => self.sweep = Some(sweep),
             }
         } else if !self.udp.remove_unwanted(steps) {
             self.changed = true;
@@ -197,6 +209,7 @@ impl Switchboard {
         self.sweep = Some(Sweep { wanted: incoming.wanted, from: 0 });
         self.loaded = true;
         self.changed = true;
+        self.switched = true;
     }
 
     /// Says whether it met the last target.
@@ -221,9 +234,26 @@ impl Switchboard {
         false
     }
 
+    /// Tells the data plane what a change of the table means to it.
+    pub(super) fn tell(&mut self, proxy: &mut Proxy) {
+        if std::mem::take(&mut self.switched) {
+            let ports = self.table.dynamic_ports().iter();
+            proxy.set_ports(ports.map(|dynamic| dynamic.port).collect());
+        }
+        if std::mem::take(&mut self.swept) {
+            proxy.targets_changed();
+        }
+    }
+
     /// Picks targets otherwise from now on.
     pub(super) fn set_picker(&mut self, picker: Picker) {
         self.picker = picker;
+    }
+
+    /// Most connections to one service, where no route says otherwise; zero: any
+    /// number.
+    pub(super) fn set_service_limit(&mut self, limit: u32) {
+        self.service_limit = limit;
     }
 
     /// See [`Targets::change`].
@@ -259,19 +289,28 @@ impl Switchboard {
     }
 
     /// Names the listeners, of connections and of datagrams, that have no route.
-    pub(super) fn warn_of_missing_routes(&self, tcp: &[SocketAddr], udp: &[SocketAddr]) {
-        let tcp = tcp.iter().map(|address| {
-            (address, "connections are closed", "tcp", self.table.lookup_address(*address))
-        });
-        let udp = udp.iter().map(|address| {
-            (address, "datagrams are dropped", "udp", self.table.lookup_udp(*address))
-        });
-        for (address, effect, scheme, _) in tcp.chain(udp).filter(|listener| listener.3.is_none()) {
+    pub(super) fn warn_of_missing_routes(&self, proxy: &Proxy) {
+        let warn = |address: SocketAddr, effect: &str, expected: &str| {
             warn!(
-                "route event=missing listener={address} effect=\"{effect}\" \
-                 expected=\"route add SERVICE :{} {scheme}://IP:PORT\"",
-                address.port()
+                "route event=missing listener={address} effect={} expected={}",
+                quoted(effect),
+                quoted(expected)
             );
+        };
+        let port = |address: SocketAddr, scheme: &str| {
+            format!("route add SERVICE :{} {scheme}://IP:PORT", address.port())
+        };
+        for address in proxy.listening_on() {
+            if !proxy.waits_for_names(address) && self.table.lookup_address(address).is_none() {
+                warn(address, "connections are closed", &port(address, "tcp"));
+            } else if proxy.waits_for_names(address) && !self.table.has_names() {
+                warn(address, "connections are closed", "route add SERVICE NAME/ tcp://IP:PORT");
+            }
+        }
+        for address in proxy.listening_for_datagrams_on() {
+            if self.table.lookup_udp(*address).is_none() {
+                warn(*address, "datagrams are dropped", &port(*address, "udp"));
+            }
         }
     }
 
@@ -316,67 +355,72 @@ impl Switchboard {
 impl Switchboard {
     /// Picks a target of a route that lets the client in and is not known to
     /// be unhealthy; when there is none, any that lets it in: the dial itself
-    /// is then the judge.
-    fn choose(
-        &mut self,
-        find: impl Fn(&Table) -> Option<&Route>,
-        client: IpAddr,
-        tried: &[SocketAddr],
-    ) -> Pick {
-        let Some(route) = find(&self.table) else { return Pick::NoRoute };
-        let (ids, targets, connections) = (&self.ids, &self.targets, &self.connections);
-        let is_let_in = |target: &Target| target.options.access.admits(client);
-        let is_served = |target: &Target| {
-            target.address().is_some_and(|address| !tried.contains(&address)) && is_let_in(target)
+    /// is then the judge. None of a service that has as many connections as it
+    /// may.
+    fn choose(&mut self, client: &Client<'_>, tried: &[SocketAddr]) -> Pick {
+        let route = match client.hello {
+            Some(hello) => self.table.lookup_name(hello.server_name.as_deref().unwrap_or("")),
+            None => self.table.lookup_address(client.local),
         };
+        let Some(route) = route else { return Pick::NoRoute };
+        let (ids, targets, load) = (&self.ids, &self.targets, &self.load);
+        let (table, limit) = (&self.table, self.service_limit);
+        let source = client.source.ip();
+        let offered = client.hello.map_or(&[][..], |hello| hello.alpn.as_slice());
+        let protocol = route.alpn_choice(offered);
+        let is_let_in =
+            |target: &Target| protocol.admits(target) && target.options.access.admits(source);
+        let is_untried =
+            |target: &Target| target.address().is_some_and(|address| !tried.contains(&address));
+        let has_room = |target: &Target| {
+            let own = table.service_limit(&target.service);
+            load.has_room(&target.service, own.unwrap_or(limit))
+        };
+        let is_served =
+            |target: &Target| is_untried(target) && is_let_in(target) && has_room(target);
         let is_healthy = |target: &Target| {
             let id = target.index.and_then(|index| ids.get(index));
             let state = id.and_then(|id| targets.state(*id));
             state != Some(health::State::Unhealthy)
         };
-        let load = |target: &Target| {
-            let count = target.address().and_then(|address| connections.get(&address));
-            count.copied().unwrap_or(0)
-        };
+        let connections = |target: &Target| target.address().map_or(0, |it| load.of_target(it));
         let healthy = |target: &Target| is_healthy(target) && is_served(target);
+        let ask = |fit| Ask { client: source, fit, load: &connections };
         let picked = self
             .picker
-            .pick(route, &Ask { client, fit: &healthy, load: &load })
-            .or_else(|| self.picker.pick(route, &Ask { client, fit: &is_served, load: &load }));
-        let Some(address) = picked.and_then(Target::address) else {
-            let is_denied = !route.targets().iter().any(is_let_in);
-            return if is_denied { Pick::Denied } else { Pick::NoTarget };
+            .pick(route, &ask(&healthy))
+            .or_else(|| self.picker.pick(route, &ask(&is_served)));
+        let Some((target, address)) = picked.and_then(|target| Some((target, target.address()?)))
+        else {
+            let targets = route.targets();
+            return if !targets.iter().any(is_let_in) {
+                Pick::Denied
+            } else if targets.iter().any(|target| is_untried(target) && is_let_in(target)) {
+                Pick::AtLimit
+            } else {
+                Pick::NoTarget
+            };
         };
-        let count = self.connections.entry(address).or_insert(0);
-        *count = count.saturating_add(1);
-        Pick::Target(address)
-    }
-
-    /// A connection to this address is over, or never came to be.
-    fn forget_connection(&mut self, address: SocketAddr) {
-        let Entry::Occupied(mut count) = self.connections.entry(address) else { return };
-        *count.get_mut() = count.get().saturating_sub(1);
-        if *count.get() == 0 {
-            count.remove();
-        }
+        let header = target.options.proxy_header.map(|version| match version {
+            ProxyHeader::V1 => Version::V1,
+            ProxyHeader::V2 => Version::V2,
+        });
+        let picked = Picked { address, service: Rc::clone(&target.service), header };
+        self.load.add(&picked);
+        Pick::Target(picked)
     }
 }
 
 impl proxy::Targets for Switchboard {
-    fn pick(
-        &mut self,
-        _now: Time,
-        listener: SocketAddr,
-        client: SocketAddr,
-        tried: &[SocketAddr],
-    ) -> Pick {
-        self.choose(|table| table.lookup_address(listener), client.ip(), tried)
+    fn pick(&mut self, _now: Time, client: &Client<'_>, tried: &[SocketAddr]) -> Pick {
+        self.choose(client, tried)
     }
 
-    fn dial_failed(&mut self, now: Time, target: SocketAddr, error: &str) {
-        debug!("proxy event=dial_failed target={target} error={}", quoted(error));
-        self.forget_connection(target);
-        for id in self.targets.ids_at(target).to_vec() {
+    fn dial_failed(&mut self, now: Time, target: &Picked, error: &str) {
+        let address = target.address;
+        debug!("proxy event=dial_failed target={address} error={}", quoted(error));
+        self.load.remove(target);
+        for id in self.targets.ids_at(address).to_vec() {
             let change = self.targets.dial_failed(id, now, error.to_owned());
             self.note(id, change);
         }
@@ -386,8 +430,12 @@ impl proxy::Targets for Switchboard {
         self.targets.dial_succeeded(target);
     }
 
-    fn released(&mut self, target: SocketAddr) {
-        self.forget_connection(target);
+    fn released(&mut self, target: &Picked) {
+        self.load.remove(target);
+    }
+
+    fn is_target(&self, target: &Picked) -> bool {
+        self.targets.by_address(&target.service, target.address).is_some()
     }
 }
 
@@ -412,12 +460,12 @@ mod tests {
         switchboard.checked(Time::ZERO, 0, Ok(()));
         for second in 1..5 {
             let now = Time::from_millis(second * 1000);
-            switchboard.dial_failed(now, address, "refused");
+            switchboard.dial_failed(now, &picked(80), "refused");
             switchboard.dial_succeeded(now, address);
             assert_eq!(switchboard.targets().healthy_count(), 1, "one failure is no row");
         }
-        switchboard.dial_failed(Time::from_millis(9000), address, "refused");
-        switchboard.dial_failed(Time::from_millis(9001), address, "refused");
+        switchboard.dial_failed(Time::from_millis(9000), &picked(80), "refused");
+        switchboard.dial_failed(Time::from_millis(9001), &picked(80), "refused");
         assert_eq!(switchboard.targets().healthy_count(), 0);
     }
 
@@ -426,12 +474,11 @@ mod tests {
         let routes = "route add a :80 tcp://192.0.2.1:80\nroute add b :81 tcp://192.0.2.1:80\n\
                       route add a :82 tcp://192.0.2.1:80";
         let mut switchboard = switchboard(routes, 2);
-        let address = SocketAddr::from(([192, 0, 2, 1], 80));
         switchboard.checked(Time::ZERO, 0, Ok(()));
         switchboard.checked(Time::ZERO, 1, Ok(()));
-        switchboard.dial_failed(Time::ZERO, address, "refused");
+        switchboard.dial_failed(Time::ZERO, &picked(80), "refused");
         assert_eq!(switchboard.targets().healthy_count(), 2, "it counts once for each");
-        switchboard.dial_failed(Time::ZERO, address, "refused");
+        switchboard.dial_failed(Time::ZERO, &picked(80), "refused");
         assert_eq!(switchboard.targets().unhealthy_count(), 2);
     }
 
@@ -440,12 +487,25 @@ mod tests {
     }
 
     /// Picks for a client at `listener`, with nothing tried before.
-    fn pick(switchboard: &mut Switchboard, listener: &str, from: &str) -> Pick {
-        switchboard.pick(Time::ZERO, listener.parse().unwrap(), client(from), &[])
+    fn pick(switchboard: &mut Switchboard, listener: &str, from: &str) -> Pick<SocketAddr> {
+        let asker = Client { local: listener.parse().unwrap(), source: client(from), hello: None };
+        match switchboard.pick(Time::ZERO, &asker, &[]) {
+            // What else there is to know of it is of interest in few tests.
+            Pick::Target(picked) => Pick::Target(picked.address),
+            Pick::NoRoute => Pick::NoRoute,
+            Pick::NoTarget => Pick::NoTarget,
+            Pick::Denied => Pick::Denied,
+            Pick::AtLimit => Pick::AtLimit,
+        }
     }
 
-    fn target(port: u16) -> Pick {
-        Pick::Target(SocketAddr::from(([192, 0, 2, 1], port)))
+    fn picked(port: u16) -> Picked {
+        let address = SocketAddr::from(([192, 0, 2, 1], port));
+        Picked { address, service: "a".into(), header: None }
+    }
+
+    fn target(port: u16) -> Pick<SocketAddr> {
+        Pick::Target(picked(port).address)
     }
 
     fn table(text: &str) -> Table {
@@ -516,11 +576,10 @@ mod tests {
                       route add a :80 tcp://192.0.2.1:2";
         let mut switchboard = switchboard(routes, 1);
         let mut tried = Vec::new();
-        let listener = "0.0.0.0:80".parse().unwrap();
-        while let Pick::Target(address) =
-            switchboard.pick(Time::ZERO, listener, client("10.0.0.1"), &tried)
-        {
-            tried.push(address);
+        let local = "0.0.0.0:80".parse().unwrap();
+        let asker = Client { local, source: client("10.0.0.1"), hello: None };
+        while let Pick::Target(picked) = switchboard.pick(Time::ZERO, &asker, &tried) {
+            tried.push(picked.address);
         }
         assert_eq!(tried.len(), 2, "an address is dialled once");
     }
@@ -533,19 +592,20 @@ mod tests {
         board.checked(Time::ZERO, 0, Ok(()));
         let mut next = || pick(&mut board, "0.0.0.0:80", "10.0.0.1");
         assert_eq!([next(), next(), next()], [target(1), target(2), target(1)]);
-        let address = |port| SocketAddr::from(([192, 0, 2, 1], port));
-        board.released(address(1));
-        board.dial_failed(Time::ZERO, address(1), "refused");
-        assert_eq!(board.connections.len(), 1, "what has no connection is forgotten");
+        board.released(&picked(1));
+        board.dial_failed(Time::ZERO, &picked(1), "refused");
+        let counts = [1, 2].map(|port| board.load.of_target(picked(port).address));
+        assert_eq!(counts, [0, 1]);
         // The count is the address's own, so a new table does not change it.
         board.load(Time::ZERO, table(&format!("route add b :81 tcp://192.0.2.1:1\n{routes}")));
         let mut next = || pick(&mut board, "0.0.0.0:80", "10.0.0.1");
         assert_eq!([next(), next()], [target(1), target(2)]);
         for _ in 0..9 {
-            board.released(address(1));
-            board.released(address(2));
+            board.released(&picked(1));
+            board.released(&picked(2));
         }
-        assert!(board.connections.is_empty());
+        let counts = [1, 2].map(|port| board.load.of_target(picked(port).address));
+        assert_eq!(counts, [0, 0]);
     }
 
     #[test]

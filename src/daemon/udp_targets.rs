@@ -210,7 +210,7 @@ impl UdpTargets for Switchboard {
         local: SocketAddr,
         client: SocketAddr,
         tried: &[SocketAddr],
-    ) -> Pick {
+    ) -> Pick<SocketAddr> {
         let (udp, tcp, client) = (&self.udp, &self.targets, client.ip());
         let Some(route) = self.table.lookup_udp(local) else { return Pick::NoRoute };
         let admits = |target: &Target| target.options.access.admits(client);
@@ -297,7 +297,7 @@ mod tests {
         switchboard.is_udp_fit(address(local), address("198.51.100.1:9"), target)
     }
 
-    fn pick(switchboard: &mut Switchboard) -> Pick {
+    fn pick(switchboard: &mut Switchboard) -> Pick<SocketAddr> {
         switchboard.pick_udp(Time::ZERO, address(LOCAL), address("198.51.100.1:9"), &[])
     }
 

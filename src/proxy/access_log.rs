@@ -73,10 +73,15 @@ pub enum Ending {
     ReadTimeout,
     /// The client took nothing for too long.
     WriteTimeout,
+    /// One side had ended its stream, and the other went on with nothing for too
+    /// long.
+    HalfClosedTimeout,
     /// Its listener, or its server name, has no route.
     NoRoute,
     /// No target was left to try.
     NoTarget,
+    /// No target lets it in.
+    Denied,
     /// Its PROXY header was missing, malformed, late or not to be believed.
     NoHeader,
     /// Its ClientHello was missing, malformed, late or too large.
@@ -85,6 +90,8 @@ pub enum Ending {
     Limit(Scope),
     /// This machine had no descriptor, memory or port left.
     Exhausted,
+    /// It was cut because its target left the routes.
+    TargetRemoved,
     /// It was cut when burgee stopped.
     Stopped,
     /// A fault of burgee itself.
@@ -102,14 +109,17 @@ impl Ending {
             Ending::IdleTimeout => "idle-timeout",
             Ending::ReadTimeout => "read-timeout",
             Ending::WriteTimeout => "write-timeout",
+            Ending::HalfClosedTimeout => "half-closed-timeout",
             Ending::NoRoute => "no-route",
             Ending::NoTarget => "no-target",
+            Ending::Denied => "denied",
             Ending::NoHeader => "no-header",
             Ending::NoHello => "no-hello",
             Ending::Limit(Scope::Listener) => "limit-listener",
             Ending::Limit(Scope::Service) => "limit-service",
             Ending::Limit(Scope::Source) => "limit-source",
             Ending::Exhausted => "exhausted",
+            Ending::TargetRemoved => "target-removed",
             Ending::Stopped => "stopped",
             Ending::Fault => "fault",
         }

@@ -4,9 +4,8 @@
 use log::info;
 
 use super::listener::Listener;
-use super::{ListenerSettings, Proxy, ProxySettings, connection_limit};
+use super::{ListenerSettings, Proxy, ProxySettings, silences};
 use crate::reactor::Reactor;
-use crate::reactor::signal::descriptor_limit;
 
 /// Settings whose new listeners are bound, so that little can go wrong when they
 /// are put in force. Dropped, they leave everything as it is.
@@ -38,7 +37,7 @@ impl Proxy {
             });
             match going.any(|(_, listener)| listener.is_on_port(new.address.port())) {
                 true => later.push(new.clone()),
-                false => opened.push(Listener::bind(new, settings.idle_timeout)?),
+                false => opened.push(Listener::bind(new, silences(&settings))?),
             }
         }
         Ok(Prepared { settings, opened, later })
@@ -50,12 +49,18 @@ impl Proxy {
     /// Returns what went wrong, a sentence each; the rest is in force.
     pub fn commit_change(&mut self, reactor: &mut Reactor, prepared: Prepared) -> Vec<String> {
         let Prepared { settings, opened, later } = prepared;
-        self.limit = connection_limit(settings.connection_limit, descriptor_limit());
-        self.dial_timeout = settings.dial_timeout;
+        self.take(&settings);
         for key in self.listeners.keys() {
             let Some(listener) = self.listeners.get_mut(key) else { continue };
-            match settings.listeners.iter().find(|settings| listener.is_for(settings)) {
-                Some(wanted) => listener.change(wanted, settings.idle_timeout),
+            let mut all = settings.listeners.iter();
+            match all.find(|settings| listener.is_for(settings)) {
+                Some(wanted) => {
+                    listener.change(wanted, self.silences);
+                    self.admission.set_listener_limit(listener.id(), wanted.connection_limit);
+                }
+                // A port that the settings name is no longer a route's.
+                None if listener.is_dynamic() && !settings.name_port(listener.address().port()) => {
+                }
                 None => {
                     let address = listener.address();
                     self.close_listener(reactor, key);
@@ -63,8 +68,7 @@ impl Proxy {
                 }
             }
         }
-        let late =
-            later.iter().map(|settings_of| Listener::bind(settings_of, settings.idle_timeout));
+        let late = later.iter().map(|listener| Listener::bind(listener, self.silences));
         let bound: Vec<Result<Listener, String>> = opened.into_iter().map(Ok).chain(late).collect();
         let mut problems = Vec::new();
         for listener in bound {
@@ -77,6 +81,7 @@ impl Proxy {
                 Err(problem) => problems.push(problem),
             }
         }
+        self.set_templates(&settings);
         problems
     }
 }
@@ -89,22 +94,11 @@ mod tests {
     use super::*;
 
     fn on(address: &str, dual_stack: bool) -> ListenerSettings {
-        ListenerSettings {
-            address: address.parse().unwrap(),
-            dual_stack,
-            read_timeout: Duration::ZERO,
-            write_timeout: Duration::ZERO,
-        }
+        ListenerSettings { dual_stack, ..ListenerSettings::new(address.parse().unwrap()) }
     }
 
     fn with(listeners: Vec<ListenerSettings>) -> ProxySettings {
-        ProxySettings {
-            listeners,
-            udp_listeners: Vec::new(),
-            dial_timeout: Duration::from_secs(1),
-            idle_timeout: Duration::ZERO,
-            connection_limit: 9,
-        }
+        ProxySettings { listeners, connection_limit: 9, ..ProxySettings::default() }
     }
 
     fn free_port() -> u16 {
@@ -118,7 +112,7 @@ mod tests {
 
     impl Lab {
         fn new(listeners: Vec<ListenerSettings>) -> Lab {
-            let (mut reactor, mut proxy) = (Reactor::new().unwrap(), Proxy::new());
+            let (mut reactor, mut proxy) = (Reactor::new().unwrap(), Proxy::new(0));
             proxy.bind(&mut reactor, &with(listeners)).unwrap();
             Lab { reactor, proxy }
         }

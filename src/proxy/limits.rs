@@ -1,11 +1,10 @@
-//! How many connections a listener, a service and a source of clients may have
-//! at a time. Counters only: whoever accepts connections asks, and says when
-//! one is gone.
+//! How many connections a listener and a source of clients may have at a time.
+//! Counters only: whoever accepts connections asks, and says when one is gone.
+//! (How many a service may have is for those who pick targets.)
 //!
 //! A [`Permit`] is what one connection holds. It is got from
-//! [`Limits::admit`], learns of its source and its service as they become
-//! known, since a PROXY header or a ClientHello may come before that, and is
-//! given back whole to [`Limits::leave`]. It can be neither copied nor given
+//! [`Limits::admit`], learns of its source when that is known, since a PROXY
+//! header may come before, and is given back whole to [`Limits::leave`]. It can be neither copied nor given
 //! back twice, so the counters balance as long as no permit is dropped.
 //!
 //! A refusal says which limit it was, and takes nothing. Counting allocates
@@ -87,8 +86,6 @@ impl fmt::Display for Refusal {
 pub struct LimitCounters {
     /// Connections refused at the limit of their listener.
     pub listener: u64,
-    /// Connections refused at the limit of their service.
-    pub service: u64,
     /// Connections refused at the limit of their source.
     pub source: u64,
     /// Connections whose source was not counted, because the table was full.
@@ -96,19 +93,14 @@ pub struct LimitCounters {
 }
 
 /// A listener, until it is removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ListenerId(usize);
-
-/// A service, until it is removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ServiceId(usize);
 
 /// What one connection is counted as.
 #[derive(Debug)]
 #[must_use = "a connection that is not counted off with `Limits::leave` counts for ever"]
 pub struct Permit {
     listener: Option<usize>,
-    service: Option<usize>,
     source: Option<usize>,
 }
 
@@ -116,19 +108,16 @@ pub struct Permit {
 #[derive(Debug)]
 pub struct Limits {
     listeners: Group,
-    services: Group,
     sources: Sources,
     counters: LimitCounters,
 }
 
 impl Limits {
-    /// Counters that know no listener and no service yet. `seed` is what
-    /// nobody outside knows, so that nobody can choose sources that are slow
-    /// to find.
+    /// Counters that know no listener yet. `seed` is what nobody outside knows,
+    /// so that nobody can choose sources that are slow to find.
     pub fn new(sources: &SourceSettings, seed: u64) -> Limits {
         Limits {
             listeners: Group::default(),
-            services: Group::default(),
             sources: Sources::new(sources, seed),
             counters: LimitCounters::default(),
         }
@@ -139,19 +128,9 @@ impl Limits {
         ListenerId(self.listeners.add(limit))
     }
 
-    /// Adds a service with a limit; zero: none.
-    pub fn add_service(&mut self, limit: u32) -> ServiceId {
-        ServiceId(self.services.add(limit))
-    }
-
     /// Changes a limit. Whoever is above it may stay.
     pub fn set_listener_limit(&mut self, listener: ListenerId, limit: u32) {
         self.listeners.set_limit(listener.0, limit);
-    }
-
-    /// Changes a limit. Whoever is above it may stay.
-    pub fn set_service_limit(&mut self, service: ServiceId, limit: u32) {
-        self.services.set_limit(service.0, limit);
     }
 
     /// Changes the limit of each source; whoever is above it may stay. After a
@@ -166,12 +145,6 @@ impl Limits {
         self.listeners.remove(listener.0);
     }
 
-    /// Forgets a service, once its last connection has left. Another may then
-    /// get its number.
-    pub fn remove_service(&mut self, service: ServiceId) {
-        self.services.remove(service.0);
-    }
-
     /// Counts a new connection at `listener`. One that was removed is not
     /// counted.
     ///
@@ -179,7 +152,7 @@ impl Limits {
     /// The limit of the listener.
     pub fn admit(&mut self, listener: ListenerId) -> Result<Permit, Refusal> {
         match self.listeners.admit(listener.0) {
-            Ok(listener) => Ok(Permit { listener, service: None, source: None }),
+            Ok(listener) => Ok(Permit { listener, source: None }),
             Err(limit) => {
                 count(&mut self.counters.listener);
                 Err(Refusal { scope: Scope::Listener, limit })
@@ -209,46 +182,21 @@ impl Limits {
         Ok(())
     }
 
-    /// Counts the connection as one to `service`, and no more as one to
-    /// another. A service that was removed is not counted.
-    ///
-    /// # Errors
-    /// The limit of the service. The permit has none then, and is still to be
-    /// given back.
-    pub fn admit_service(
-        &mut self,
-        permit: &mut Permit,
-        service: ServiceId,
-    ) -> Result<(), Refusal> {
-        if let Some(before) = permit.service.take() {
-            self.services.leave(before);
-        }
-        match self.services.admit(service.0) {
-            Ok(service) => permit.service = service,
-            Err(limit) => {
-                count(&mut self.counters.service);
-                return Err(Refusal { scope: Scope::Service, limit });
-            }
-        }
-        Ok(())
+    /// Whether one more connection at `listener` would be admitted.
+    pub fn has_room(&self, listener: ListenerId) -> bool {
+        self.listeners.has_room(listener.0)
     }
 
     /// The connection is gone.
     pub fn leave(&mut self, permit: Permit) {
-        let Permit { listener, service, source } = permit;
+        let Permit { listener, source } = permit;
         listener.into_iter().for_each(|place| self.listeners.leave(place));
-        service.into_iter().for_each(|place| self.services.leave(place));
         source.into_iter().for_each(|place| self.sources.leave(place));
     }
 
     /// How many connections a listener has.
     pub fn at_listener(&self, listener: ListenerId) -> u32 {
         self.listeners.count(listener.0)
-    }
-
-    /// How many connections a service has.
-    pub fn at_service(&self, service: ServiceId) -> u32 {
-        self.services.count(service.0)
     }
 
     /// How many connections the source of this address has, as far as they are
@@ -272,7 +220,7 @@ fn count(counter: &mut u64) {
     *counter = counter.saturating_add(1);
 }
 
-/// Listeners, or services.
+/// All listeners.
 #[derive(Debug, Default)]
 struct Group(Vec<Member>);
 
@@ -281,6 +229,12 @@ struct Member {
     limit: u32,
     count: u32,
     removed: bool,
+}
+
+impl Member {
+    fn has_room(&self) -> bool {
+        self.limit == 0 || self.count < self.limit
+    }
 }
 
 impl Group {
@@ -309,12 +263,16 @@ impl Group {
         self.0.get_mut(place).into_iter().for_each(|member| member.removed = true);
     }
 
+    fn has_room(&self, place: usize) -> bool {
+        self.0.get(place).is_none_or(Member::has_room)
+    }
+
     /// Where the connection is counted, or the limit.
     fn admit(&mut self, place: usize) -> Result<Option<usize>, u32> {
         let Some(member) = self.0.get_mut(place).filter(|member| !member.removed) else {
             return Ok(None);
         };
-        if member.limit != 0 && member.count >= member.limit {
+        if !member.has_room() {
             return Err(member.limit);
         }
         member.count = member.count.saturating_add(1);
@@ -525,7 +483,7 @@ mod tests {
     #[test]
     fn each_refusal_names_its_limit_and_takes_nothing() {
         let mut limits = limits(3, 10);
-        let (listener, service) = (limits.add_listener(4), limits.add_service(2));
+        let listener = limits.add_listener(4);
         let client = address("192.0.2.1");
         let mut permits: Vec<Permit> = (0..4).map(|_| limits.admit(listener).unwrap()).collect();
         let refusal = limits.admit(listener).unwrap_err();
@@ -536,38 +494,30 @@ mod tests {
         }
         let refusal = limits.admit_source(&mut permits[3], client);
         assert_eq!(refusal, Err(Refusal { scope: Scope::Source, limit: 3 }));
-        for permit in &mut permits[..2] {
-            assert_eq!(limits.admit_service(permit, service), Ok(()));
-        }
-        let refusal = limits.admit_service(&mut permits[2], service);
-        assert_eq!(refusal, Err(Refusal { scope: Scope::Service, limit: 2 }));
-        let counts = |limits: &Limits| {
-            (limits.at_listener(listener), limits.at_service(service), limits.from_source(client))
-        };
-        assert_eq!(counts(&limits), (4, 2, 3));
-        let expected = LimitCounters { listener: 1, service: 1, source: 1, uncounted: 0 };
+        let counts = |limits: &Limits| (limits.at_listener(listener), limits.from_source(client));
+        assert_eq!(counts(&limits), (4, 3));
+        let expected = LimitCounters { listener: 1, source: 1, uncounted: 0 };
         assert_eq!(*limits.counters(), expected);
         permits.into_iter().for_each(|permit| limits.leave(permit));
-        assert_eq!(counts(&limits), (0, 0, 0));
+        assert_eq!(counts(&limits), (0, 0));
         assert_eq!(limits.sources(), 0);
     }
 
     #[test]
     fn zero_is_no_limit() {
         let mut limits = limits(0, 10);
-        let (listener, service) = (limits.add_listener(0), limits.add_service(0));
+        let listener = limits.add_listener(0);
         let permits: Vec<Permit> = (0..100)
             .map(|_| {
                 let mut permit = limits.admit(listener).unwrap();
                 limits.admit_source(&mut permit, address("192.0.2.1")).unwrap();
-                limits.admit_service(&mut permit, service).unwrap();
                 permit
             })
             .collect();
-        assert_eq!((limits.at_listener(listener), limits.at_service(service)), (100, 100));
+        assert_eq!(limits.at_listener(listener), 100);
         assert_eq!(limits.sources(), 0, "nobody counts them");
         permits.into_iter().for_each(|permit| limits.leave(permit));
-        assert_eq!((limits.at_listener(listener), limits.at_service(service)), (0, 0));
+        assert_eq!(limits.at_listener(listener), 0);
     }
 
     #[test]
@@ -657,20 +607,17 @@ mod tests {
     }
 
     #[test]
-    fn a_source_and_a_service_are_exchanged() {
+    fn a_source_is_exchanged() {
         let mut limits = limits(1, 10);
-        let (listener, one) = (limits.add_listener(0), limits.add_service(1));
-        let other = limits.add_service(1);
+        let listener = limits.add_listener(0);
         let mut permit = limits.admit(listener).unwrap();
-        for (source, service) in [("192.0.2.1", one), ("192.0.2.1", one), ("192.0.2.2", other)] {
+        for source in ["192.0.2.1", "192.0.2.1", "192.0.2.2"] {
             limits.admit_source(&mut permit, address(source)).unwrap();
-            limits.admit_service(&mut permit, service).unwrap();
         }
-        assert_eq!((limits.at_service(one), limits.at_service(other)), (0, 1));
         assert_eq!(limits.from_source(address("192.0.2.1")), 0);
         assert_eq!(limits.from_source(address("192.0.2.2")), 1);
         limits.leave(permit);
-        assert_eq!((limits.at_service(other), limits.sources()), (0, 0));
+        assert_eq!(limits.sources(), 0);
     }
 
     #[test]
@@ -692,10 +639,6 @@ mod tests {
         assert_eq!(limits.add_listener(0), listener);
         assert_eq!(limits.at_listener(listener), 0);
 
-        let service = limits.add_service(1);
-        limits.set_service_limit(service, 5);
-        limits.remove_service(service);
-        assert_eq!(limits.add_service(1), service);
         limits.set_source_limit(0);
         let mut permit = limits.admit(listener).unwrap();
         limits.admit_source(&mut permit, address("::1")).unwrap();

@@ -3,12 +3,15 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
 use std::time::Duration;
 
 use log::warn;
 use mio::net::{TcpListener, TcpStream};
 
 use super::ListenerSettings;
+use super::limits::ListenerId;
+use super::opening::Expected;
 use super::relay::Limits;
 use crate::reactor::log_sink::quoted;
 use crate::reactor::socket::{self, ListenOptions};
@@ -46,6 +49,10 @@ pub(super) struct Listener {
     socket: TcpListener,
     address: SocketAddr,
     limits: Limits,
+    expected: Rc<Expected>,
+    id: ListenerId,
+    /// It has as many connections as it may.
+    at_limit: bool,
     /// Someone may wait to be accepted.
     readable: bool,
     paused: bool,
@@ -61,10 +68,7 @@ impl Listener {
     ///
     /// # Errors
     /// A sentence with the address and the cause.
-    pub(super) fn bind(
-        settings: &ListenerSettings,
-        idle_timeout: Duration,
-    ) -> Result<Listener, String> {
+    pub(super) fn bind(settings: &ListenerSettings, base: Limits) -> Result<Listener, String> {
         let named = |error: io::Error| bind_help(settings.address, &error);
         let socket = listen(settings).map_err(named)?;
         socket::set_nodelay(&socket).map_err(named)?;
@@ -73,7 +77,10 @@ impl Listener {
             address: socket.local_addr().map_err(named)?,
             settings: settings.clone(),
             socket,
-            limits: limits(settings, idle_timeout),
+            limits: limits(settings, base),
+            expected: expected(settings),
+            id: ListenerId::default(),
+            at_limit: false,
             readable: false,
             paused: false,
             alarm: Alarm::new(),
@@ -82,9 +89,35 @@ impl Listener {
         })
     }
 
+    /// What its connections are counted as.
+    pub(super) fn set_id(&mut self, id: ListenerId) {
+        self.id = id;
+    }
+
+    /// What its connections are counted as.
+    pub(super) fn id(&self) -> ListenerId {
+        self.id
+    }
+
+    /// Most connections at a time; zero: no limit of its own.
+    pub(super) fn connection_limit(&self) -> u32 {
+        self.settings.connection_limit
+    }
+
+    /// What its clients say first.
+    pub(super) fn expected(&self) -> &Rc<Expected> {
+        &self.expected
+    }
+
+    /// Says whether it has just reached its limit of connections.
+    pub(super) fn note_limit(&mut self, at_limit: bool) -> bool {
+        !std::mem::replace(&mut self.at_limit, at_limit) && at_limit
+    }
+
     /// Whether it is the socket that these settings ask for.
     pub(super) fn is_for(&self, settings: &ListenerSettings) -> bool {
-        (self.settings.address, self.settings.dual_stack) == (settings.address, settings.dual_stack)
+        let key = |it: &ListenerSettings| (it.address, it.dual_stack, it.dynamic);
+        key(&self.settings) == key(settings)
     }
 
     /// Whether it may have to be closed before a socket on this port is bound.
@@ -93,14 +126,40 @@ impl Listener {
     }
 
     /// Gives the connections that are accepted from now on other limits.
-    pub(super) fn change(&mut self, settings: &ListenerSettings, idle_timeout: Duration) {
-        self.limits = limits(settings, idle_timeout);
+    pub(super) fn change(&mut self, settings: &ListenerSettings, base: Limits) {
+        self.limits = limits(settings, base);
+        self.expected = expected(settings);
         self.settings = settings.clone();
     }
 
     /// Where it listens; the port is the one that the system chose for port 0.
     pub(super) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where a client came to. A dynamic listener's routes may be those of one
+    /// of its addresses.
+    pub(super) fn local_address(&self, stream: &TcpStream) -> SocketAddr {
+        match self.settings.dynamic && self.address.ip().is_unspecified() {
+            true => stream.local_addr().unwrap_or(self.address),
+            false => self.address,
+        }
+    }
+
+    /// Where it was told to listen: with port 0 for a port that the system
+    /// chose.
+    pub(super) fn asked_address(&self) -> SocketAddr {
+        self.settings.address
+    }
+
+    /// Whether its clients say first which server they want.
+    pub(super) fn waits_for_names(&self) -> bool {
+        self.settings.hello_timeout.is_some()
+    }
+
+    /// Whether it listens because a route says so.
+    pub(super) fn is_dynamic(&self) -> bool {
+        self.settings.dynamic
     }
 
     /// The limits of silence of its connections.
@@ -178,8 +237,13 @@ impl Listener {
     }
 }
 
-fn limits(settings: &ListenerSettings, idle_timeout: Duration) -> Limits {
-    Limits { idle: idle_timeout, read: settings.read_timeout, write: settings.write_timeout }
+/// The limits of silence of a listener's connections, over those of all.
+fn limits(settings: &ListenerSettings, base: Limits) -> Limits {
+    Limits { read: settings.read_timeout, write: settings.write_timeout, ..base }
+}
+
+fn expected(settings: &ListenerSettings) -> Rc<Expected> {
+    Rc::new(Expected { header: settings.header.clone(), hello: settings.hello_timeout })
 }
 
 fn listen(settings: &ListenerSettings) -> io::Result<TcpListener> {
@@ -216,16 +280,11 @@ mod tests {
     use std::net::TcpStream as StdStream;
 
     fn settings(address: &str, dual_stack: bool) -> ListenerSettings {
-        ListenerSettings {
-            address: address.parse().unwrap(),
-            dual_stack,
-            read_timeout: Duration::ZERO,
-            write_timeout: Duration::ZERO,
-        }
+        ListenerSettings { dual_stack, ..ListenerSettings::new(address.parse().unwrap()) }
     }
 
     fn bind(address: &str, dual_stack: bool) -> Listener {
-        Listener::bind(&settings(address, dual_stack), Duration::ZERO).unwrap()
+        Listener::bind(&settings(address, dual_stack), Limits::default()).unwrap()
     }
 
     /// Accepts the connection that is on its way.
@@ -259,7 +318,7 @@ mod tests {
     fn an_address_that_cannot_be_bound_is_named_with_the_cause() {
         let taken = bind("127.0.0.1:0", false);
         let address = taken.address().to_string();
-        let error = Listener::bind(&settings(&address, false), Duration::ZERO).unwrap_err();
+        let error = Listener::bind(&settings(&address, false), Limits::default()).unwrap_err();
         assert!(error.contains(&address) && error.contains("in use"), "{error}");
     }
 

@@ -18,12 +18,16 @@ pub mod access_log;
 mod change;
 pub mod client_hello;
 mod counters;
+mod dynamic;
+mod intake;
 pub mod limits;
 mod listener;
 mod octets;
+mod opening;
 pub mod proxy_header;
 mod pump;
 mod relay;
+mod serve;
 mod settings;
 mod targets;
 mod tcp;
@@ -35,27 +39,28 @@ mod tests;
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use log::{debug, error, warn};
 use mio::Interest;
 use mio::net::TcpStream;
 
+use self::access_log::Ending as Why;
 pub use self::change::Prepared;
 pub use self::counters::Counters;
-use self::listener::{Accepted, Listener};
-use self::pump::{Budget, Tools};
+use self::dynamic::Dynamic;
+use self::limits::{Limits, SourceSettings};
+use self::listener::Listener;
+pub use self::opening::HeaderSettings;
+use self::pump::Budget;
+use self::relay::Limits as Silences;
 pub use self::settings::{ListenerSettings, ProxySettings};
-pub use self::targets::{Pick, Targets};
-use self::tcp::{Connection, Ending, Verdict};
+pub use self::targets::{Client, Pick, Picked, Targets};
+use self::tcp::{Connection, Ending};
 use self::udp::{Udp, UdpCounters};
 use crate::reactor::buffer::Pool;
-use crate::reactor::log_sink::quoted;
 use crate::reactor::pipe::Pipes;
 use crate::reactor::signal::descriptor_limit;
 use crate::reactor::slab::{Key, Slab};
-use crate::reactor::socket::{self, ConnectOptions};
 use crate::reactor::{Kind, Reactor, Readiness, Time, Token};
 
 /// Buffers for a whole bulk step, 4 MiB at most, and those kept unused. More
@@ -73,17 +78,14 @@ const DESCRIPTORS_PER_PIPE: u64 = 128;
 /// BGP is never kept waiting for longer.
 const TURN_BUDGET: Budget = Budget { steps: 512, bytes: 4 * 1024 * 1024 };
 
-/// What a dial costs of it, in steps: it has as many system calls.
-const DIAL_STEPS: usize = 4;
-
-/// What a close costs of it: two sockets, each with what is queued in it.
-const CLOSE_STEPS: usize = 4;
-
 /// Most clients taken from one listener in a turn: about 1 ms with their dials.
 const ACCEPTS_PER_TURN: usize = 32;
 
 /// Most clients taken from a listener that closes: a full backlog.
 const ACCEPTS_AT_CLOSE: usize = 4096;
+
+/// Most connections that are looked at in a turn after their targets changed.
+const SWEPT_PER_TURN: usize = 1000;
 
 /// Descriptors that connections leave to everything else: BGP, health checks,
 /// listeners, operators.
@@ -93,46 +95,55 @@ const RESERVED_DESCRIPTORS: u64 = 128;
 /// descriptors, and memory for a quarter of a million connections is much.
 pub const CONNECTIONS: u64 = 262_144;
 
-/// What an attempt to take a client in came to.
-enum Taken {
-    Client(Key),
-    Failed,
-    NoMore,
-}
-
 /// The data plane.
 #[derive(Debug)]
 pub struct Proxy {
     listeners: Slab<Listener>,
+    dynamic: Dynamic,
     connections: Slab<Connection>,
     udp: Udp,
     /// Connections that can make progress now.
     ready: VecDeque<Key>,
     /// Targets that connections are done with, until somebody is told.
-    released: Vec<SocketAddr>,
+    released: Vec<Picked>,
     large: Pool,
     pipes: Pipes,
+    /// Who may be taken in, and how many there are.
+    admission: Limits,
+    seed: u64,
     limit: usize,
     at_limit: bool,
+    /// The limits of silence that all connections have.
+    silences: Silences,
     dial_timeout: Duration,
+    /// How long a connection goes on whose target left the routes.
+    removed_target_wait: Option<Duration>,
+    /// Where the walk over all connections is that looks for such.
+    sweep: Option<u32>,
     counters: Counters,
     inject_panic: bool,
 }
 
 impl Proxy {
-    /// A data plane that listens nowhere.
-    pub fn new() -> Proxy {
+    /// A data plane that listens nowhere. `seed` is what no client knows.
+    pub fn new(seed: u64) -> Proxy {
         Proxy {
             listeners: Slab::new(),
+            dynamic: Dynamic::new(),
             connections: Slab::new(),
             udp: Udp::new(),
             ready: VecDeque::new(),
             released: Vec::new(),
             large: Pool::new(relay::BULK_STEP, LARGE_BUFFERS, SPARE_LARGE_BUFFERS),
             pipes: Pipes::new(0),
+            admission: Limits::new(&SourceSettings::default(), seed),
+            seed,
             limit: 0,
             at_limit: false,
+            silences: Silences::default(),
             dial_timeout: Duration::ZERO,
+            removed_target_wait: None,
+            sweep: None,
             counters: Counters::default(),
             inject_panic: false,
         }
@@ -143,40 +154,61 @@ impl Proxy {
     /// # Errors
     /// A sentence that names the address and the cause.
     pub fn bind(&mut self, reactor: &mut Reactor, settings: &ProxySettings) -> Result<(), String> {
-        let bound: Result<Vec<Listener>, String> = settings
-            .listeners
-            .iter()
-            .map(|listener| Listener::bind(listener, settings.idle_timeout))
-            .collect();
+        self.admission = Limits::new(&settings.sources, self.seed);
+        let bound: Result<Vec<Listener>, String> =
+            settings.listeners.iter().map(|it| Listener::bind(it, silences(settings))).collect();
         for listener in bound? {
             self.listen(reactor, listener)?;
         }
-        let descriptors = descriptor_limit();
-        self.udp.bind(reactor, &settings.udp_listeners, descriptors)?;
-        let flows = u64::try_from(self.udp.limit()).unwrap_or(u64::MAX);
-        let left = descriptors.saturating_sub(flows);
-        self.pipes.set_limit(usize::try_from(pipe_limit(left)).unwrap_or_default());
-        self.limit = connection_limit(settings.connection_limit, left);
-        self.dial_timeout = settings.dial_timeout;
+        self.udp.bind(reactor, &settings.udp_listeners, descriptor_limit())?;
+        self.take(settings);
+        self.set_templates(settings);
         Ok(())
     }
 
+    /// Takes the settings that hold from the next use on.
+    fn take(&mut self, settings: &ProxySettings) {
+        let flows = u64::try_from(self.udp.limit()).unwrap_or(u64::MAX);
+        let descriptors = descriptor_limit().saturating_sub(flows);
+        self.limit = connection_limit(settings.connection_limit, descriptors);
+        self.pipes.set_limit(usize::try_from(pipe_limit(descriptors)).unwrap_or_default());
+        self.silences = silences(settings);
+        self.dial_timeout = settings.dial_timeout;
+        self.removed_target_wait = settings.removed_target_wait;
+        self.admission.set_source_limit(settings.sources.limit);
+    }
+
     /// Takes clients from a bound listener.
-    fn listen(&mut self, reactor: &mut Reactor, listener: Listener) -> Result<(), String> {
+    fn listen(&mut self, reactor: &mut Reactor, mut listener: Listener) -> Result<(), String> {
+        listener.set_id(self.admission.add_listener(listener.connection_limit()));
         let key = self.listeners.insert(listener);
         let Some(listener) = self.listeners.get_mut(key) else { return Ok(()) };
         let address = listener.address();
         let token = key.token(Kind::ProxyListener);
+        let id = listener.id();
         let registered = reactor.register(listener.socket(), token, Interest::READABLE);
         registered.map_err(|error| {
+            self.admission.remove_listener(id);
             self.listeners.remove(key);
             format!("cannot poll the listener on {address}: {error}")
         })
     }
 
-    /// The addresses of all listeners; for port 0 the port that was chosen.
+    /// The addresses of all listeners that the settings name; for port 0 the
+    /// port that was chosen.
     pub fn listening_on(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().map(|(_, listener)| listener.address()).collect()
+        self.static_listeners().map(Listener::address).collect()
+    }
+
+    /// Whether the listener on this address waits for a ClientHello, whose server
+    /// name has the route.
+    pub fn waits_for_names(&self, address: SocketAddr) -> bool {
+        let mut all = self.static_listeners();
+        all.any(|listener| listener.address() == address && listener.waits_for_names())
+    }
+
+    fn static_listeners(&self) -> impl Iterator<Item = &Listener> {
+        self.listeners.iter().map(|(_, listener)| listener).filter(|it| !it.is_dynamic())
     }
 
     /// The same of the listeners of datagrams.
@@ -242,6 +274,9 @@ impl Proxy {
             return self.udp.expired();
         }
         if token.kind == Kind::ProxyListener {
+            if self.retry_ports(token) {
+                return;
+            }
             if let Some(listener) = self.listeners.get_mut(token.into()) {
                 listener.fired();
             }
@@ -256,6 +291,8 @@ impl Proxy {
     pub fn data(&mut self, reactor: &mut Reactor, targets: &mut dyn Targets) {
         self.udp.data(reactor, targets);
         self.tell_released(targets);
+        self.change_ports(reactor);
+        self.sweep(reactor.now(), targets);
         let mut budget = TURN_BUDGET;
         // Those that want another turn queue up behind the ones that are here.
         for _ in 0..self.ready.len() {
@@ -270,27 +307,6 @@ impl Proxy {
         }
     }
 
-    /// Accept: takes clients in, a bounded number from each listener, and none
-    /// above the limit.
-    pub fn accept(&mut self, reactor: &mut Reactor, targets: &mut dyn Targets) {
-        self.tell_released(targets);
-        if !self.can_accept() {
-            return;
-        }
-        let mut budget = TURN_BUDGET;
-        for key in self.listeners.keys() {
-            for _ in 0..ACCEPTS_PER_TURN {
-                match self.accept_one(reactor, key) {
-                    Taken::Client(client) => {
-                        self.serve(reactor, targets, client, &mut budget);
-                    }
-                    Taken::Failed => {}
-                    Taken::NoMore => break,
-                }
-            }
-        }
-    }
-
     /// Flush: slots that were freed in this turn may be used again.
     pub fn flush(&mut self, _reactor: &mut Reactor) {
         self.connections.reclaim();
@@ -300,7 +316,11 @@ impl Proxy {
 
     /// Whether anything can make progress without another event.
     pub fn has_ready(&self) -> bool {
-        !self.ready.is_empty() || self.can_accept() || self.udp.has_ready()
+        !self.ready.is_empty()
+            || self.can_accept()
+            || self.sweep.is_some()
+            || self.dynamic.is_changing()
+            || self.udp.has_ready()
     }
 
     /// Closes all listeners, after taking in who waits at them: to be closed
@@ -308,27 +328,9 @@ impl Proxy {
     /// their flows.
     pub fn close_listeners(&mut self, reactor: &mut Reactor, _targets: &mut dyn Targets) {
         self.udp.begin_drain();
+        self.dynamic.stop(reactor);
         for key in self.listeners.keys() {
             self.close_listener(reactor, key);
-        }
-    }
-
-    fn close_listener(&mut self, reactor: &mut Reactor, key: Key) {
-        if let Some(listener) = self.listeners.get_mut(key) {
-            // Whoever came since the poll has made no event yet.
-            listener.event(Readiness::READABLE);
-        }
-        for _ in 0..ACCEPTS_AT_CLOSE {
-            // They are dialled in the data phases that follow, within
-            // their budgets.
-            match self.accept_one(reactor, key) {
-                Taken::Client(client) => self.queue(client),
-                Taken::Failed => {}
-                Taken::NoMore => break,
-            }
-        }
-        if let Some(mut listener) = self.listeners.remove(key) {
-            listener.clear(&mut reactor.wheel);
         }
     }
 
@@ -337,18 +339,36 @@ impl Proxy {
     pub fn abort_all(&mut self, reactor: &mut Reactor) {
         self.udp.close(reactor);
         for key in self.connections.keys() {
-            self.close(reactor, key, Ending::Reset);
+            self.close(reactor, key, Ending::reset(Why::Stopped));
         }
         self.ready.clear();
     }
 
-    fn tell_released(&mut self, targets: &mut dyn Targets) {
-        self.released.drain(..).for_each(|target| targets.released(target));
+    /// Says that other targets are there than before: who is connected to one
+    /// that is gone goes on as long as the settings say.
+    pub fn targets_changed(&mut self) {
+        self.sweep = Some(0);
     }
 
-    fn can_accept(&self) -> bool {
-        self.connections.len() < self.limit
-            && self.listeners.iter().any(|(_, listener)| listener.is_ready())
+    /// Looks at some connections whether their targets are still there.
+    fn sweep(&mut self, now: Time, targets: &dyn Targets) {
+        let Some(mut at) = self.sweep.take() else { return };
+        for _ in 0..SWEPT_PER_TURN {
+            let Some(key) = self.connections.key_from(at) else { return };
+            at = key.index.saturating_add(1);
+            let Some(connection) = self.connections.get_mut(key) else { continue };
+            let Some(target) = connection.target() else { continue };
+            let is_gone = !targets.is_target(target);
+            let wait = self.removed_target_wait.filter(|_| is_gone);
+            if connection.leave_by(wait.map(|wait| now + wait)) {
+                self.queue(key);
+            }
+        }
+        self.sweep = Some(at);
+    }
+
+    fn tell_released(&mut self, targets: &mut dyn Targets) {
+        self.released.drain(..).for_each(|target| targets.released(&target));
     }
 
     fn queue(&mut self, key: Key) {
@@ -357,224 +377,20 @@ impl Proxy {
             self.ready.push_back(key);
         }
     }
-
-    /// Accepts one client, unless the limit is reached.
-    fn accept_one(&mut self, reactor: &mut Reactor, key: Key) -> Taken {
-        if self.connections.len() >= self.limit {
-            if !std::mem::replace(&mut self.at_limit, true) {
-                count(&mut self.counters.limit_reached);
-                warn!(
-                    "proxy event=limit_reached connections={} effect=\"clients wait\" \
-                     key=proxy.connectionlimit",
-                    self.limit
-                );
-            }
-            return Taken::NoMore;
-        }
-        self.at_limit = false;
-        let Some(listener) = self.listeners.get_mut(key).filter(|listener| listener.is_ready())
-        else {
-            return Taken::NoMore;
-        };
-        let now = reactor.now();
-        match listener.accept(now) {
-            Accepted::Client(stream, peer) => {
-                let (address, limits) = (listener.address(), listener.limits());
-                self.admit(reactor, Connection::new(now, stream, peer, address, limits))
-            }
-            Accepted::Nobody => Taken::NoMore,
-            Accepted::Failed => {
-                count(&mut self.counters.accept_errors);
-                Taken::Failed
-            }
-            Accepted::Paused => {
-                count(&mut self.counters.accept_errors);
-                listener.pause(now, &mut reactor.wheel, key.token(Kind::ProxyListener));
-                Taken::NoMore
-            }
-        }
-    }
-
-    /// Gives a client a slot and registers it, once for its whole life.
-    fn admit(&mut self, reactor: &mut Reactor, mut connection: Connection) -> Taken {
-        count(&mut self.counters.accepted);
-        connection.sabotaged = std::mem::take(&mut self.inject_panic);
-        let key = self.connections.insert(connection);
-        let Some(connection) = self.connections.get_mut(key) else { return Taken::Failed };
-        let token = key.token(Kind::Client);
-        if let Err(error) = register(reactor, connection.client_stream(), token) {
-            debug!("proxy event=register_failed error={}", quoted(error));
-            count(&mut self.counters.accept_errors);
-            self.close(reactor, key, Ending::Unserved);
-            return Taken::Failed;
-        }
-        Taken::Client(key)
-    }
-
-    /// Serves one connection as far as it goes now. Its own handling runs
-    /// inside an unwind boundary; the questions to `targets`, which all
-    /// connections share, do not.
-    fn serve(
-        &mut self,
-        reactor: &mut Reactor,
-        targets: &mut dyn Targets,
-        key: Key,
-        budget: &mut Budget,
-    ) {
-        loop {
-            let Some(connection) = self.connections.get_mut(key) else { return };
-            let now = reactor.now();
-            let mut tools = Tools {
-                now,
-                scratch: &mut reactor.scratch,
-                small: &mut reactor.pool,
-                large: &mut self.large,
-                pipes: &mut self.pipes,
-                counters: &mut self.counters,
-                budget: &mut *budget,
-            };
-            let advance = AssertUnwindSafe(|| connection.advance(&mut tools));
-            let Ok(verdict) = catch_unwind(advance) else {
-                return self.drop_after_panic(reactor, key);
-            };
-            match verdict {
-                Verdict::Wait => {
-                    connection.arm(&mut reactor.wheel, key.token(Kind::Client));
-                    return;
-                }
-                Verdict::Again => {
-                    connection.arm(&mut reactor.wheel, key.token(Kind::Client));
-                    return self.queue(key);
-                }
-                Verdict::Dial => {
-                    budget.spend(DIAL_STEPS, 0);
-                    self.dial(reactor, targets, key);
-                }
-                Verdict::Connected(target) => targets.dial_succeeded(now, target),
-                Verdict::DialFailed(target, error) => {
-                    self.dial_failed(now, targets, key, target, &error);
-                }
-                Verdict::Close(ending) => {
-                    budget.spend(CLOSE_STEPS, 0);
-                    return self.close(reactor, key, ending);
-                }
-            }
-        }
-    }
-
-    /// Asks for a target and starts to dial it.
-    fn dial(&mut self, reactor: &mut Reactor, targets: &mut dyn Targets, key: Key) {
-        let now = reactor.now();
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        let (listener, peer) = (connection.listener(), connection.peer());
-        let pick = match connection.may_dial() {
-            true => targets.pick(now, listener, peer, connection.tried()),
-            false => Pick::NoTarget,
-        };
-        let counter = match pick {
-            Pick::Target(address) => return self.dial_target(reactor, targets, key, address),
-            Pick::NoRoute => &mut self.counters.no_route,
-            Pick::NoTarget => &mut self.counters.no_target,
-            Pick::Denied => &mut self.counters.denied,
-        };
-        count(counter);
-        let tried = connection.tried().len();
-        debug!(
-            "proxy event=unserved client={peer} listener={listener} pick={pick:?} tried={tried}"
-        );
-        self.close(reactor, key, Ending::Unserved);
-    }
-
-    fn dial_target(
-        &mut self,
-        reactor: &mut Reactor,
-        targets: &mut dyn Targets,
-        key: Key,
-        address: SocketAddr,
-    ) {
-        let now = reactor.now();
-        let options = ConnectOptions { nodelay: true, ..ConnectOptions::default() };
-        let dialled = socket::connect(address, &options).and_then(|mut stream| {
-            register(reactor, &mut stream, key.token(Kind::Upstream))?;
-            Ok(stream)
-        });
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        match dialled {
-            Ok(stream) => connection.dialing(now, stream, address, self.dial_timeout),
-            Err(error) if socket::is_exhaustion(&error) => {
-                // Not the target's fault.
-                self.released.push(address);
-                count(&mut self.counters.dials_exhausted);
-                debug!("proxy event=dial_exhausted target={address} error={}", quoted(&error));
-                if error.kind() == io::ErrorKind::AddrNotAvailable {
-                    // Ports run out for each target by itself.
-                    return connection.dial_failed(address);
-                }
-                // Whoever comes next waits in the backlog until something is
-                // given back.
-                self.close(reactor, key, Ending::Unserved);
-                for (key, listener) in self.listeners.iter_mut() {
-                    listener.pause(now, &mut reactor.wheel, key.token(Kind::ProxyListener));
-                }
-            }
-            Err(error) => self.dial_failed(now, targets, key, address, &error.to_string()),
-        }
-    }
-
-    fn dial_failed(
-        &mut self,
-        now: Time,
-        targets: &mut dyn Targets,
-        key: Key,
-        target: SocketAddr,
-        error: &str,
-    ) {
-        count(&mut self.counters.dial_failures);
-        if let Some(connection) = self.connections.get_mut(key) {
-            connection.dial_failed(target);
-        }
-        targets.dial_failed(now, target, error);
-    }
-
-    fn drop_after_panic(&mut self, reactor: &mut Reactor, key: Key) {
-        count(&mut self.counters.panics);
-        if let Some(connection) = self.connections.get(key) {
-            let peer = connection.peer();
-            error!("proxy event=panic client={peer} effect=\"this connection is dropped\"");
-        }
-        self.close(reactor, key, Ending::Reset);
-    }
-
-    fn close(&mut self, reactor: &mut Reactor, key: Key, ending: Ending) {
-        let Some(mut connection) = self.connections.remove(key) else { return };
-        match ending {
-            Ending::Finished => {}
-            Ending::Unserved => connection.discard_input(&mut reactor.scratch),
-            Ending::Reset => count(&mut self.counters.resets),
-            Ending::Silent(..) => count(&mut self.counters.silent),
-        }
-        let (up, down) = connection.bytes();
-        debug!(
-            "proxy event=closed client={} target={} ending=\"{ending:?}\" up={up} down={down}",
-            connection.peer(),
-            connection.target().map_or_else(|| "none".to_owned(), |target| target.to_string())
-        );
-        self.released.extend(connection.target());
-        let (small, large) = (&mut reactor.pool, &mut self.large);
-        connection.close(ending, small, large, &mut self.pipes, &mut reactor.wheel);
-    }
-}
-
-impl Default for Proxy {
-    fn default() -> Self {
-        Proxy::new()
-    }
 }
 
 /// One registration for everything that a socket of a connection will tell.
 fn register(reactor: &mut Reactor, stream: &mut TcpStream, token: Token) -> io::Result<()> {
     let all = Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY;
     reactor.register(stream, token, all)
+}
+
+fn silences(settings: &ProxySettings) -> Silences {
+    Silences {
+        idle: settings.idle_timeout,
+        half_closed: settings.half_closed_timeout,
+        ..Silences::default()
+    }
 }
 
 fn count(counter: &mut u64) {

@@ -141,7 +141,7 @@ pub(super) fn pump(
 
 /// Which side failed in a step.
 #[derive(Debug)]
-enum Failure {
+pub(super) enum Failure {
     Source,
     Sink(ErrorKind),
 }
@@ -306,7 +306,7 @@ fn sent(
 
 /// Takes `count` bytes, which were looked at and sent, out of the receive
 /// queue. If that fails they would be sent twice, so the connection is lost.
-fn discard(source: &Side, scratch: &mut [u8], count: usize) -> Result<(), Failure> {
+pub(super) fn discard(source: &Side, scratch: &mut [u8], count: usize) -> Result<(), Failure> {
     let mut left = count;
     while let Some(room) = scratch.get_mut(..left).filter(|room| !room.is_empty()) {
         match socket::discard(&source.stream, room) {

@@ -290,6 +290,8 @@ pub(super) struct Limits {
     pub(super) read: Duration,
     /// Without a byte taken by the client, while there is one for it.
     pub(super) write: Duration,
+    /// Without a byte after one of both sides has ended its stream.
+    pub(super) half_closed: Duration,
 }
 
 /// Which of the [`Limits`] was reached.
@@ -301,6 +303,8 @@ pub(super) enum Silence {
     Read,
     /// The client took nothing.
     Write,
+    /// One side ended its stream, and the other went on with nothing.
+    HalfClosed,
 }
 
 /// Since when a connection is silent, in each sense of [`Limits`].
@@ -309,11 +313,12 @@ pub(super) struct Watch {
     idle: Time,
     read: Option<Time>,
     write: Option<Time>,
+    half_closed: Option<Time>,
 }
 
 impl Watch {
     pub(super) const fn new(now: Time) -> Watch {
-        Watch { idle: now, read: None, write: None }
+        Watch { idle: now, read: None, write: None, half_closed: None }
     }
 
     /// When the first limit is reached, and which.
@@ -325,6 +330,7 @@ impl Watch {
             after(Some(self.idle), limits.idle, Silence::Idle),
             after(self.read, limits.read, Silence::Read),
             after(self.write, limits.write, Silence::Write),
+            after(self.half_closed, limits.half_closed, Silence::HalfClosed),
         ]
         .into_iter()
         .flatten()
@@ -369,6 +375,8 @@ impl Relay {
         self.watch.read = since(self.watch.read, self.up.waits_for_source(target), sent);
         let blocked = self.down.waits_for_sink(target, client);
         self.watch.write = since(self.watch.write, blocked, taken);
+        let half_closed = self.up.is_open() != self.down.is_open();
+        self.watch.half_closed = since(self.watch.half_closed, half_closed, sent || taken);
     }
 
     /// Whether both directions are over.
@@ -555,7 +563,8 @@ mod tests {
     #[test]
     fn limits_run_only_while_their_side_is_waited_for() {
         let second = Duration::from_secs(1);
-        let limits = Limits { idle: 10 * second, read: 3 * second, write: 2 * second };
+        let limits =
+            Limits { idle: 10 * second, read: 3 * second, write: 2 * second, ..Limits::default() };
         let (none, writable) = (Readiness::NONE, Readiness::WRITABLE);
         let at = |s: u64| Time::from_millis(s * 1000);
         let mut relay = Relay::new(at(0));
@@ -580,6 +589,26 @@ mod tests {
         relay.observe(at(9), (1, 0), none, writable | Readiness::READABLE);
         assert_eq!(relay.watch.deadline(&limits), Some((at(11), Silence::Write)));
         assert_eq!(relay.watch.deadline(&Limits::default()), None);
+    }
+
+    #[test]
+    fn half_a_connection_has_a_limit_of_its_own() {
+        let second = Duration::from_secs(1);
+        let limits = Limits { half_closed: 3 * second, ..Limits::default() };
+        let at = |s: u64| Time::from_millis(s * 1000);
+        let mut relay = Relay::new(at(0));
+        let observe = |relay: &mut Relay, now: u64, before| {
+            relay.observe(at(now), before, Readiness::NONE, Readiness::NONE);
+            relay.watch.deadline(&limits)
+        };
+        assert_eq!(observe(&mut relay, 1, (0, 0)), None);
+        relay.up.end();
+        assert_eq!(observe(&mut relay, 2, (0, 0)), Some((at(5), Silence::HalfClosed)));
+        relay.down.count(1);
+        assert_eq!(observe(&mut relay, 4, (0, 0)), Some((at(7), Silence::HalfClosed)));
+        assert_eq!(observe(&mut relay, 5, (0, 1)), Some((at(7), Silence::HalfClosed)));
+        relay.down.end();
+        assert_eq!(observe(&mut relay, 6, (0, 1)), None, "both are on their way out");
     }
 
     #[test]

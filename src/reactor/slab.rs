@@ -156,6 +156,13 @@ impl<T> Slab<T> {
         self.iter().map(|(key, _)| key).collect()
     }
 
+    /// The first value in the slot `index` or behind, for a walk in pieces.
+    pub fn key_from(&self, index: u32) -> Option<Key> {
+        let behind = self.slots.iter().enumerate().skip(usize::try_from(index).ok()?);
+        let mut used = behind.filter(|(_, slot)| slot.value.is_some());
+        used.next().map(|(index, slot)| key(index, slot.generation))
+    }
+
     /// Lets the slots that were emptied since the last call be used again,
     /// and gives memory back when more than half of it lies unused at the end.
     /// Called once a turn, in the flush phase.

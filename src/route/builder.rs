@@ -34,6 +34,9 @@ const BYTES_PER_VISIT: usize = 8;
 /// What it costs to finish a target of the table.
 const FINISH_VISITS: usize = 8;
 
+/// So many ports to list cost as much as a visit.
+const PORTS_PER_VISIT: usize = 16;
+
 /// What it costs to put a route of the table in order, once of several times.
 const SORT_VISITS: usize = 8;
 
@@ -123,8 +126,11 @@ impl TableBuilder {
             } else if let Some(targets) = self.drafts.finish_route(&mut self.built.table) {
                 targets.saturating_mul(FINISH_VISITS).saturating_add(LINE_VISITS)
             } else {
+                let ports = self.drafts.dynamic_ports();
+                let cost = (ports.len() / PORTS_PER_VISIT).saturating_add(LINE_VISITS);
+                self.built.table.set_dynamic_ports(ports);
                 self.order = Some(Order::new(self.built.table.routes().len()));
-                LINE_VISITS
+                cost
             };
             visits = visits.saturating_sub(cost);
         }

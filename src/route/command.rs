@@ -142,7 +142,7 @@ fn parse_add(words: &mut Words<'_>) -> Result<Add, String> {
 }
 
 /// Refuses what a target must not be served without. Nobody can be asked for a
-/// password over plain TCP.
+/// password over plain TCP, and no datagram has a place for a PROXY header.
 fn check_served(destination: &Destination, options: &Options) -> Result<(), String> {
     let is_plain = matches!(destination.scheme(), Scheme::Tcp | Scheme::Udp);
     if is_plain && options.get("auth").is_some() {
@@ -153,15 +153,15 @@ fn check_served(destination: &Destination, options: &Options) -> Result<(), Stri
     if destination.scheme() == Scheme::Udp && options.get("redirect").is_some() {
         return Err("the option \"redirect\" needs HTTP".to_owned());
     }
-    if options.proxy_header.is_some() {
-        return Err("the option \"pxyproto\" is not supported yet, and the target would wait \
-                    for a PROXY header"
+    if destination.scheme() == Scheme::Udp && options.proxy_header.is_some() {
+        return Err("the option \"pxyproto\" needs connections, and a udp target would wait for \
+                    a PROXY header"
             .to_owned());
     }
-    Ok(())
+    options.check_alpn()
 }
 
-/// What the table holds, and nothing serves yet.
+/// What the table holds, and nothing acts on: some of it yet, some of it here.
 fn odd_for_now(source: &Source, destination: &Destination, options: &Options) -> Vec<Oddity> {
     let mut oddities = Vec::new();
     let mut odd = |key: &str, problem: String| {
@@ -170,17 +170,37 @@ fn odd_for_now(source: &Source, destination: &Destination, options: &Options) ->
     if let Source::Host { path, .. } = source
         && !source.is_looked_up()
     {
-        let (key, what) = if path == "/" { ("host", "names") } else { ("path", "paths") };
         let source = quoted(&source.to_string());
-        odd(key, format!("the source {source} is kept, and no listener looks {what} up yet"));
+        if path == "/" {
+            let problem = format!(
+                "the source {source} is kept, and no listener finds it yet: a TLS server name \
+                 is plain ASCII, and only NAME/, *.SUFFIX/, */ and / match one"
+            );
+            odd("host", problem);
+        } else {
+            odd("path", format!("the source {source} is kept, and no listener looks paths up yet"));
+        }
     }
-    if destination.address().is_none() && options.get("redirect").is_none() {
+    if options.get("redirect").is_some() {
+        odd("redirect", "redirects are kept, and no listener answers with one yet".to_owned());
+    } else if destination.address().is_none() && destination.name().is_none() {
         let problem = format!(
-            "the target {} is a name; it is kept, and not dialled, because names are not \
-             supported yet",
+            "the target {} is a name; it is kept, and not dialled: only names of tcp targets \
+             are looked up",
             quoted(destination.as_str())
         );
         odd("name", problem);
+    }
+    if !options.alpn.is_empty() && !matches!(source, Source::Host { .. }) {
+        let problem = format!(
+            "the option \"alpn\" has no effect: clients of {} are not asked for a protocol; \
+             expected a source that is a name",
+            quoted(&source.to_string())
+        );
+        odd("alpn", problem);
+    }
+    if options.service_limit.is_some() && destination.scheme() == Scheme::Udp {
+        odd("limit", "the option \"limit\" has no effect: it is for connections".to_owned());
     }
     oddities
 }
@@ -260,6 +280,7 @@ fn some_tags(text: &str) -> Result<Vec<String>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::route::options::ProxyHeader;
 
     fn add(line: &str) -> Add {
         let parsed = parse(line);
@@ -427,14 +448,15 @@ mod tests {
         let parsed = parse(
             "route add a :1 tcp://192.0.2.1:1\n\
              route add a :1\n\
-             route add web :80 tcp://backend:80\n\
+             route add web :80 tcp://back_end:80\n\
              route add a :1 tcp://192.0.2.2:1",
         );
         assert_eq!(parsed.commands.len(), 2);
         assert_eq!(
             parsed.errors[1].to_string(),
-            "line 3: route add web :80 tcp://backend:80: the target \"backend\" is a name; \
-             names are not supported yet, give an IP address"
+            "line 3: route add web :80 tcp://back_end:80: \"back_end\" is no host name: a part \
+             of a name is 1 to 63 letters, digits and hyphens, with no hyphen first or last; \
+             found \"back_end\""
         );
     }
 
@@ -460,7 +482,7 @@ mod tests {
             (":0 tcp://192.0.2.1:1", "\"0\" is no port"),
             ("[a tcp://192.0.2.1:1", "a [ without its ]"),
             (":1 192.0.2.1:1", "has no scheme; expected tcp://ADDRESS:PORT"),
-            (":1 tcp://backend:1", "is a name"),
+            (":1 tcp://backend", "has no port"),
         ] {
             assert_problem(&format!("route add a {rest}"), part);
         }
@@ -472,10 +494,25 @@ mod tests {
             add(line).oddities.into_iter().filter_map(|oddity| oddity.once).collect()
         };
         assert_eq!(odd("route add a :1 https://192.0.2.1"), [""; 0]);
-        assert_eq!(odd("route add a x.com/ https://192.0.2.1"), ["host"]);
+        assert_eq!(odd("route add a x.com/ https://192.0.2.1"), [""; 0]);
+        assert_eq!(odd("route add a *.x.com tcp://x.com:1 opts \"alpn=h2 limit=1\""), [""; 0]);
+        assert_eq!(odd("route add a *x.com/ https://192.0.2.1"), ["host"]);
+        assert_eq!(odd("route add a x.com:80/ https://192.0.2.1"), ["host"]);
         assert_eq!(odd("route add a x.com/a http://192.0.2.1"), ["path"]);
         assert_eq!(odd("route add a :1 http://backend/"), ["name"]);
-        assert_eq!(odd("route add a / https://$host$path opts \"redirect=301\""), ["host"]);
+        assert_eq!(odd("route add a / https://$host$path opts \"redirect=301\""), ["redirect"]);
+    }
+
+    #[test]
+    fn options_that_have_no_effect_where_they_stand_are_odd() {
+        let odd = |line: &str| -> Vec<Option<String>> {
+            add(line).oddities.into_iter().map(|oddity| oddity.once).collect()
+        };
+        let once = |key: &str| vec![Some(key.to_owned())];
+        assert_eq!(odd("route add a :1 tcp://192.0.2.1:1 opts \"alpn=h2\""), once("alpn"));
+        assert_eq!(odd("route add a 192.0.2.1:1 tcp://x:1 opts \"alpn=h2\""), once("alpn"));
+        assert_eq!(odd("route add a :1 udp://192.0.2.1:1 opts \"limit=1\""), once("limit"));
+        assert_eq!(odd("route add a :1 tcp://192.0.2.1:1 opts \"limit=1 pxyproto=v2\""), []);
     }
 
     #[test]
@@ -516,10 +553,22 @@ mod tests {
     }
 
     #[test]
+    fn a_proxy_header_is_for_connections() {
+        let header = |value: &str| {
+            let line = format!("route add a :1 tcp://192.0.2.1:1 opts \"pxyproto={value}\"");
+            add(&line).options.proxy_header
+        };
+        assert_eq!([header("true"), header("v1")], [Some(ProxyHeader::V1); 2]);
+        assert_eq!((header("v2"), header("false")), (Some(ProxyHeader::V2), None));
+    }
+
+    #[test]
     fn rules_that_cannot_be_kept_are_never_ignored() {
         let line = "route add a :1 tcp://192.0.2.1:1 opts";
-        assert_problem(&format!("{line} \"pxyproto=true\""), "\"pxyproto\" is not supported");
-        add(&format!("{line} \"pxyproto=false strip=/a\""));
+        let udp = "route add a :1 udp://192.0.2.1:1 opts";
+        assert_problem(&format!("{udp} \"pxyproto=v2\""), "\"pxyproto\" needs connections");
+        add(&format!("{udp} \"pxyproto=false strip=/a\""));
+        assert_problem("route add a x/ tcp://192.0.2.1:1 opts \"alpn=h2,\"", "0 octets");
         assert_problem(&format!("{line} \"proto=tcp auth=mine\""), "let everybody in");
         add("route add a x/ http://192.0.2.1 opts \"auth=mine\"");
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use super::host_name::host_name;
 use super::source::{canonical, parse_port};
 use super::words::quoted;
 
@@ -39,12 +40,22 @@ const SCHEMES: [(&str, Scheme, Option<u16>); 8] = [
     ("wss", Scheme::Wss, Some(443)),
 ];
 
-/// A target's URL: `SCHEME://ADDRESS:PORT`, and what may follow it.
+/// A target's URL: `SCHEME://HOST:PORT`, and what may follow it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Destination {
     text: String,
     scheme: Scheme,
-    address: Option<SocketAddr>,
+    place: Place,
+}
+
+/// Where connections to a target go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    Address(SocketAddr),
+    /// Of a `tcp` target, whose name is looked up.
+    Name(Box<str>, u16),
+    /// Nowhere: a redirect, or a name that is not looked up.
+    None,
 }
 
 impl Destination {
@@ -69,11 +80,11 @@ impl Destination {
         };
         let text = format!("{name}://{rest}");
         let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-        let address = if is_redirect {
-            None
+        let place = if is_redirect {
+            Place::None
         } else {
             let (host, port) = split_authority(authority)?;
-            let ip = parse_host(host, scheme)?;
+            let ip = parse_address(host)?;
             let port = match (port, default_port) {
                 (Some(port), _) => parse_port(port)?,
                 (None, Some(port)) => port,
@@ -84,9 +95,19 @@ impl Destination {
                     ));
                 }
             };
-            ip.map(|ip| canonical(SocketAddr::new(ip, port)))
+            match (ip, scheme) {
+                (Some(ip), _) => Place::Address(canonical(SocketAddr::new(ip, port))),
+                (None, Scheme::Tcp) => Place::Name(host_name(host)?.into(), port),
+                (None, Scheme::Udp) => {
+                    return Err(format!(
+                        "the target {} is a name; a udp target needs an IP address",
+                        quoted(host)
+                    ));
+                }
+                (None, _) => Place::None,
+            }
         };
-        Ok(Destination { text, scheme, address })
+        Ok(Destination { text, scheme, place })
     }
 
     /// The whole URL, its scheme in lower case. Targets are told apart by it.
@@ -101,7 +122,19 @@ impl Destination {
 
     /// Where to connect to; `None` for a redirect, and for a name.
     pub fn address(&self) -> Option<SocketAddr> {
-        self.address
+        match self.place {
+            Place::Address(address) => Some(address),
+            Place::Name(..) | Place::None => None,
+        }
+    }
+
+    /// The name of a `tcp` target, whose addresses are to be looked up, and the
+    /// port. The name is in lower case, absolute, and has no dot at its end.
+    pub fn name(&self) -> Option<(&str, u16)> {
+        match &self.place {
+            Place::Name(name, port) => Some((name, *port)),
+            Place::Address(_) | Place::None => None,
+        }
     }
 }
 
@@ -133,11 +166,9 @@ fn split_authority(authority: &str) -> Result<(&str, Option<&str>), String> {
     }
 }
 
-/// A literal IPv4 address, or an IPv6 address in brackets; a name is `None`.
-/// Names would need a resolver, and the system's blocks. So a `tcp` target
-/// needs an address, and a target of another scheme that is a name is kept
-/// for what the table says, but never dialled.
-fn parse_host(host: &str, scheme: Scheme) -> Result<Option<IpAddr>, String> {
+/// A literal IPv4 address, or an IPv6 address in brackets; what can be nothing
+/// but a name is `None`.
+fn parse_address(host: &str) -> Result<Option<IpAddr>, String> {
     let bracketed = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
     if let Some(inside) = bracketed {
         let address = inside.parse::<Ipv6Addr>();
@@ -156,11 +187,6 @@ fn parse_host(host: &str, scheme: Scheme) -> Result<Option<IpAddr>, String> {
         format!("{} must be in brackets, as in tcp://[2001:db8::1]:80", quoted(host))
     } else if host.chars().all(|c| c.is_ascii_digit() || c == '.') {
         format!("{} is no IPv4 address", quoted(host))
-    } else if matches!(scheme, Scheme::Tcp | Scheme::Udp) {
-        format!(
-            "the target {} is a name; names are not supported yet, give an IP address",
-            quoted(host)
-        )
     } else {
         return Ok(None);
     })
@@ -183,7 +209,7 @@ mod tests {
                 "sctp://192.0.2.1:80/",
                 "\"sctp\" is no scheme of a target; expected one of tcp, udp, ",
             ),
-            ("udp://backend:53", "is a name"),
+            ("udp://backend:53", "is a name; a udp target needs an IP address"),
             ("udp://192.0.2.1", "has no port; expected udp://ADDRESS:PORT"),
             ("tcp://192.0.2.1", "has no port"),
             ("grpc://192.0.2.1", "has no port; expected grpc://ADDRESS:PORT"),
@@ -198,8 +224,10 @@ mod tests {
             ("tcp://[192.0.2.1]:80", "is no IPv6 address"),
             ("tcp://[2001:db8::1]80", "expected a colon and a port"),
             ("tcp://192.0.2.256:80", "is no IPv4 address"),
-            ("tcp://backend:80", "is a name"),
-            ("tcp://backend", "is a name"),
+            ("tcp://backend", "has no port"),
+            ("tcp://backend:", "\"\" is no port"),
+            ("tcp://back_end:80", "is no host name"),
+            ("tcp://host.1:80", "its last part is a number"),
             ("tcp://me@192.0.2.1:80", "has a user name"),
             ("tcp://:80", "has no address"),
             ("tcp://", "has no address"),
@@ -237,8 +265,18 @@ mod tests {
     }
 
     #[test]
-    fn names_and_redirects_are_kept_without_an_address() {
-        assert_eq!(destination("http://backend:8080/").address(), None);
+    fn names_of_tcp_targets_are_to_be_looked_up() {
+        let named = destination("tcp://DB.example.com.:5432/x");
+        assert_eq!((named.address(), named.name()), (None, Some(("db.example.com", 5432))));
+        assert_eq!(named.as_str(), "tcp://DB.example.com.:5432/x");
+        assert_eq!(destination("tcp://192.0.2.1:80").name(), None);
+        assert_eq!(Destination::parse("tcp://backend:80", true).unwrap().name(), None);
+    }
+
+    #[test]
+    fn other_names_and_redirects_are_kept_without_an_address() {
+        let backend = destination("http://backend:8080/");
+        assert_eq!((backend.address(), backend.name()), (None, None));
         for target in ["https://$host$path", "https:///x", "http://192.0.2.1/$path"] {
             let redirect = Destination::parse(target, true).unwrap();
             assert_eq!((redirect.address(), redirect.as_str()), (None, target));

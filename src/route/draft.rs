@@ -7,9 +7,10 @@
 use std::rc::Rc;
 
 use super::command::{Add, Del, Weight};
-use super::destination::Destination;
-use super::hash::{Hash, Places};
+use super::destination::{Destination, Scheme};
+use super::hash::{Hash, Places, hash_text};
 use super::pick::Strategy;
+use super::ports::{DynamicPort, Ports};
 use super::source::{Source, hash_socket};
 use super::table::{Table, Target};
 
@@ -27,6 +28,7 @@ pub(super) struct Drafts {
     /// The next route to finish, and the targets that the table has.
     finished: usize,
     numbered: Places,
+    ports: Ports,
 }
 
 #[derive(Debug)]
@@ -147,6 +149,7 @@ impl Drafts {
             tags: add.tags,
             options: add.options,
             index: None,
+            name_index: None,
         };
         let differs = of_route.strategy.is_some_and(|own| strategy.is_some_and(|s| s != own));
         of_route.strategy = of_route.strategy.or(strategy);
@@ -291,13 +294,24 @@ impl Drafts {
             let Some(mut target) = draft.target.take() else { continue };
             if is_looked_up {
                 target.index = number(&mut self.numbered, table, is_udp, &target);
+                target.name_index = number_name(&mut self.numbered, table, &target);
+            }
+            if let (Some(limit), false) = (target.options.service_limit, is_udp) {
+                table.limit(&target.service, limit);
             }
             targets.push(target);
         }
         if let Some(source) = source.filter(|_| !targets.is_empty()) {
+            let is_tcp = |target: &Target| target.destination.scheme() == Scheme::Tcp;
+            self.ports.note(&source, targets.iter().all(is_tcp));
             table.push(source, targets);
         }
         Some(visited)
+    }
+
+    /// The ports that the finished routes serve with `tcp` targets.
+    pub(super) fn dynamic_ports(&self) -> Vec<DynamicPort> {
+        self.ports.dynamic()
     }
 
     fn find_route(&self, source: &Source) -> Option<&DraftRoute> {
@@ -375,8 +389,22 @@ fn number(
     }))
 }
 
-fn hash_text(text: &str) -> u64 {
-    Hash::new().bytes(text.as_bytes()).finish()
+/// The place of the target's service, name and port in the table's list of names.
+fn number_name(numbered: &mut Places, table: &mut Table, target: &Target) -> Option<usize> {
+    let (name, port) = target.destination.name()?;
+    let hash = Hash::new().byte(2).bytes(target.service.as_bytes()).bytes(name.as_bytes());
+    let hash = hash.number(port.into()).finish();
+    let is_same = |at: usize| {
+        table.names().get(at).is_some_and(|(service, other, own)| {
+            *service == target.service && **other == *name && *own == port
+        })
+    };
+    let known = numbered.find(hash, is_same);
+    Some(known.unwrap_or_else(|| {
+        let place = table.push_name(Rc::clone(&target.service), Rc::from(name), port);
+        numbered.insert(hash, place);
+        place
+    }))
 }
 
 fn identity(

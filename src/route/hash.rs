@@ -47,6 +47,11 @@ impl Default for Hash {
     }
 }
 
+/// The hash of one text.
+pub(super) fn hash_text(text: &str) -> u64 {
+    Hash::new().bytes(text.as_bytes()).finish()
+}
+
 /// Spreads a number over all 64 bits, one to one: SplitMix64's last steps.
 pub const fn mix(number: u64) -> u64 {
     let z = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

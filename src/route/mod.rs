@@ -7,24 +7,29 @@
 //! weighted ring, and [`pick`] chooses one of them. All of it is pure.
 
 pub mod access;
+mod alpn;
 pub mod builder;
 pub mod command;
 pub mod destination;
 mod draft;
 pub mod hash;
+mod host_name;
 pub mod options;
 mod order;
 pub mod pick;
+mod ports;
 pub mod ring;
 pub mod source;
 pub mod table;
 mod words;
 
+pub use alpn::AlpnChoice;
 pub use builder::{Built, TableBuilder};
 pub use command::{Command, Parsed, parse};
 pub use destination::Destination;
 pub use options::Options;
 pub use pick::{Ask, Picker, Strategy};
+pub use ports::DynamicPort;
 pub use source::Source;
 pub use table::{Route, Table, Target};
 pub use words::LineError;

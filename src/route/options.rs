@@ -6,13 +6,16 @@ use super::access::Access;
 use super::pick::Strategy;
 use super::words::quoted;
 
-/// Options that fabio knows, and `strategy`, which is burgee's own.
-const KNOWN: [&str; 14] = [
+/// Options that fabio knows, and `alpn`, `limit` and `strategy`, which are
+/// burgee's own.
+const KNOWN: [&str; 16] = [
     "allow",
+    "alpn",
     "auth",
     "deny",
     "grpcservername",
     "host",
+    "limit",
     "prepend",
     "proto",
     "pxyproto",
@@ -23,6 +26,9 @@ const KNOWN: [&str; 14] = [
     "tlsskipverify",
     "weight",
 ];
+
+/// Most protocols of one `alpn=`: more than any client has been seen to offer.
+const MOST_PROTOCOLS: usize = 16;
 
 /// The options of a target: all of them as they were written, and those that
 /// burgee acts on as values.
@@ -35,6 +41,13 @@ pub struct Options {
     pub proxy_header: Option<ProxyHeader>,
     /// `allow=` and `deny=`
     pub access: Access,
+    /// `alpn=`: the target is for clients that offer one of these protocols,
+    /// each of 1 to 255 octets (RFC 7301 §3.1); empty for any client. See
+    /// [`Route::alpn_choice`](super::Route::alpn_choice).
+    pub alpn: Vec<Box<[u8]>>,
+    /// `limit=`: most connections to the target's service, from 1. See
+    /// [`Table::service_limit`](super::Table::service_limit).
+    pub service_limit: Option<u32>,
     /// `strategy=`: how the targets of the route are picked, if not by
     /// `proxy.strategy`.
     pub strategy: Option<Strategy>,
@@ -122,6 +135,14 @@ impl Options {
             }
             strategy
         });
+        let service_limit = get("limit").and_then(|text| {
+            let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+            let limit = text.parse::<u32>().ok().filter(|&limit| limit > 0 && digits);
+            if limit.is_none() {
+                wrong("limit", text, "a number from 1 to 4294967295");
+            }
+            limit
+        });
         if let Some(text) = get("weight") {
             wrong("weight", text, "the clause: weight W, before tags and opts");
         }
@@ -139,9 +160,17 @@ impl Options {
         self.protocol = protocol;
         self.proxy_header = proxy_header;
         self.access = access;
+        self.alpn = get("alpn").and_then(|text| protocols(text).ok()).unwrap_or_default();
+        self.service_limit = service_limit;
         self.strategy = strategy;
         self.tls_skip_verify = tls_skip_verify;
         oddities
+    }
+
+    /// What is wrong with `alpn=`, if anything is. A target must not be served
+    /// to everybody because of that.
+    pub(super) fn check_alpn(&self) -> Result<(), String> {
+        self.get("alpn").map_or(Ok(()), |text| protocols(text).map(|_| ()))
     }
 
     /// The value of an option as it was written; empty for a key alone.
@@ -157,6 +186,28 @@ impl Options {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.texts.is_empty()
+    }
+}
+
+/// Protocol names of RFC 7301: those with a comma, a space or a quotation mark
+/// cannot be written, and no registered one has any.
+fn protocols(text: &str) -> Result<Vec<Box<[u8]>>, String> {
+    let names: Vec<Box<[u8]>> = text.split(',').map(|name| name.as_bytes().into()).collect();
+    let is_good = |name: &[u8]| (1..=usize::from(u8::MAX)).contains(&name.len());
+    if names.len() > MOST_PROTOCOLS {
+        return Err(format!(
+            "the option \"alpn\" names {} protocols; expected at most {MOST_PROTOCOLS}",
+            names.len()
+        ));
+    }
+    match names.iter().find(|name| !is_good(name)) {
+        None => Ok(names),
+        Some(name) => Err(format!(
+            "the option {} has a protocol of {} octets; expected 1 to 255, as in \
+             alpn=h2,http/1.1",
+            quoted(&format!("alpn={text}")),
+            name.len()
+        )),
     }
 }
 
@@ -200,6 +251,35 @@ mod tests {
         assert_eq!(options("pxyproto=true").proxy_header, Some(ProxyHeader::V1));
         assert_eq!(options("pxyproto=false tlsskipverify=yes").proxy_header, None);
         assert_eq!(options(""), Options::default());
+    }
+
+    #[test]
+    fn protocols_of_alpn_are_octets_of_a_bounded_number() {
+        let alpn = options("alpn=h2,http/1.1").alpn;
+        assert_eq!(alpn, [Box::from(&b"h2"[..]), Box::from(&b"http/1.1"[..])]);
+        let names = |count: usize, length: usize| {
+            options(&format!("alpn={}", vec!["x".repeat(length); count].join(",")))
+        };
+        assert_eq!(names(MOST_PROTOCOLS, 255).alpn.len(), MOST_PROTOCOLS);
+        for (options, part) in [
+            (names(MOST_PROTOCOLS + 1, 1), "17 protocols; expected at most 16"),
+            (names(1, 256), "a protocol of 256 octets"),
+            (options("alpn=h2,"), "a protocol of 0 octets"),
+            (options("alpn"), "a protocol of 0 octets"),
+        ] {
+            assert_eq!(options.alpn, []);
+            assert!(options.check_alpn().unwrap_err().contains(part));
+        }
+    }
+
+    #[test]
+    fn a_limit_is_a_number_from_one() {
+        assert_eq!(options("limit=1").service_limit, Some(1));
+        assert_eq!(options("limit=4294967295").service_limit, Some(u32::MAX));
+        for text in ["limit=0", "limit", "limit=+1", "limit=-1", "limit=4294967296", "limit=1k"] {
+            assert_eq!(Options::parse(text).0.service_limit, None);
+            assert!(problems(text)[0].contains("expected a number from 1 to"), "{text}");
+        }
     }
 
     #[test]

@@ -57,7 +57,8 @@ impl Source {
         }
         check_pattern(host)?;
         check_pattern(path)?;
-        Ok(Source::Host { host: host.to_lowercase(), path: path.to_owned() })
+        let host = without_last_dot(host).to_lowercase();
+        Ok(Source::Host { host, path: path.to_owned() })
     }
 
     /// The source of routes to targets of this scheme: datagrams have sources of
@@ -86,16 +87,16 @@ impl Source {
         matches!(self, Source::UdpPort(_) | Source::UdpAddress(_))
     }
 
-    /// Whether there are listeners that look up sources of this kind. What
-    /// nobody looks up is held and shown, and a warning says so; its targets
-    /// are not checked, because their health must not count for the
-    /// announcements.
+    /// Whether there are listeners that look up sources of this kind: names
+    /// are those that a TLS client can ask for. What nobody looks up is held
+    /// and shown, and a warning says so; its targets are not checked, because
+    /// their health must not count for the announcements.
     pub fn is_looked_up(&self) -> bool {
         match self {
             Source::Port(_) | Source::Address(_) | Source::UdpPort(_) | Source::UdpAddress(_) => {
                 true
             }
-            Source::Host { .. } => false,
+            Source::Host { host, path } => path == "/" && is_server_name(host),
         }
     }
 
@@ -172,6 +173,22 @@ pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
+/// A name is the same with a dot at its end, and what is but a dot is no name.
+fn without_last_dot(host: &str) -> &str {
+    host.strip_suffix('.').filter(|name| !matches!(*name, "" | "*")).unwrap_or(host)
+}
+
+/// Whether [`Table::lookup_name`](super::Table::lookup_name) can find a host:
+/// any, `*`, `*.SUFFIX` and plain names. Server names are ASCII (RFC 6066 §3),
+/// know no ports, and are matched with no other patterns.
+fn is_server_name(host: &str) -> bool {
+    let rest = match host.strip_prefix('*') {
+        Some(suffix) if suffix.is_empty() || suffix.starts_with('.') => suffix,
+        _ => host,
+    };
+    rest.is_ascii() && !rest.contains(['*', '?', '[', ']', '{', '}', '\\', ':'])
+}
+
 /// Reads a port.
 pub(super) fn parse_port(word: &str) -> Result<u16, String> {
     let digits = word.bytes().all(|b| b.is_ascii_digit());
@@ -229,6 +246,33 @@ mod tests {
     fn hosts_are_in_lower_case_and_paths_are_not() {
         assert_eq!(source("Example.COM/Foo"), host("example.com", "/Foo"));
         assert_eq!(source("*.BÜCHER.example/"), host("*.bücher.example", "/"));
+    }
+
+    #[test]
+    fn a_dot_at_the_end_of_a_host_means_nothing() {
+        assert_eq!(source("x.com./"), source("x.com"));
+        assert_eq!(source("*.x.com."), source("*.x.com/"));
+        assert_eq!(source("./"), host(".", "/"), "it is not any host");
+        assert_eq!(source("*./"), host("*.", "/"));
+    }
+
+    #[test]
+    fn what_tls_can_ask_for_is_looked_up() {
+        for word in [":80", "192.0.2.1:80", "/", "*/", "*.x.com/", "x.com", "X.com./", "x_y.com"] {
+            assert!(source(word).is_looked_up(), "{word}");
+        }
+        for word in [
+            "/a",
+            "x.com/a",
+            "*.x.com/a",
+            "*x.com/",
+            "a.*.com",
+            "[ab].com",
+            "x.com:443",
+            "b\u{fc}.de",
+        ] {
+            assert!(!source(word).is_looked_up(), "{word}");
+        }
     }
 
     #[test]

@@ -10,10 +10,11 @@ use std::rc::Rc;
 use super::builder;
 use super::command::Command;
 use super::destination::Destination;
-use super::hash::{Hash, Places};
+use super::hash::{Hash, Places, hash_text};
 use super::options::Options;
 use super::order::Order;
 use super::pick::Strategy;
+use super::ports::DynamicPort;
 use super::ring;
 use super::source::{self, Source, canonical};
 
@@ -28,6 +29,11 @@ pub struct Table {
     order: Vec<usize>,
     targets: Vec<(Rc<str>, SocketAddr)>,
     udp_targets: Vec<(Rc<str>, SocketAddr)>,
+    names: Vec<(Rc<str>, Rc<str>, u16)>,
+    dynamic_ports: Vec<DynamicPort>,
+    /// Services with `limit=`, and their places by name.
+    limits: Vec<(Rc<str>, u32)>,
+    limited: Places,
 }
 
 /// One source and its targets.
@@ -40,6 +46,7 @@ pub struct Route {
     /// a fixed weight, so that each has one.
     upto: Vec<u32>,
     strategy: Option<Strategy>,
+    has_alpn: bool,
 }
 
 /// One target of one route.
@@ -62,6 +69,9 @@ pub struct Target {
     /// Its place in [`Table::targets`], which several routes may share; `None`
     /// when it has no address, or no listener looks its route up.
     pub index: Option<usize>,
+    /// Its place in [`Table::names`]; `None` when it has no name, or no
+    /// listener looks its route up.
+    pub name_index: Option<usize>,
 }
 
 impl Target {
@@ -135,6 +145,37 @@ impl Table {
     /// target points into it.
     pub fn udp_targets(&self) -> &[(Rc<str>, SocketAddr)] {
         &self.udp_targets
+    }
+
+    /// Service, name and port of every target that is a name, each once: what
+    /// there is to look up. [`Target::name_index`] points into it.
+    pub fn names(&self) -> &[(Rc<str>, Rc<str>, u16)] {
+        &self.names
+    }
+
+    /// Whether [`Table::lookup_name`] may find a route.
+    pub fn has_names(&self) -> bool {
+        let is_named = |it: &Source| matches!(it, Source::Host { .. }) && it.is_looked_up();
+        self.routes.iter().any(|route| is_named(&route.source))
+    }
+
+    /// The ports that a `proto=tcp-dynamic` listener serves, sorted: those of a
+    /// source `:PORT` or `ADDRESS:PORT` whose targets are all `tcp://`.
+    pub fn dynamic_ports(&self) -> &[DynamicPort] {
+        &self.dynamic_ports
+    }
+
+    /// Most connections to a service: the lowest `limit=` of its targets.
+    pub fn service_limit(&self, service: &str) -> Option<u32> {
+        if self.limits.is_empty() {
+            return None;
+        }
+        Some(self.limits.get(self.place_of_limit(service)?)?.1)
+    }
+
+    fn place_of_limit(&self, service: &str) -> Option<usize> {
+        let is_meant = |at: usize| self.limits.get(at).is_some_and(|(own, _)| **own == *service);
+        self.limited.find(hash_text(service), is_meant)
     }
 
     /// Gives the memory of up to `count` routes back; says whether any are
@@ -211,7 +252,9 @@ impl Table {
         {
             self.wildcards.insert(source.hash(), place);
         }
-        let mut route = Route { place, source, targets, upto: Vec::new(), strategy: None };
+        let has_alpn = targets.iter().any(|target| !target.options.alpn.is_empty());
+        let (upto, strategy) = (Vec::new(), None);
+        let mut route = Route { place, source, targets, upto, strategy, has_alpn };
         route.weigh();
         self.routes.push(route);
     }
@@ -236,6 +279,32 @@ impl Table {
         let targets = if is_udp { &mut self.udp_targets } else { &mut self.targets };
         targets.push((service, address));
         targets.len().saturating_sub(1)
+    }
+
+    /// Adds a name to those there are to look up.
+    pub(super) fn push_name(&mut self, service: Rc<str>, name: Rc<str>, port: u16) -> usize {
+        self.names.push((service, name, port));
+        self.names.len().saturating_sub(1)
+    }
+
+    /// A service may have so many connections, if no other target of it says
+    /// fewer.
+    pub(super) fn limit(&mut self, service: &Rc<str>, limit: u32) {
+        match self.place_of_limit(service) {
+            Some(at) => {
+                if let Some((_, own)) = self.limits.get_mut(at) {
+                    *own = limit.min(*own);
+                }
+            }
+            None => {
+                self.limited.insert(hash_text(service), self.limits.len());
+                self.limits.push((Rc::clone(service), limit));
+            }
+        }
+    }
+
+    pub(super) fn set_dynamic_ports(&mut self, ports: Vec<DynamicPort>) {
+        self.dynamic_ports = ports;
     }
 }
 
@@ -267,6 +336,11 @@ impl Route {
     /// `strategy=` of the first of its targets that has it, and a share.
     pub fn strategy(&self) -> Option<Strategy> {
         self.strategy
+    }
+
+    /// Whether any of its targets has `alpn=`.
+    pub fn has_alpn(&self) -> bool {
+        self.has_alpn
     }
 
     /// How many slots its ring has.
@@ -447,6 +521,8 @@ mod tests {
         assert_eq!(service(table.lookup_name("example.com")), Some("Example.com"));
         assert_eq!(service(table.lookup_name("EXAMPLE.COM.")), Some("Example.com"));
         assert_eq!(service(table.lookup_name("b.example.com")), Some("b.example.com/"));
+        let dotted = routed(&["Example.com."]);
+        assert_eq!(service(dotted.lookup_name("example.com")), Some("Example.com."));
         for name in ["c.example.com", "a.example.com", "com", "", ".", "example.com.."] {
             assert!(table.lookup_name(name).is_none(), "{name}");
         }
@@ -563,14 +639,82 @@ mod tests {
     fn what_no_listener_looks_up_is_not_checked() {
         let table = table(
             "route add a x.com/ tcp://192.0.2.1:1\nroute add a x.com/path http://192.0.2.1:2\n\
-             route add a 192.0.2.9:80 tcp://192.0.2.1:3\nroute add a :80 tcp://192.0.2.1:4",
+             route add a 192.0.2.9:80 tcp://192.0.2.1:3\nroute add a :80 tcp://192.0.2.1:4\n\
+             route add a x.com:443/ tcp://192.0.2.1:5\nroute add a *.x.com/ tcp://192.0.2.1:6\n\
+             route add a *x.com/ tcp://192.0.2.1:7\nroute add a / tcp://192.0.2.1:8",
         );
         let is_checked = |route: &Route| route.targets()[0].index.is_some();
         let checked: Vec<bool> = table.routes().iter().map(is_checked).collect();
         let looked_up: Vec<bool> =
             table.routes().iter().map(|route| route.source().is_looked_up()).collect();
         assert_eq!(checked, looked_up);
-        assert_eq!(table.targets().len(), checked.iter().filter(|&&is| is).count());
+        assert_eq!(looked_up, [true, false, true, true, false, true, false, true]);
+        assert_eq!(table.targets().len(), 5);
+    }
+
+    #[test]
+    fn names_of_targets_are_listed_once_and_numbered() {
+        let table = table(
+            "route add a :1 tcp://DB.x.com.:1\n\
+             route add b :1 tcp://db.x.com:1\n\
+             route add a :1 tcp://db.x.com:2\n\
+             route add a x.com/ tcp://db.x.com:1\n\
+             route add a x.com/path tcp://other.x.com:1\n\
+             route add a :1 tcp://192.0.2.1:1\n\
+             route add a :1 http://db.x.com:1",
+        );
+        let named =
+            |(service, name, port): &(Rc<str>, Rc<str>, u16)| format!("{service} {name} {port}");
+        let names: Vec<String> = table.names().iter().map(named).collect();
+        assert_eq!(names, ["a db.x.com 1", "b db.x.com 1", "a db.x.com 2"]);
+        let indexes = |route: &Route| -> Vec<(Option<usize>, Option<usize>)> {
+            route.targets().iter().map(|target| (target.index, target.name_index)).collect()
+        };
+        let name = |at| (None, Some(at));
+        let port = [name(0), name(1), name(2), (Some(0), None), (None, None)];
+        assert_eq!(indexes(table.lookup_port(1).unwrap()), port);
+        assert_eq!(indexes(table.lookup_name("x.com").unwrap()), [name(0)]);
+        assert_eq!(table.targets().len(), 1);
+    }
+
+    #[test]
+    fn the_lowest_limit_of_a_service_counts() {
+        let table = table(
+            "route add a :1 tcp://192.0.2.1:1 opts \"limit=10\"\n\
+             route add b :1 tcp://192.0.2.1:1\n\
+             route add a x.com/ tcp://192.0.2.2:1 opts \"limit=7\"\n\
+             route add a :2 tcp://192.0.2.1:1 opts \"limit=9\"\n\
+             route add a :3 tcp://192.0.2.1:1 opts \"limit=1\"\n\
+             route add b :4 udp://192.0.2.1:1 opts \"limit=1\"\n\
+             route add c :4 tcp://192.0.2.1:1 opts \"limit=3\"\n\
+             route del a :3",
+        );
+        let limits = ["a", "b", "c", "d", ""].map(|service| table.service_limit(service));
+        assert_eq!(limits, [Some(7), None, Some(3), None, None]);
+        assert_eq!(routed(&[":1"]).service_limit(":1"), None);
+    }
+
+    #[test]
+    fn dynamic_ports_are_those_of_tcp_targets_alone() {
+        let table = table(
+            "route add a :90 tcp://192.0.2.1:1\n\
+             route add a 192.0.2.9:80 tcp://192.0.2.1:1\n\
+             route add a [2001:db8::9]:80 tcp://192.0.2.1:1\n\
+             route add a [2001:db8::9]:70 tcp://db.x.com:1 weight 0.5\n\
+             route add a 192.0.2.9:90 tcp://192.0.2.1:1\n\
+             route add a 192.0.2.9:90 http://192.0.2.1:1\n\
+             route add a :91 http://192.0.2.1:1\n\
+             route add a :92 tcp://192.0.2.1:1\n\
+             route add a :92 https://192.0.2.1:1 weight 1\n\
+             route add a :93 udp://192.0.2.1:1\n\
+             route add gone :94 tcp://192.0.2.1:1\n\
+             route add gone :80 http://192.0.2.1:1\n\
+             route add a x.com:95/ tcp://192.0.2.1:1\n\
+             route del gone",
+        );
+        let dynamic = |port, is_all_tcp| DynamicPort { port, is_all_tcp };
+        let expected = [dynamic(70, true), dynamic(80, true), dynamic(90, false)];
+        assert_eq!(table.dynamic_ports(), expected);
     }
 
     #[test]

@@ -6,9 +6,10 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use crate::config::{
-    AnnouncePolicy, AnycastConfig, AttributeConfig, BfdConfig, BgpConfig, CapabilityConfig, Config,
-    HealthConfig, ListenerConfig, LogConfig, NextHopConfig, PeerConfig, PrefixLimitConfig,
-    Protocol, ProxyConfig, RegistryConfig, RemoteConfig, RoleConfig, Secret, Strategy, duration,
+    AccessLogConfig, AccessLogTarget, AnnouncePolicy, AnycastConfig, AttributeConfig, Backend,
+    BfdConfig, BgpConfig, CapabilityConfig, Config, HealthConfig, ListenerConfig, LogConfig,
+    NextHopConfig, PeerConfig, PrefixLimitConfig, Protocol, ProxyConfig, ProxyHeaderConfig,
+    RegistryConfig, RemoteConfig, RemovedTargets, RoleConfig, Secret, Strategy, duration,
 };
 
 /// Fields by the names of their keys or options, always in the same order.
@@ -33,18 +34,25 @@ impl Item {
 /// the routes are compared by their lines.
 pub(super) fn keys(config: &Config) -> Fields {
     let Config { proxy, log, registry, health, bgp, watch } = config;
-    let LogConfig { level } = log;
-    let RegistryConfig { static_routes: _ } = registry;
+    let LogConfig { level, access } = log;
+    let AccessLogConfig { target, format } = access;
+    let target = match target {
+        Some(AccessLogTarget::Stdout) => "stdout",
+        None => "",
+    };
     let HealthConfig { interval, timeout, rise, fall } = health;
     let mut fields = vec![
         ("config.watch", watch.to_string()),
         ("log.level", level.to_string()),
+        ("log.access.target", target.to_owned()),
+        ("log.access.format", format.clone()),
         ("health.interval", time(interval)),
         ("health.timeout", time(timeout)),
         ("health.rise", rise.to_string()),
         ("health.fall", fall.to_string()),
     ];
     fields.extend(proxy_keys(proxy));
+    fields.extend(registry_keys(registry));
     fields.extend(bgp_keys(bgp));
     fields
 }
@@ -56,6 +64,12 @@ fn proxy_keys(proxy: &ProxyConfig) -> Fields {
         dial_timeout,
         idle_timeout,
         connection_limit,
+        source_limit,
+        source_prefix4,
+        source_prefix6,
+        service_limit,
+        half_closed_timeout,
+        removed_targets,
         shutdown_wait,
         deregister_grace_period,
     } = proxy;
@@ -65,13 +79,37 @@ fn proxy_keys(proxy: &ProxyConfig) -> Fields {
         Strategy::Least => "least",
         Strategy::Hash => "hash",
     };
+    let removed_targets = match removed_targets {
+        RemovedTargets::Drain => "drain".to_owned(),
+        RemovedTargets::CutAfter(Duration::ZERO) => "cut".to_owned(),
+        RemovedTargets::CutAfter(after) => time(after),
+    };
     vec![
         ("proxy.strategy", strategy.to_owned()),
         ("proxy.dialtimeout", time(dial_timeout)),
         ("proxy.idletimeout", time(idle_timeout)),
         ("proxy.connectionlimit", connection_limit.to_string()),
+        ("proxy.sourcelimit", source_limit.to_string()),
+        ("proxy.sourceprefix4", source_prefix4.to_string()),
+        ("proxy.sourceprefix6", source_prefix6.to_string()),
+        ("proxy.servicelimit", service_limit.to_string()),
+        ("proxy.halfclosedtimeout", time(half_closed_timeout)),
+        ("proxy.removedtargets", removed_targets),
         ("proxy.shutdownwait", time(shutdown_wait)),
         ("proxy.deregistergraceperiod", time(deregister_grace_period)),
+    ]
+}
+
+fn registry_keys(registry: &RegistryConfig) -> Fields {
+    let RegistryConfig { backend } = registry;
+    let (backend, path, poll_interval) = match backend {
+        Backend::Static { routes: _ } => ("static", String::new(), String::new()),
+        Backend::File { path, poll_interval } => ("file", path.clone(), time(poll_interval)),
+    };
+    vec![
+        ("registry.backend", backend.to_owned()),
+        ("registry.file.path", path),
+        ("registry.file.pollinterval", poll_interval),
     ]
 }
 
@@ -122,9 +160,21 @@ pub(super) fn datagram_listeners(config: &Config) -> Vec<Item> {
 }
 
 fn listener(listener: &ListenerConfig) -> Item {
-    let ListenerConfig { address, dual_stack, protocol, read_timeout, write_timeout } = listener;
+    let ListenerConfig {
+        address,
+        dual_stack,
+        protocol,
+        read_timeout,
+        write_timeout,
+        proxy_header,
+        connection_limit,
+    } = listener;
     let (protocol, own) = match protocol {
         Protocol::Tcp => ("tcp", Vec::new()),
+        Protocol::TcpSni { hello_timeout } => {
+            ("tcp+sni", vec![("hellotimeout", time(hello_timeout))])
+        }
+        Protocol::TcpDynamic => ("tcp-dynamic", Vec::new()),
         Protocol::Udp { idle_timeout, flow_limit } => {
             ("udp", vec![("it", time(idle_timeout)), ("flows", flow_limit.to_string())])
         }
@@ -138,9 +188,21 @@ fn listener(listener: &ListenerConfig) -> Item {
         ("proto", protocol.to_owned()),
         ("rt", time(read_timeout)),
         ("wt", time(write_timeout)),
+        ("connections", connection_limit.to_string()),
     ];
+    fields.extend(proxy_header_options(proxy_header.as_ref()));
     fields.extend(own);
     Item::new(written, format!("{protocol} {address}"), fields)
+}
+
+fn proxy_header_options(header: Option<&ProxyHeaderConfig>) -> Fields {
+    let (mode, timeout, trusted) = match header {
+        None => ("false", String::new(), String::new()),
+        Some(ProxyHeaderConfig { strict, timeout, trusted }) => {
+            (if *strict { "strict" } else { "true" }, time(timeout), joined(trusted, " "))
+        }
+    };
+    vec![("pxyproto", mode.to_owned()), ("pxytimeout", timeout), ("pxytrusted", trusted)]
 }
 
 fn prefix(anycast: &AnycastConfig) -> Item {

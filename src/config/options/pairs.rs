@@ -32,8 +32,10 @@ pub(super) static LISTENER: &[PairSpec] = &[
         Text,
         "http",
         Supported,
-        "The protocol: `tcp`, or `udp`, which fabio does not have. fabio's others are an error for \
-         now, and so is the default.",
+        "The protocol: `tcp`; `tcp+sni`, where the route is that of the server name in the TLS \
+         ClientHello; `tcp-dynamic`, a template for a listener on each port that the routes name; \
+         or `udp`, which fabio does not have. fabio's others are an error for now, and so is the \
+         default.",
     ),
     pair(
         "rt",
@@ -52,14 +54,55 @@ pub(super) static LISTENER: &[PairSpec] = &[
     )
     .costing(Live),
     pair("cs", Text, "", Refused, "The certificate source with which TLS is terminated."),
-    pair("pxyproto", Boolean, "false", Refused, "Read the PROXY protocol from clients."),
+    pair(
+        "pxyproto",
+        Text,
+        "false",
+        Supported,
+        "Whether connections begin with a header of the PROXY protocol, version 1 or 2, which says \
+         who the client is: `true` where there may be one, as in fabio, `strict` where there must \
+         be one: without, and from whom it is not believed, the connection is closed. Not with \
+         `proto=udp`.",
+    )
+    .costing(Live),
     pair(
         "pxytimeout",
         Duration,
-        "250ms",
-        Ignored("it is the wait for a PROXY protocol header"),
-        "Longest wait for a PROXY protocol header.",
-    ),
+        "250ms, 3s with pxyproto=strict",
+        Supported,
+        "Longest wait for the header; 0 is the default, as in fabio. With `pxyproto=true` a client \
+         that sends nothing waits so long too.",
+    )
+    .costing(Live),
+    pair(
+        "pxytrusted",
+        Text,
+        "everybody",
+        Supported,
+        "Whose header is believed: addresses and prefixes with blanks between them, at most 256. \
+         Without it any client can claim any address.",
+    )
+    .costing(Live)
+    .not_in_fabio(),
+    pair(
+        "connections",
+        Unsigned,
+        "0",
+        Supported,
+        "The most connections of this listener at a time; 0 for no limit of its own. Not with \
+         `proto=udp`, which has `flows`.",
+    )
+    .costing(Live)
+    .not_in_fabio(),
+    pair(
+        "hellotimeout",
+        Duration,
+        "5s",
+        Supported,
+        "With `proto=tcp+sni`: longest wait for the whole ClientHello; more than 0.",
+    )
+    .costing(Live)
+    .not_in_fabio(),
     pair(
         "it",
         Duration,
@@ -88,8 +131,9 @@ pub(super) static LISTENER: &[PairSpec] = &[
         "refresh",
         Duration,
         "0s",
-        Ignored("it is for proto=tcp-dynamic"),
-        "Time between two looks for new ports.",
+        Supported,
+        "With `proto=tcp-dynamic`: fabio's time between two looks for new ports. burgee follows \
+         the routes at once, so it makes no difference.",
     ),
 ];
 

@@ -98,6 +98,60 @@ pub static OPTIONS: &[Spec] = &[
     )
     .not_in_fabio(),
     option(
+        "proxy.sourcelimit",
+        Unsigned,
+        "0",
+        Live,
+        "The most connections of one source address at a time; 0 for any number. Where a PROXY \
+         protocol header is believed, the source is the one that it names.",
+    )
+    .not_in_fabio(),
+    option(
+        "proxy.sourceprefix4",
+        Unsigned,
+        "32",
+        Live,
+        "How many leading bits of an IPv4 address are one source for `proxy.sourcelimit`, 1 to 32.",
+    )
+    .not_in_fabio(),
+    option(
+        "proxy.sourceprefix6",
+        Unsigned,
+        "64",
+        Live,
+        "How many leading bits of an IPv6 address are one source for `proxy.sourcelimit`, 1 to 128. \
+         One client has usually 64 bits to itself.",
+    )
+    .not_in_fabio(),
+    option(
+        "proxy.servicelimit",
+        Unsigned,
+        "0",
+        Live,
+        "The most connections to all targets of one service at a time; 0 for any number. A route \
+         may set its own with `limit=`.",
+    )
+    .not_in_fabio(),
+    option(
+        "proxy.halfclosedtimeout",
+        Duration,
+        "0s",
+        Live,
+        "How long one direction of a connection may go on without a byte after the other one has \
+         ended; 0 for ever.",
+    )
+    .not_in_fabio(),
+    option(
+        "proxy.removedtargets",
+        Text,
+        "drain",
+        Live,
+        "What becomes of connections to a target that is in no route any more: `drain` lets them \
+         end by themselves, as fabio does, `cut` ends them at once, and a duration such as `30s` \
+         ends them after that time.",
+    )
+    .not_in_fabio(),
+    option(
         "proxy.readtimeout",
         Duration,
         "0s",
@@ -160,8 +214,20 @@ pub static OPTIONS: &[Spec] = &[
         "From which level on log lines are written: TRACE, DEBUG, INFO, WARN, ERROR or FATAL, in \
          any case. FATAL is the same as ERROR.",
     ),
-    later("log.access.target", Text, "", "Where the access log of HTTP requests goes."),
-    later("log.access.format", Text, "common", "The format of the access log."),
+    option(
+        "log.access.target",
+        Text,
+        "",
+        Restart,
+        "Where the access log goes: `stdout`, or nothing for no access log.",
+    ),
+    option(
+        "log.access.format",
+        Text,
+        "common",
+        Restart,
+        "The format of the access log: the name of one, or text with `$fields` in it.",
+    ),
     later("log.routes.format", Text, "delta", "How changes of the routes are logged."),
     // health
     option("health.interval", Duration, "2s", Live, "Time between two checks of a target.")
@@ -189,9 +255,9 @@ pub static OPTIONS: &[Spec] = &[
         "registry.backend",
         Text,
         "static",
-        Restart,
-        "Where the routes come from. Only `static` is supported for now; fabio's default is \
-         `consul`.",
+        Live,
+        "Where the routes come from: `static` for `registry.static.routes`, `file` for the file of \
+         `registry.file.path`. fabio's others are an error for now, and so is its default, `consul`.",
     ),
     option(
         "registry.static.routes",
@@ -201,10 +267,26 @@ pub static OPTIONS: &[Spec] = &[
         "The route commands of the static backend, one a line. A properties file writes the end \
          of a line as `\\n`.",
     ),
+    option(
+        "registry.file.path",
+        Text,
+        "",
+        Live,
+        "The file of the file backend: route commands, one a line. Required with it. The file is \
+         read again whenever it is another one; fabio reads it once.",
+    ),
+    option(
+        "registry.file.pollinterval",
+        Duration,
+        "0s",
+        Live,
+        "Look at the file this often, beside being told of changes by the kernel, which cannot tell \
+         of those that are made on another host; 0 for never, else at least 100ms.",
+    )
+    .not_in_fabio(),
     later("registry.timeout", Duration, "10s", "How long the start waits for the backend."),
     later("registry.retry", Duration, "500ms", "Pause between two tries to reach the backend."),
     later("registry.static.noroutehtml", Text, "", "The page for requests without a route."),
-    later("registry.file.path", Text, "", "The file with the routes."),
     later("registry.file.noroutehtmlpath", Text, "", "The file with the page."),
     later("registry.consul.addr", Text, "localhost:8500", "The address of Consul."),
     later("registry.consul.token", Text, "", "The ACL token for Consul.").secret(),

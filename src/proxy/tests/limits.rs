@@ -197,6 +197,6 @@ fn connections_that_end_together_end_in_several_turns() {
         lab.house.proxy.connections() == 0
     });
     // Each costs a read and a close at least.
-    assert!(most <= TURN_BUDGET.steps.div_ceil(1 + CLOSE_STEPS), "{most} in one turn");
+    assert!(most <= TURN_BUDGET.steps.div_ceil(1 + serve::CLOSE_STEPS), "{most} in one turn");
     lab.assert_empty();
 }

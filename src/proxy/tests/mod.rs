@@ -1,17 +1,21 @@
 //! The data plane over real loopback sockets, in a loop that is stepped turn by
 //! turn. Nothing here waits for a time; loops are bounded by turns.
 
+mod changes;
 mod dials;
 mod limits;
+mod openings;
 mod streams;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener as StdListener, TcpStream as StdStream};
 
+use super::proxy_header::Version;
 use super::udp::UdpTargets;
 use super::*;
 use crate::reactor::buffer::BUFFER_SIZE;
 use crate::reactor::poll::{self, Phases};
+use crate::reactor::socket::{self, ConnectOptions};
 
 const LOCALHOST: &str = "127.0.0.1:0";
 
@@ -20,7 +24,11 @@ const LOCALHOST: &str = "127.0.0.1:0";
 struct Choice {
     targets: Vec<SocketAddr>,
     no_route: bool,
+    /// What targets are told of clients.
+    header: Option<Version>,
+    /// Listener and client of each question, and the name that was asked for.
     picks: Vec<(SocketAddr, SocketAddr)>,
+    names: Vec<Option<String>>,
     failed: Vec<(SocketAddr, String)>,
     succeeded: Vec<SocketAddr>,
     /// Targets that were picked, and are neither failed nor released.
@@ -35,39 +43,47 @@ impl Choice {
 }
 
 impl Targets for Choice {
-    fn pick(
-        &mut self,
-        _: Time,
-        listener: SocketAddr,
-        client: SocketAddr,
-        tried: &[SocketAddr],
-    ) -> Pick {
-        self.picks.push((listener, client));
+    fn pick(&mut self, _: Time, client: &Client<'_>, tried: &[SocketAddr]) -> Pick {
+        self.picks.push((client.local, client.source));
+        self.names.push(client.hello.and_then(|hello| hello.server_name.clone()));
         let left = self.targets.iter().find(|target| !tried.contains(target));
         match left {
             _ if self.no_route => Pick::NoRoute,
             Some(target) => {
                 self.taken.push(*target);
-                Pick::Target(*target)
+                Pick::Target(Picked {
+                    address: *target,
+                    service: "web".into(),
+                    header: self.header,
+                })
             }
             None => Pick::NoTarget,
         }
     }
-    fn released(&mut self, target: SocketAddr) {
-        self.give_back(target);
+    fn released(&mut self, target: &Picked) {
+        self.give_back(target.address);
     }
-    fn dial_failed(&mut self, _: Time, target: SocketAddr, error: &str) {
-        self.give_back(target);
-        self.failed.push((target, error.to_owned()));
+    fn dial_failed(&mut self, _: Time, target: &Picked, error: &str) {
+        self.give_back(target.address);
+        self.failed.push((target.address, error.to_owned()));
     }
     fn dial_succeeded(&mut self, _: Time, target: SocketAddr) {
         self.succeeded.push(target);
+    }
+    fn is_target(&self, target: &Picked) -> bool {
+        self.targets.contains(&target.address)
     }
 }
 
 /// No datagrams come here.
 impl UdpTargets for Choice {
-    fn pick_udp(&mut self, _: Time, _: SocketAddr, _: SocketAddr, _: &[SocketAddr]) -> Pick {
+    fn pick_udp(
+        &mut self,
+        _: Time,
+        _: SocketAddr,
+        _: SocketAddr,
+        _: &[SocketAddr],
+    ) -> Pick<SocketAddr> {
         Pick::NoRoute
     }
     fn is_udp_fit(&self, _: SocketAddr, _: SocketAddr, _: SocketAddr) -> bool {
@@ -125,23 +141,15 @@ struct Lab {
 
 fn settings() -> ProxySettings {
     ProxySettings {
-        listeners: vec![ListenerSettings {
-            address: LOCALHOST.parse().unwrap(),
-            dual_stack: false,
-            read_timeout: Duration::ZERO,
-            write_timeout: Duration::ZERO,
-        }],
-        udp_listeners: Vec::new(),
-        dial_timeout: Duration::from_secs(30),
-        idle_timeout: Duration::ZERO,
-        connection_limit: 0,
+        listeners: vec![ListenerSettings::new(LOCALHOST.parse().unwrap())],
+        ..ProxySettings::default()
     }
 }
 
 impl Lab {
     fn new(settings: &ProxySettings, targets: &[SocketAddr]) -> Lab {
         let mut reactor = Reactor::new().unwrap();
-        let mut proxy = Proxy::new();
+        let mut proxy = Proxy::new(1);
         proxy.bind(&mut reactor, settings).unwrap();
         let address = proxy.listening_on()[0];
         let choice = Choice { targets: targets.to_vec(), ..Choice::default() };

@@ -92,7 +92,7 @@ pub trait UdpTargets {
         local: SocketAddr,
         client: SocketAddr,
         tried: &[SocketAddr],
-    ) -> Pick;
+    ) -> Pick<SocketAddr>;
     /// Whether the flow of a client to `local` may stay with this target: it is
     /// one of theirs, lets the client in, and is not known to be unhealthy.
     fn is_udp_fit(&self, local: SocketAddr, client: SocketAddr, target: SocketAddr) -> bool;

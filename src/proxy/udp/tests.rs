@@ -26,7 +26,7 @@ impl UdpTargets for Choice {
         local: SocketAddr,
         client: SocketAddr,
         tried: &[SocketAddr],
-    ) -> Pick {
+    ) -> Pick<SocketAddr> {
         self.asked.push((local, client));
         let untried = || self.targets.iter().filter(|target| !tried.contains(target));
         match untried().find(|target| !self.unfit.contains(target)).or(untried().next()) {

@@ -187,7 +187,7 @@ impl Udp {
         for _ in 0..TRIES {
             let target = match targets.pick_udp(now, local, client, &tried) {
                 Pick::Target(target) => target,
-                Pick::NoTarget => match last_resort.take() {
+                Pick::NoTarget | Pick::AtLimit => match last_resort.take() {
                     Some(last) => {
                         tried.retain(|target| *target != last);
                         continue;
