@@ -51,14 +51,52 @@ impl Tools<'_> {
     }
 }
 
+/// When a socket gets the option TCP_NODELAY. Without it a small segment waits
+/// while an earlier small one is not acknowledged (RFC 9293 section 3.7.4), so
+/// the first write never waits, and many a connection has but one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Nodelay {
+    /// It has it.
+    Set,
+    /// With the next write.
+    Due,
+    /// With the next write but one.
+    NotYet,
+}
+
 /// One socket of a connection, and what is known of it.
 #[derive(Debug)]
 pub(super) struct Side {
     pub(super) stream: TcpStream,
     pub(super) ready: Readiness,
+    nodelay: Nodelay,
 }
 
 impl Side {
+    /// A client's socket, which has TCP_NODELAY from its listener.
+    pub(super) const fn client(stream: TcpStream) -> Side {
+        Side { stream, ready: Readiness::NONE, nodelay: Nodelay::Set }
+    }
+
+    /// A target's socket. `has_nodelay` says that it has the option already;
+    /// else it gets it here before its second write.
+    pub(super) const fn target(stream: TcpStream, has_nodelay: bool) -> Side {
+        let nodelay = if has_nodelay { Nodelay::Set } else { Nodelay::NotYet };
+        Side { stream, ready: Readiness::NONE, nodelay }
+    }
+
+    fn before_write(&mut self) {
+        match self.nodelay {
+            Nodelay::Set => {}
+            Nodelay::NotYet => self.nodelay = Nodelay::Due,
+            Nodelay::Due => {
+                // Fails only on a socket that is gone, and the write says so.
+                let _ = socket::set_nodelay(&self.stream);
+                self.nodelay = Nodelay::Set;
+            }
+        }
+    }
+
     /// Whether the connection was cut off, as far as an event said so. EPIPE
     /// does not: the peer had ended its stream in order before, and what is
     /// left of that can be read.
@@ -288,6 +326,7 @@ fn sent(
     there: usize,
     send: impl FnOnce(&mut TcpStream) -> io::Result<usize>,
 ) -> Result<usize, Failure> {
+    sink.before_write();
     match send(&mut sink.stream) {
         Ok(taken) => {
             if taken < there {
@@ -330,7 +369,20 @@ mod tests {
         let other = StdStream::connect(listener.local_addr().unwrap()).unwrap();
         let (stream, _) = listener.accept().unwrap();
         stream.set_nonblocking(true).unwrap();
-        (Side { stream: TcpStream::from_std(stream), ready }, other)
+        (Side { ready, ..Side::target(TcpStream::from_std(stream), false) }, other)
+    }
+
+    #[test]
+    fn small_segments_of_a_target_wait_for_nothing_from_its_second_write_on() {
+        let (mut sink, mut receiver) = side(Readiness::WRITABLE);
+        assert!(!sink.stream.nodelay().unwrap());
+        for (written, has_nodelay) in [(b"1", false), (b"2", true), (b"3", true)] {
+            assert_eq!(write(&mut sink, written).unwrap(), 1);
+            assert_eq!(sink.stream.nodelay().unwrap(), has_nodelay);
+        }
+        let mut seen = [0; 3];
+        receiver.read_exact(&mut seen).unwrap();
+        assert_eq!(&seen, b"123");
     }
 
     #[test]

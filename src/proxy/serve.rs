@@ -104,7 +104,10 @@ impl Proxy {
         picked: Picked,
     ) {
         let now = reactor.now();
-        let options = ConnectOptions { nodelay: true, ..ConnectOptions::default() };
+        // What follows a header must not wait until that is acknowledged; else
+        // the option can wait for a second write, which may never come.
+        let nodelay = picked.header.is_some();
+        let options = ConnectOptions { nodelay, ..ConnectOptions::default() };
         let dialled = socket::connect(picked.address, &options).and_then(|mut stream| {
             register(reactor, &mut stream, key.token(Kind::Upstream))?;
             Ok(stream)

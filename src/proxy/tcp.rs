@@ -159,7 +159,7 @@ impl Connection {
     pub(super) fn new(now: Time, arrival: Arrival, permit: Permit) -> Connection {
         let Arrival { stream, peer, local, limits } = arrival;
         Connection {
-            client: Side { stream, ready: Readiness::NONE },
+            client: Side::client(stream),
             target: None,
             stage: Stage::Arrived,
             relay: Relay::new(now),
@@ -252,7 +252,8 @@ impl Connection {
         target: Picked,
         limit: Duration,
     ) {
-        self.target = Some((Side { stream, ready: Readiness::NONE }, target));
+        let side = Side::target(stream, target.header.is_some());
+        self.target = Some((side, target));
         self.stage = Stage::Dialing { since: now, deadline: now + limit };
     }
 

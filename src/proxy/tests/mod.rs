@@ -5,6 +5,7 @@ mod changes;
 mod dials;
 mod limits;
 mod openings;
+mod pipes;
 mod streams;
 
 use std::io::{ErrorKind, Read, Write};
