@@ -360,6 +360,7 @@ pub(super) fn discard(source: &Side, scratch: &mut [u8], count: usize) -> Result
 
 #[cfg(test)]
 mod tests {
+    use super::super::relay::BULK_STEP;
     use super::*;
     use std::net::{TcpListener as StdListener, TcpStream as StdStream};
 
@@ -370,6 +371,43 @@ mod tests {
         let (stream, _) = listener.accept().unwrap();
         stream.set_nonblocking(true).unwrap();
         (Side { ready, ..Side::target(TcpStream::from_std(stream), false) }, other)
+    }
+
+    /// As when an urgent octet and the end come after the events of this turn:
+    /// to a pipe the first looks like the second.
+    #[test]
+    fn what_follows_an_urgent_octet_is_not_lost_with_the_end() {
+        let (mut source, mut sender) = side(Readiness::READABLE);
+        let (mut sink, mut receiver) = side(Readiness::WRITABLE);
+        assert_eq!(socket2::SockRef::from(&sender).send_out_of_band(b"!").unwrap(), 1);
+        sender.write_all(b"after").unwrap();
+        sender.shutdown(Shutdown::Write).unwrap();
+        let mut pipes = Pipes::new(1);
+        let mut pipe = pipes.take().unwrap();
+        while pipe.fill(&source.stream, 9).is_err() {}
+        pipes.give(pipe);
+        let mut direction = Direction::new();
+        let plenty = Step { method: Method::Copy, bytes: BULK_STEP };
+        (0..9).for_each(|_| direction.moved(plenty, BULK_STEP, BULK_STEP));
+        let (mut small, mut large) = (Pool::new(1, 0, 0), Pool::new(BULK_STEP, 1, 0));
+        let mut tools = Tools {
+            now: Time::ZERO,
+            scratch: &mut [0; 1000],
+            small: &mut small,
+            large: &mut large,
+            pipes: &mut pipes,
+            counters: &mut Counters::default(),
+            budget: &mut Budget { steps: 100, bytes: 10_000 },
+        };
+        let mut budget = Budget { steps: 100, bytes: 10_000 };
+        let pumped = pump(&mut direction, &mut source, &mut sink, false, &mut tools, &mut budget);
+        assert_eq!((pumped, direction.bytes), (Pumped::Settled, 5));
+        source.ready |= Readiness::READABLE | Readiness::READ_CLOSED;
+        pump(&mut direction, &mut source, &mut sink, false, &mut tools, &mut budget);
+        assert!(direction.is_done());
+        let mut seen = Vec::new();
+        receiver.read_to_end(&mut seen).unwrap();
+        assert_eq!(seen, b"after");
     }
 
     #[test]
