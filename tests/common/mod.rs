@@ -3,3 +3,4 @@
 pub mod neighbour;
 pub mod network;
 pub mod program;
+pub mod traced;
