@@ -22,6 +22,7 @@
 //!   pickers; [`registry`] says where the route commands come from.
 //! - [`health`] decides which targets are fit to serve; [`announce`] turns
 //!   facts into what is announced, and why.
+//! - [`resolve`] looks up names over DNS, and keeps the last good answer.
 //! - [`proxy`] is the data plane: listeners, relayed connections, and flows of
 //!   datagrams.
 //! - [`daemon`] owns all of them and hands facts from one to the other, in the
@@ -45,4 +46,5 @@ pub mod health;
 pub mod proxy;
 pub mod reactor;
 pub mod registry;
+pub mod resolve;
 pub mod route;

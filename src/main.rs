@@ -7,6 +7,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use burgee::config::{self, Backend, LoadError, Loaded, Request, Sources, change};
+use burgee::reactor::interfaces;
 use burgee::registry::{Delivery, file, static_routes};
 use burgee::{daemon, demo};
 use log::LevelFilter;
@@ -43,6 +44,7 @@ fn run(flags: &[String]) -> ExitCode {
     match sources.load(&|path| std::fs::read(path)) {
         Ok(loaded) => {
             report_warnings(&loaded.warnings);
+            report_warnings(&daemon::Daemon::check(&loaded.config).1);
             if loaded.config.proxy.listeners.is_empty() && !loaded.config.bgp.enabled {
                 complain("error", "nothing to do; `burgee demo` shows what could be");
                 hint();
@@ -92,7 +94,10 @@ fn check(flags: &[String]) -> ExitCode {
         }
     };
     report_warnings(&loaded.warnings);
-    let routes_are_valid = check_backend(&loaded.config.registry.backend);
+    let (errors, warnings) = daemon::Daemon::check(&loaded.config);
+    report_warnings(&warnings);
+    errors.iter().for_each(|text| complain("error", text));
+    let routes_are_valid = check_backend(&loaded.config.registry.backend) && errors.is_empty();
     print(&loaded.effective.to_string());
     if routes_are_valid { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -142,7 +147,7 @@ fn check_routes(delivery: &Delivery) -> bool {
 fn sources(flags: &[String]) -> Sources {
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     let environment = std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
-    Sources { arguments: flags.to_vec(), environment }
+    Sources { arguments: flags.to_vec(), environment, interfaces: interfaces::list }
 }
 
 fn load_all(flags: &[String]) -> Result<Loaded, LoadError> {

@@ -8,10 +8,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms by floor; imports run down, never up, and not inside a floor.
-const FLOORS: [(&str, u32); 12] = [
+const FLOORS: [(&str, u32); 13] = [
     ("reactor", 0),
     ("announce", 1),
     ("health", 1),
+    ("resolve", 1),
     ("bfd", 1),
     ("bgp", 1),
     ("route", 1),
@@ -32,11 +33,14 @@ const NEIGHBOURS: [(&str, &str); 3] = [
 
 /// The doors: files that may use the whole of `reactor`. All others are pure
 /// and take only value types from it.
-const DOORS: [&str; 8] = [
+const DOORS: [&str; 11] = [
     "bfd/transport/",
     "bgp/transport/",
     "health/knock.rs",
     "health/probe.rs",
+    "resolve/absent.rs",
+    "resolve/door.rs",
+    "resolve/files.rs",
     "proxy/",
     "daemon/",
     "demo/",
@@ -44,7 +48,7 @@ const DOORS: [&str; 8] = [
 ];
 
 /// The value types that pure files may take from `reactor`.
-const VALUES: [&str; 8] = [
+const VALUES: [&str; 9] = [
     "Time",
     "Token",
     "Kind",
@@ -53,6 +57,7 @@ const VALUES: [&str; 8] = [
     "clock::Time",
     "buffer::",
     "calendar::",
+    "interfaces::Interface",
 ];
 
 /// Lines a file may have before its tests.

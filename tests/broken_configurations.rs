@@ -105,6 +105,16 @@ fn an_unknown_sub_command_is_named() {
 }
 
 #[test]
+fn a_file_of_routes_that_is_not_there_is_an_error() {
+    let file = "-registry.file.path=/nowhere/routes";
+    let (status, _, errors) =
+        run(&["check", "-proxy.addr=:80;proto=tcp", "-registry.backend=file", file]);
+    let expected = "error: registry.file.path: /nowhere/routes: cannot be read: No such file or \
+                    directory (os error 2)\n";
+    assert_eq!((status, errors.as_str()), (1, expected));
+}
+
+#[test]
 fn what_cannot_be_printed_is_no_panic() {
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let status = Command::new(env!("CARGO_BIN_EXE_burgee"))

@@ -117,6 +117,11 @@ fn limits() {
     replay("limits");
 }
 
+#[test]
+fn names() {
+    replay("dns");
+}
+
 fn recorded_hello(octets: &[u8]) -> ClientHello {
     match HelloReader::new().read(octets) {
         Progress::Hello(hello) => hello,

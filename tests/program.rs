@@ -147,6 +147,31 @@ fn keepalives_go_on_after_the_log_s_reader_is_gone() {
     assert_eq!(burgee.wait().code(), Some(0));
 }
 
+#[test]
+fn keepalives_go_on_while_the_log_file_is_at_its_size_limit() {
+    let neighbour = Neighbour::start(ASN);
+    let file = std::env::temp_dir().join(format!("burgee-{}-limit.log", std::process::id()));
+    let length = || fs::metadata(&file).expect("a log file").len();
+    let mut command = Command::new("sh");
+    // A block has 512 octets, or 1024 with some shells.
+    command.arg("-c").arg("ulimit -S -f 1; exec \"$@\" 2>\"$0\"").arg(&file);
+    // There is a word about each bad line.
+    let routes = "-registry.static.routes=".to_owned() + &"bad line\n".repeat(20);
+    command.arg(binary()).arg("run").args(speaker(&neighbour)).arg(routes);
+    let mut burgee = Burgee::spawn(&mut command);
+    next_routes(&neighbour);
+    keepalives(&neighbour, 3);
+    assert!([512, 1024].contains(&length()) && burgee.is_running());
+    // What was kept is written when there is room again.
+    let pid = burgee.pid().to_string();
+    let raised = Command::new("prlimit").args(["--pid", &pid, "--fsize=unlimited:"]).status();
+    assert!(raised.expect("prlimit runs").success());
+    while !fs::read_to_string(&file).expect("a log file").contains("event=established") {
+        keepalives(&neighbour, 1);
+    }
+    fs::remove_file(&file).expect("a log file");
+}
+
 /// Turns of the loop for each of `intervals` keepalives: under 20 a second,
 /// where a keepalive comes at most a second after the last.
 fn assert_few_turns(traced: &Traced, neighbour: &Neighbour, intervals: usize) {

@@ -326,3 +326,94 @@ fn no_turn_is_long_while_a_neighbour_hears_of_many_routes_that_differ() {
         })
     });
 }
+
+/// Lines of a table as the largest known fabios have it.
+const ROUTES: u32 = 60_000;
+
+/// Routes to as many targets, all of which answer at `port`.
+fn many_routes(network: u8, port: u16) -> String {
+    let line = |n: u32| {
+        let [_, a, b, c] = n.to_be_bytes();
+        let source = match n {
+            0..60_000 => format!(":{}", n + 1),
+            _ => format!("192.0.2.1:{}", n - 59_999),
+        };
+        format!("route add service-{n} {source} tcp://127.{}.{b}.{c}:{port}\n", network + a)
+    };
+    (0..ROUTES).map(line).collect()
+}
+
+/// Clients that connect, are served and leave, for as long as this lives.
+struct Clients(Option<(std::sync::Arc<std::sync::atomic::AtomicBool>, thread::JoinHandle<u64>)>);
+
+impl Clients {
+    fn of(port: u16) -> Clients {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let is_over = std::sync::Arc::new(AtomicBool::new(false));
+        let until = std::sync::Arc::clone(&is_over);
+        let clients = thread::spawn(move || {
+            let mut served = 0;
+            while !until.load(Ordering::Relaxed) {
+                let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+                let mut buffer = [0; 6];
+                stream.read_exact(&mut buffer).expect("served");
+                served += 1;
+            }
+            served
+        });
+        Clients(Some((is_over, clients)))
+    }
+
+    /// How many were served.
+    fn stop(mut self) -> u64 {
+        let (is_over, clients) = self.0.take().expect("once");
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        clients.join().expect("each was served")
+    }
+}
+
+/// Puts large tables in force one after the other in the real binary while
+/// clients are served; returns its longest turn.
+fn longest_turn_of_large_tables(name: &str, tables: &[String]) -> Duration {
+    let port = common::program::free_port();
+    let directory =
+        std::env::temp_dir().join(format!("burgee-turns-{}-{name}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let path = directory.join("routes");
+    let served = format!("route add web 127.0.0.1:{port} tcp://{}\n", common::program::backend());
+    std::fs::write(&path, &served).expect("written");
+    let flags = [
+        format!("-proxy.addr=127.0.0.1:{port};proto=tcp"),
+        "-registry.backend=file".to_owned(),
+        format!("-registry.file.path={}", path.display()),
+        "-log.level=INFO".to_owned(),
+    ];
+    let mut command = Command::new(binary());
+    command.arg("run").args(flags).env("BURGEE_MEASURE_CPU", "1").stderr(Stdio::piped());
+    let mut burgee = Burgee::spawn(&mut command);
+    let mut log = burgee.log();
+    log.until("event=loaded");
+    let clients = Clients::of(port);
+    for table in tables {
+        std::fs::write(directory.join("new"), format!("{table}{served}")).expect("written");
+        std::fs::rename(directory.join("new"), &path).expect("replaced");
+        let line = log.until("event=loaded");
+        assert!(line.contains("errors=0 warnings=0"), "{line}");
+    }
+    assert!(clients.stop() > 0);
+    burgee.signal("TERM");
+    let line = log.until("daemon event=stopped");
+    let _ = std::fs::remove_dir_all(directory);
+    let (_, rest) = line.split_once("longest_turn_cpu=").expect("measured");
+    let (micros, _) = rest.split_once("us").expect("microseconds");
+    Duration::from_micros(micros.parse().expect("a number"))
+}
+
+#[test]
+fn no_turn_is_long_while_large_tables_take_each_others_place() {
+    let listener = TcpListener::bind("0.0.0.0:0").expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    thread::spawn(move || listener.incoming().for_each(drop));
+    let tables = [many_routes(1, port), many_routes(2, port), many_routes(2, port), String::new()];
+    judge(BUILT_IN, || longest_turn_of_large_tables("many", &tables));
+}

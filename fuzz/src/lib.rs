@@ -9,6 +9,8 @@
 
 mod decoders;
 mod input;
+#[cfg(feature = "names")]
+mod names;
 #[path = "../../tests/common/network.rs"]
 #[allow(dead_code, unreachable_pub, missing_docs)]
 mod network;
@@ -23,7 +25,7 @@ mod texts;
 type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 14] = [
+pub const TARGETS: [(&str, Target); 15] = [
     ("header", decoders::header),
     ("open", decoders::open),
     ("update", decoders::update),
@@ -38,7 +40,14 @@ pub const TARGETS: [(&str, Target); 14] = [
     ("client_hello", proxy::client_hello),
     ("access_log", proxy::access_log),
     ("limits", proxy::limits),
+    ("dns", DNS),
 ];
+
+#[cfg(feature = "names")]
+const DNS: Target = names::dns;
+/// Without the feature there is nothing to look up.
+#[cfg(not(feature = "names"))]
+const DNS: Target = |_| ();
 
 /// Runs one target on one input.
 pub fn run(target: &str, data: &[u8]) {

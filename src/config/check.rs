@@ -25,16 +25,27 @@ struct Entry {
     key: &'static str,
     value: String,
     source: Source,
+    notes: Vec<String>,
 }
 
 impl Effective {
-    pub(super) fn new(settings: &Settings, config: &Config) -> Effective {
+    /// `notes` are what is to be said of the values of keys.
+    pub(super) fn new(
+        settings: &Settings,
+        config: &Config,
+        notes: &[(&'static str, String)],
+    ) -> Effective {
         let supported =
             settings.iter().filter(|setting| setting.spec.support == Support::Supported);
+        let notes_of = |key: &str| {
+            let own = notes.iter().filter(|(noted, _)| *noted == key);
+            own.map(|(_, text)| text.clone()).collect()
+        };
         let entry = |setting: &Setting| Entry {
             key: setting.spec.key,
             value: masked(setting.spec, &in_force(setting, config)),
             source: setting.source.clone(),
+            notes: notes_of(setting.spec.key),
         };
         Effective { entries: supported.map(entry).collect() }
     }
@@ -90,6 +101,9 @@ impl fmt::Display for Effective {
             if entry.value.contains("${") {
                 writeln!(f, "# The ${{ is meant as it stands; in a file it would be expanded.")?;
             }
+            for note in &entry.notes {
+                writeln!(f, "# {note}")?;
+            }
             writeln!(f, "{}", properties::print(entry.key, &entry.value))?;
         }
         if !defaults.is_empty() {
@@ -105,7 +119,7 @@ impl fmt::Display for Effective {
 #[cfg(test)]
 mod tests {
     use super::super::options::{self, OPTIONS};
-    use super::super::testing::loaded;
+    use super::super::testing::{loaded, on_a_host};
     use super::*;
 
     const FULL: &str = "proxy.addr=:80;proto=tcp, 192.0.2.1:443;proto=tcp;rt=3s\n\
@@ -145,6 +159,15 @@ mod tests {
                       # f:2\nproxy.strategy = rr\n\n# f:3\nlog.level = WARN\n\n# defaults\nconfig.watch = false\n\
                       proxy.addr =\nproxy.dialtimeout = 30s\n";
         assert_eq!(printed.get(..golden.len()), Some(golden));
+    }
+
+    #[test]
+    fn what_templates_became_is_printed() {
+        let text = "proxy.addr={{ GetPrivateIP }}:80;proto=tcp,:81;proto=tcp";
+        let printed = on_a_host(text).unwrap().effective.to_string();
+        let golden = "\n# f:1\n# {{ GetPrivateIP }}:80 is 10.0.0.9:80\n\
+                      proxy.addr = {{ GetPrivateIP }}:80;proto=tcp,:81;proto=tcp\n";
+        assert!(printed.contains(golden), "{printed}");
     }
 
     #[test]

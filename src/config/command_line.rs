@@ -11,7 +11,8 @@ use super::report::{Report, quoted};
 /// What the arguments say.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct CommandLine {
-    /// Keys and values in their order; the last one of a key counts.
+    /// Keys, or their aliases, and values in their order; the last one of a key
+    /// counts.
     pub(super) flags: Vec<(&'static str, String)>,
     /// `-cfg`: the properties file.
     pub(super) path: Option<String>,
@@ -101,7 +102,7 @@ fn read(arguments: &[String], report: &mut Report, help: &mut bool) -> CommandLi
             "v" | "version" => {}
             "cfg" => line.path = path(value, &mut rest, report).or(line.path),
             name => {
-                let Some(spec) = options::find(name) else {
+                let Some((spec, key)) = options::find_name(name) else {
                     unknown(name, report);
                     if value.is_none() && rest.as_slice().first().is_some_and(|next| !is_flag(next))
                     {
@@ -113,7 +114,7 @@ fn read(arguments: &[String], report: &mut Report, help: &mut bool) -> CommandLi
                 let value = match (value, spec.kind) {
                     (Some(value), _) => value.to_string(),
                     (None, Kind::Boolean) => {
-                        previous_boolean = Some(spec.key);
+                        previous_boolean = Some(key);
                         "true".to_string()
                     }
                     (None, _) => match rest.next() {
@@ -124,7 +125,7 @@ fn read(arguments: &[String], report: &mut Report, help: &mut bool) -> CommandLi
                         }
                     },
                 };
-                line.flags.push((spec.key, value));
+                line.flags.push((key, value));
             }
         }
     }

@@ -168,7 +168,7 @@ pub fn markdown() -> String {
     for spec in OPTIONS.iter().filter(|spec| spec.support != Support::Supported) {
         let default = markdown_default(spec.default, spec.default_note);
         let (key, kind) = (spec.key, spec.kind.name());
-        let help = with_support(spec.help, spec.support);
+        let help = with_support(spec.help, spec.support) + &aliases(spec);
         // Writing to a String cannot fail.
         let _ = writeln!(text, "| `{key}` | {kind} | {default} | {help} |");
     }
@@ -177,10 +177,11 @@ pub fn markdown() -> String {
 
 fn markdown_entry(text: &mut String, spec: &Spec) {
     let new = if spec.new { " Not in fabio." } else { "" };
+    let aliases = aliases(spec);
     let default = markdown_default(spec.default, spec.default_note);
     let (key, kind) = (spec.key, spec.kind.name());
     let impact = format!("{}, {}", spec.impact.word(), spec.impact.phrase());
-    let _ = writeln!(text, "\n### {key}\n\n{}{new}\n", spec.help);
+    let _ = writeln!(text, "\n### {key}\n\n{}{new}{aliases}\n", spec.help);
     let _ = writeln!(text, "Kind: {kind}. Default: {default}. On a reload: {impact}.");
     if spec.documented_pairs().is_empty() {
         return;
@@ -191,6 +192,12 @@ fn markdown_entry(text: &mut String, spec: &Spec) {
     for pair in spec.documented_pairs() {
         markdown_pair(text, spec, pair);
     }
+}
+
+/// What is to be said of the aliases of a key.
+fn aliases(spec: &Spec) -> String {
+    let name = |alias: &&str| format!(" `{alias}`, as fabio's documentation has it, is read too.");
+    spec.aliases.iter().map(name).collect()
 }
 
 fn markdown_pair(text: &mut String, spec: &Spec, pair: &PairSpec) {

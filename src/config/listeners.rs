@@ -1,9 +1,10 @@
 //! `proxy.addr`: the listeners.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use super::address::{self, Address};
 use super::reader::{Item, Reader};
+use super::templates::ListInterfaces;
 use super::{ListenerConfig, Protocol, duration, proxy_header, values};
 
 /// The protocols that fabio knows.
@@ -36,6 +37,7 @@ pub(super) fn read(
     reader: &mut Reader<'_>,
     read_timeout: Duration,
     write_timeout: Duration,
+    interfaces: ListInterfaces<'_>,
 ) -> Vec<ListenerConfig> {
     let Some((setting, maps)) = reader.maps("proxy.addr") else { return Vec::new() };
     let mut listeners: Vec<ListenerConfig> = Vec::new();
@@ -47,11 +49,12 @@ pub(super) fn read(
         };
         let item = Item::new(setting, name, map);
         item.check_keys(reader.report);
-        let address = address(&item, written, reader);
+        let address = address(&item, written, interfaces, reader);
         let protocol = protocol(&item, reader);
         let rt = item.duration(reader.report, "rt").unwrap_or(read_timeout);
         let wt = item.duration(reader.report, "wt").unwrap_or(write_timeout);
-        let (Some((mut address, dual_stack)), Some(protocol)) = (address, protocol) else {
+        let (Some(Address { mut address, dual_stack, .. }), Some(protocol)) = (address, protocol)
+        else {
             continue;
         };
         if protocol == Protocol::TcpDynamic && address.port() != 0 {
@@ -81,51 +84,23 @@ pub(super) fn read(
     listeners
 }
 
-fn address(item: &Item<'_>, written: &str, reader: &mut Reader<'_>) -> Option<(SocketAddr, bool)> {
-    match parse_address(written) {
-        Ok(address) => Some(address),
+fn address(
+    item: &Item<'_>,
+    written: &str,
+    interfaces: ListInterfaces<'_>,
+    reader: &mut Reader<'_>,
+) -> Option<Address> {
+    match address::read(written, interfaces) {
+        Ok(address) => {
+            if let Some(resolved) = &address.resolved {
+                reader.report.note(item.setting.spec.key, &format!("{written} is {resolved}"));
+            }
+            Some(address)
+        }
         Err(what) => {
             item.fail(reader.report, &what);
             None
         }
-    }
-}
-
-/// Reads `:port`, `ip:port` or `[ipv6]:port`, and says whether the address
-/// was left out.
-fn parse_address(text: &str) -> Result<(SocketAddr, bool), String> {
-    const EXPECTED: &str = "expected :port, ip:port or [ipv6]:port";
-    if text.is_empty() {
-        return Err(format!("it has no address; {EXPECTED} as the first value"));
-    }
-    if text.contains("{{") {
-        return Err("address templates with {{ }} are not supported yet; write the address".into());
-    }
-    let Some((host, port)) = text.rsplit_once(':') else {
-        return Err(format!("{EXPECTED}; the port is missing"));
-    };
-    let port = values::decimal(port)
-        .and_then(|port| u16::try_from(port).ok())
-        .ok_or_else(|| format!("{EXPECTED}, with a port of at most 65535"))?;
-    if host.is_empty() {
-        return Ok((SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port), true));
-    }
-    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    let address = match bracketed {
-        Some(host) if host.contains('%') => {
-            return Err("link-local addresses with a zone are not supported yet".into());
-        }
-        Some(host) => {
-            host.parse::<Ipv6Addr>().ok().map(|address| IpAddr::V6(address).to_canonical())
-        }
-        None if host.parse::<Ipv6Addr>().is_ok() => {
-            return Err(format!("{EXPECTED}; an IPv6 address needs its brackets"));
-        }
-        None => host.parse::<IpAddr>().ok(),
-    };
-    match address {
-        Some(address) => Ok((SocketAddr::new(address, port), false)),
-        None => Err(format!("{EXPECTED}; names are not supported")),
     }
 }
 
@@ -281,40 +256,6 @@ fn print(listener: &ListenerConfig) -> String {
 mod tests {
     use super::super::testing::{errors, loaded};
     use super::*;
-
-    #[test]
-    fn addresses() {
-        let golden = [
-            (":80", "[::]:80", true),
-            (":0", "[::]:0", true),
-            ("0.0.0.0:80", "0.0.0.0:80", false),
-            ("192.0.2.1:65535", "192.0.2.1:65535", false),
-            ("[::]:80", "[::]:80", false),
-            ("[2001:db8::1]:80", "[2001:db8::1]:80", false),
-            ("[::ffff:192.0.2.1]:80", "192.0.2.1:80", false),
-        ];
-        for (text, address, dual_stack) in golden {
-            assert_eq!(parse_address(text), Ok((address.parse().unwrap(), dual_stack)), "{text}");
-        }
-        let bad = [
-            ("", "it has no address"),
-            ("80", "the port is missing"),
-            ("192.0.2.1", "the port is missing"),
-            (":http", "with a port of at most 65535"),
-            (":65536", "with a port of at most 65535"),
-            (":", "with a port of at most 65535"),
-            ("localhost:80", "names are not supported"),
-            ("[192.0.2.1]:80", "names are not supported"),
-            ("*:80", "names are not supported"),
-            ("2001:db8::1:80", "needs its brackets"),
-            ("[fe80::1%eth0]:80", "link-local addresses with a zone are not supported yet"),
-            ("{{ GetPrivateIP }}:80", "templates with {{ }} are not supported yet"),
-        ];
-        for (text, part) in bad {
-            let error = parse_address(text).unwrap_err();
-            assert!(error.contains(part), "{text}: {error}");
-        }
-    }
 
     #[test]
     fn a_list_of_listeners() {

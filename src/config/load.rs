@@ -1,6 +1,7 @@
 //! From arguments, environment and file to a [`Config`], or to all that is
 //! wrong.
 
+use std::io;
 use std::time::Duration;
 
 use super::check::Effective;
@@ -9,11 +10,13 @@ use super::expansion::Expander;
 use super::reader::Reader;
 use super::report::{Report, Source};
 use super::settings::{self, File, Settings};
+use super::templates::ListInterfaces;
 use super::{
     AccessLogConfig, AccessLogTarget, Backend, Config, HealthConfig, LogConfig, ProxyConfig,
     RegistryConfig, RemovedTargets, Strategy,
 };
 use super::{bgp, duration, listeners};
+use crate::reactor::interfaces::Interfaces;
 
 /// Reads a whole file by its path. The loader opens no file itself.
 pub type ReadFile<'a> = &'a dyn Fn(&str) -> std::io::Result<Vec<u8>>;
@@ -46,12 +49,15 @@ pub struct LoadError {
 
 /// All that a configuration is loaded from, but for the files: it is kept, so
 /// that a reload reads the same again.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Sources {
     /// The arguments after the sub-command.
     pub arguments: Vec<String>,
     /// All names and values of the environment.
     pub environment: Vec<(String, String)>,
+    /// Lists the interfaces of the host. It is asked at each load in which a
+    /// template is, such as `{{ GetPrivateIP }}`.
+    pub interfaces: fn() -> io::Result<Interfaces>,
 }
 
 impl Sources {
@@ -60,7 +66,7 @@ impl Sources {
     /// # Errors
     /// All problems at once, not only the first one.
     pub fn load(&self, read_file: ReadFile<'_>) -> Result<Loaded, LoadError> {
-        load(&self.arguments, &self.environment, read_file)
+        load_on(&self.arguments, &self.environment, read_file, &self.interfaces)
     }
 
     /// The path of the properties file, with the environment put in; `None`
@@ -79,7 +85,8 @@ impl std::fmt::Debug for Sources {
     }
 }
 
-/// Loads the configuration.
+/// Loads the configuration on a host of which nothing is known: templates in
+/// addresses are errors. See [`Sources::load`].
 ///
 /// `arguments` are those after the sub-command, `environment` is all names and
 /// values, and `read_file` reads the file of `-cfg` and those of
@@ -92,6 +99,16 @@ pub fn load(
     environment: &[(String, String)],
     read_file: ReadFile<'_>,
 ) -> Result<Loaded, LoadError> {
+    let unknown = || Err(io::Error::from(io::ErrorKind::Unsupported));
+    load_on(arguments, environment, read_file, &unknown)
+}
+
+fn load_on(
+    arguments: &[String],
+    environment: &[(String, String)],
+    read_file: ReadFile<'_>,
+    interfaces: ListInterfaces<'_>,
+) -> Result<Loaded, LoadError> {
     let mut report = Report::default();
     let line = command_line::parse(arguments, &mut report);
     let file = properties_file(&line, environment, read_file, &mut report);
@@ -101,14 +118,14 @@ pub fn load(
     }
     let file = file.as_ref().map(|(path, text)| File { path, text });
     let settings = settings::merge(&line, environment, file, &mut report);
-    let config = build(&settings, &mut report, read_file);
+    let config = build(&settings, &mut report, read_file, interfaces);
     if config.watch && line.path.is_none() {
         report.warn(&Source::Default, "config.watch has no effect without -cfg FILE");
     }
     if report.has_errors() {
         return Err(load_error(report, config.registry.static_routes().to_string()));
     }
-    let effective = Effective::new(&settings, &config);
+    let effective = Effective::new(&settings, &config, report.notes());
     let (_, warnings) = report.finish();
     Ok(Loaded { config, warnings, effective })
 }
@@ -165,10 +182,15 @@ fn properties_file(
 
 /// Gives every key of the table its value. What it gives is of use only when
 /// nothing was reported.
-fn build(settings: &Settings, report: &mut Report, read_file: ReadFile<'_>) -> Config {
+fn build(
+    settings: &Settings,
+    report: &mut Report,
+    read_file: ReadFile<'_>,
+    interfaces: ListInterfaces<'_>,
+) -> Config {
     let mut reader = Reader { settings, report };
     let bgp = bgp::read(&mut reader, read_file);
-    let proxy = proxy(&mut reader, bgp.enabled);
+    let proxy = proxy(&mut reader, bgp.enabled, interfaces);
     let log = LogConfig { level: log_level(&mut reader), access: access_log(&mut reader) };
     let registry = registry(&mut reader);
     let health = health(&mut reader);
@@ -178,10 +200,14 @@ fn build(settings: &Settings, report: &mut Report, read_file: ReadFile<'_>) -> C
     config
 }
 
-fn proxy(reader: &mut Reader<'_>, bgp_enabled: bool) -> ProxyConfig {
+fn proxy(
+    reader: &mut Reader<'_>,
+    bgp_enabled: bool,
+    interfaces: ListInterfaces<'_>,
+) -> ProxyConfig {
     let read_timeout = reader.duration("proxy.readtimeout");
     let write_timeout = reader.duration("proxy.writetimeout");
-    let listeners = listeners::read(reader, read_timeout, write_timeout);
+    let listeners = listeners::read(reader, read_timeout, write_timeout, interfaces);
     let strategy = reader.parse("proxy.strategy", |text| match text {
         "rnd" => Ok(Strategy::Random),
         "rr" => Ok(Strategy::RoundRobin),
@@ -330,7 +356,7 @@ fn warn_of_silence(config: &Config, reader: &mut Reader<'_>) {
 #[cfg(test)]
 mod tests {
     use super::super::AnnouncePolicy;
-    use super::super::testing::{errors, load_file, loaded};
+    use super::super::testing::{errors, load_file, loaded, on_a_host};
     use super::*;
     use crate::reactor::random::Random;
 
@@ -676,6 +702,10 @@ mod tests {
                 ":80;proto=tcp+sni;hellotimeout=30s",
                 "file",
                 "cut",
+                "{{",
+                "}}",
+                "{{ GetPrivateIP }}:81;proto=tcp",
+                " GetInterfaceIP `eth0` ",
                 "\u{e4}",
                 "\u{1}",
             ];
@@ -698,13 +728,13 @@ mod tests {
         let mut valid = 0;
         for _ in 0..3000 {
             let text = pieces.file();
-            let Ok(loaded) = load_file(&text) else { continue };
+            let Ok(loaded) = on_a_host(&text) else { continue };
             let printed = loaded.effective.to_string();
             if printed.contains("password=***") {
                 continue;
             }
             valid += 1;
-            let again = load_file(&printed).map(|loaded| loaded.config);
+            let again = on_a_host(&printed).map(|loaded| loaded.config);
             assert_eq!(again.ok().as_ref(), Some(&loaded.config), "{text}\n{printed}");
         }
         assert!(valid > 300, "{valid}");

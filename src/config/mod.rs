@@ -9,10 +9,12 @@
 //! `values` are the grammars; `command_line` and `settings` merge the sources;
 //! `reader` takes values out of the settings, for `load`, `listeners`, `proxy_header`, `bgp`,
 //! `anycast`, `peers`, `peer_remote`, `peer_templates` and `attributes`; `bgp_rules` and `announcement_rules`
-//! look at what does not go together; `report` gathers what is wrong; `change` is
+//! look at what does not go together; `address` and `templates` are for addresses to
+//! listen on; `report` gathers what is wrong; `change` is
 //! the difference of two configurations; `check` and `help` print. None of them
 //! opens a file or looks into the environment.
 
+mod address;
 mod announcement_rules;
 mod anycast;
 mod attributes;
@@ -38,6 +40,7 @@ mod proxy_header;
 mod reader;
 mod report;
 mod settings;
+mod templates;
 #[cfg(test)]
 mod testing;
 mod values;

@@ -16,6 +16,8 @@ pub use table::OPTIONS;
 pub struct Spec {
     /// The key, as in a properties file and as a flag.
     pub key: &'static str,
+    /// What fabio's documentation calls it by mistake. It is read too.
+    pub aliases: &'static [&'static str],
     /// How its value is written.
     pub kind: Kind,
     /// The value it has when nobody sets it. Of a key that burgee does not
@@ -162,6 +164,7 @@ impl Spec {
     ) -> Spec {
         Spec {
             key,
+            aliases: &[],
             kind,
             default,
             default_note: "",
@@ -177,6 +180,11 @@ impl Spec {
 
     const fn noting(mut self, default_note: &'static str) -> Spec {
         self.default_note = default_note;
+        self
+    }
+
+    const fn also_called(mut self, aliases: &'static [&'static str]) -> Spec {
+        self.aliases = aliases;
         self
     }
 
@@ -266,6 +274,15 @@ pub fn find(key: &str) -> Option<&'static Spec> {
     OPTIONS.iter().find(|spec| spec.key == key)
 }
 
+/// The entry of a key or of an alias, with the name itself.
+pub(super) fn find_name(name: &str) -> Option<(&'static Spec, &'static str)> {
+    let of = |spec: &'static Spec| {
+        let mut names = std::iter::once(spec.key).chain(spec.aliases.iter().copied());
+        names.find(|known| *known == name).map(|known| (spec, known))
+    };
+    OPTIONS.iter().find_map(of)
+}
+
 /// The known key nearest to one that is not known.
 pub(super) fn nearest(key: &str) -> Option<&'static str> {
     super::nearest::nearest(key, OPTIONS.iter().map(|spec| spec.key))
@@ -332,6 +349,24 @@ mod tests {
             }
             assert_ne!(spec.support, Support::Refused, "{}", spec.key);
         }
+    }
+
+    #[test]
+    fn an_alias_is_no_key_and_belongs_to_one() {
+        let all: Vec<&str> = OPTIONS.iter().flat_map(|spec| spec.aliases).copied().collect();
+        assert_eq!(
+            all,
+            [
+                "registry.static.noroutehtmlpath",
+                "registry.consul.pollInterval",
+                "registry.consul.register.deregisterCriticalServiceAfter",
+            ]
+        );
+        for alias in all {
+            assert!(find(alias).is_none(), "{alias}");
+            assert_eq!(find_name(alias).map(|(_, name)| name), Some(alias));
+        }
+        assert!(find_name("weather").is_none());
     }
 
     #[test]

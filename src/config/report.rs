@@ -50,6 +50,7 @@ pub(super) struct Report {
     errors: Vec<((u8, usize), String)>,
     warnings: Vec<((u8, usize), String)>,
     flag_error: bool,
+    notes: Vec<(&'static str, String)>,
 }
 
 impl Report {
@@ -68,6 +69,17 @@ impl Report {
     pub(super) fn command_line(&mut self, text: &str) {
         self.flag_error = true;
         self.errors.push(((0, 0), one_line(text)));
+    }
+
+    /// Something to say of the value of a key where it is printed.
+    pub(super) fn note(&mut self, key: &'static str, text: &str) {
+        self.notes.push((key, one_line(text)));
+    }
+
+    /// All that is to be said of the values of keys, in the order in which it
+    /// was noted.
+    pub(super) fn notes(&self) -> &[(&'static str, String)] {
+        &self.notes
     }
 
     /// Whether anything is wrong.

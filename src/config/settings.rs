@@ -66,26 +66,64 @@ pub(super) fn merge(
         None => BTreeMap::new(),
     };
     variables.warn_of_strays(report);
-    let setting = |spec: &'static Spec| {
+    let written = |name: &'static str| {
         let from_flag = || {
-            let (_, value) = line.flags.iter().rev().find(|(key, _)| *key == spec.key)?;
-            Some((value.clone(), Source::Flag(spec.key), false))
+            let (_, value) = line.flags.iter().rev().find(|(key, _)| *key == name)?;
+            Some((value.clone(), Source::Flag(name), false))
         };
         let from_environment = || {
-            let (name, value) = variables.of(spec)?;
-            Some((value.to_string(), Source::Environment(name.to_string()), false))
+            let (variable, value) = variables.of(name)?;
+            Some((value.to_string(), Source::Environment(variable.to_string()), false))
         };
-        let (value, source, broken) = from_flag()
-            .or_else(from_environment)
-            .or_else(|| entries.get(spec.key).cloned())
-            .unwrap_or_else(|| (spec.default.to_string(), Source::Default, false));
-        Setting { spec, value, source, broken }
+        from_flag().or_else(from_environment).or_else(|| entries.get(name).cloned())
     };
-    let settings = Settings(OPTIONS.iter().map(setting).collect());
+    let mut settings = Vec::new();
+    for spec in OPTIONS {
+        let found = written(spec.key).or_else(|| by_alias(spec, &written, report));
+        let default = || (spec.default.to_string(), Source::Default, false);
+        let (value, source, broken) = found.unwrap_or_else(default);
+        settings.push(Setting { spec, value, source, broken });
+    }
+    let settings = Settings(settings);
     for setting in settings.iter() {
+        warn_of_idle_aliases(setting, &written, report);
         warn_of_no_effect(setting, report);
     }
     settings
+}
+
+/// A value, where it was set, and whether an error was reported about how it is
+/// written.
+type Written = (String, Source, bool);
+
+/// What is written for the aliases of a key, where the key itself is nowhere.
+fn by_alias(
+    spec: &'static Spec,
+    written: &impl Fn(&'static str) -> Option<Written>,
+    report: &mut Report,
+) -> Option<Written> {
+    let of = |alias: &&'static str| Some((*alias, written(alias)?));
+    let (alias, found) = spec.aliases.iter().find_map(of)?;
+    let text = format!("{alias} is taken for {}, which is the name of the key", spec.key);
+    report.warn(&found.1, &text);
+    Some(found)
+}
+
+/// Names the aliases beside their key, which goes before.
+fn warn_of_idle_aliases(
+    setting: &Setting,
+    written: &impl Fn(&'static str) -> Option<Written>,
+    report: &mut Report,
+) {
+    for alias in setting.spec.aliases {
+        match written(alias) {
+            Some((_, source, _)) if source != setting.source => {
+                let text = format!("{alias} has no effect: {} is set too", setting.spec.key);
+                report.warn(&source, &text);
+            }
+            Some(_) | None => {}
+        }
+    }
 }
 
 /// A setting that asks for nothing, as `bgp.enablegrpc = false`, gets what it
@@ -127,16 +165,17 @@ impl<'a> Variables<'a> {
         Variables { by_name }
     }
 
-    /// The name and value of the variable that sets a key.
-    fn of(&self, spec: &Spec) -> Option<(&'a str, &'a str)> {
-        let bare = variable_name(spec.key);
+    /// The name and value of the variable that sets a key, or an alias.
+    fn of(&self, key: &str) -> Option<(&'a str, &'a str)> {
+        let bare = variable_name(key);
         let prefixed = self.by_name.get(&format!("{PREFIX}{bare}"));
         prefixed.or_else(|| self.by_name.get(&bare)).copied()
     }
 
     fn warn_of_strays(&self, report: &mut Report) {
+        let keys = OPTIONS.iter().flat_map(|spec| spec.aliases.iter().chain([&spec.key]));
         let names: Vec<String> =
-            OPTIONS.iter().map(|spec| format!("{PREFIX}{}", variable_name(spec.key))).collect();
+            keys.map(|key| format!("{PREFIX}{}", variable_name(key))).collect();
         for (upper, (name, _)) in &self.by_name {
             if !upper.starts_with(PREFIX) || names.contains(upper) {
                 continue;
@@ -162,7 +201,7 @@ fn read_file(
     file: &File<'_>,
     environment: &[(String, String)],
     report: &mut Report,
-) -> BTreeMap<String, (String, Source, bool)> {
+) -> BTreeMap<String, Written> {
     let at = |line: usize| Source::File { path: file.path.to_string(), line };
     let (entries, errors) = properties::parse(file.text);
     for error in errors {
@@ -194,7 +233,7 @@ fn read_file(
     }
     for entry in last {
         // A key that others name in `${}` is a variable of the file.
-        if options::find(&entry.key).is_none() && !expander.used.contains(&entry.key) {
+        if options::find_name(&entry.key).is_none() && !expander.used.contains(&entry.key) {
             report.warn(&at(entry.line), &unknown_key(&entry.key));
         }
     }
@@ -214,7 +253,7 @@ fn unknown_key(key: &str) -> String {
 /// Warns of names in `${}` that stand for nothing. The name is not said where
 /// it may be a part of a secret.
 fn warn_of_nothing(key: &str, expander: &Expander<'_>, source: &Source, report: &mut Report) {
-    let secret = options::find(key).is_some_and(Spec::holds_secrets);
+    let secret = options::find_name(key).is_some_and(|(spec, _)| spec.holds_secrets());
     for name in &expander.unknown {
         let name = if secret { "..." } else { name };
         let text = format!(
@@ -313,6 +352,40 @@ mod tests {
                 "environment variable fabio_x: it belongs to no key",
             ]
         );
+    }
+
+    #[test]
+    fn names_of_the_documentation_are_taken_for_their_keys() {
+        let (key, alias) = ("registry.consul.pollinterval", "registry.consul.pollInterval");
+        let file = Some("registry.consul.pollInterval=1s");
+        let taken = "registry.consul.pollInterval is taken for registry.consul.pollinterval, which \
+                     is the name of the key";
+        let some = merged(&[], &[], file);
+        assert_eq!(some.get(key), ("1s", "f:1".into()));
+        assert_eq!(some.warnings[0], format!("f:1: {taken}"));
+        let some = merged(&[(alias, "2s")], &[], file);
+        assert_eq!(some.get(key), ("2s", format!("flag -{alias}")));
+        assert_eq!(some.warnings[0], format!("flag -{alias}: {taken}"));
+        // The variable of both is one.
+        let some = merged(&[], &[("FABIO_REGISTRY_CONSUL_POLLINTERVAL", "3s")], None);
+        assert_eq!(some.get(key).0, "3s");
+        assert_eq!(some.warnings.len(), 1, "{:?}", some.warnings);
+        let name = "FABIO_REGISTRY_STATIC_NOROUTEHTMLPATH";
+        let some = merged(&[], &[(name, "x")], None);
+        assert_eq!(some.get("registry.static.noroutehtml").0, "x");
+    }
+
+    #[test]
+    fn a_key_goes_before_its_alias_wherever_it_is() {
+        let (key, alias) = ("registry.consul.pollinterval", "registry.consul.pollInterval");
+        let idle = format!("{alias} has no effect: {key} is set too");
+        let some = merged(&[(alias, "2s")], &[], Some("registry.consul.pollinterval=1s"));
+        assert_eq!(some.get(key), ("1s", "f:1".into()));
+        assert_eq!(some.warnings[0], format!("flag -{alias}: {idle}"));
+        let text = format!("{key}=1s\n{alias}=2s");
+        let some = merged(&[], &[], Some(&text));
+        assert_eq!(some.get(key).0, "1s");
+        assert!(some.warnings.contains(&format!("f:2: {idle}")), "{:?}", some.warnings);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! What the unit tests of this room share.
 
-use super::{LoadError, Loaded, PeerConfig, load};
+use std::io;
+
+use super::{LoadError, Loaded, PeerConfig, Sources, load};
+use crate::reactor::interfaces::{InterfaceAddress, Interfaces};
 
 /// Loads a properties file `f`. Files named in it hold their own name in
 /// capitals and a newline; `missing` is not there.
@@ -11,6 +14,23 @@ pub(super) fn load_file(text: &str) -> Result<Loaded, LoadError> {
         path => Ok(format!("{}\n", path.to_uppercase()).into_bytes()),
     };
     load(&["-cfg=f".to_string()], &[], &read_file)
+}
+
+/// Loads a properties file `f` on a host with the one address 10.0.0.9.
+pub(super) fn on_a_host(text: &str) -> Result<Loaded, LoadError> {
+    let interfaces = || {
+        let own = InterfaceAddress {
+            name: "eth0".to_string(),
+            address: "10.0.0.9".parse().map_err(io::Error::other)?,
+            prefix_len: 24,
+            up: true,
+            loopback: false,
+        };
+        Ok(Interfaces { addresses: vec![own], default_route: Some("eth0".to_string()) })
+    };
+    let arguments = vec!["-cfg=f".to_string()];
+    let sources = Sources { arguments, environment: Vec::new(), interfaces };
+    sources.load(&|_| Ok(text.as_bytes().to_vec()))
 }
 
 /// The errors of a file; empty for a valid one.

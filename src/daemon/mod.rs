@@ -3,15 +3,19 @@
 //! handler.
 
 mod load;
+mod names;
 mod reload;
+mod routes;
+mod routes_file;
 mod run;
 mod settings;
 mod switchboard;
 mod udp_targets;
 
-use log::{Level, error, info, log, warn};
+use log::{Level, info, log, warn};
 use mio::Interest;
 
+use self::routes::Routes;
 use self::switchboard::Switchboard;
 use crate::announce::drain::{self, Drain, Step};
 use crate::announce::{self, Announcer, Change, Facts, ListenerFact, Reason, TargetFact};
@@ -21,19 +25,21 @@ use crate::bgp::peer::{Action, Peer};
 use crate::bgp::rib::originated::Owner;
 use crate::bgp::speaker::{PeerId, Speaker};
 use crate::bgp::transport::Transport;
-use crate::config::{Backend, Config, ListenerConfig, Protocol, Sources};
+use crate::config::{Config, ListenerConfig, Protocol, Sources};
 use crate::health::knock::Knocker;
 use crate::health::probe::{Prober, ProberSettings};
 use crate::health::targets::Targets;
 use crate::proxy::Proxy;
+use crate::proxy::access_log::{AccessLog, Format};
 use crate::reactor::inotify::FileWatch;
 use crate::reactor::log_sink::quoted;
 use crate::reactor::signal::{Signal, Signals};
 use crate::reactor::timer_wheel::Alarm;
 use crate::reactor::{Kind, Reactor, Readiness, Token, fault, poll};
-use crate::registry::{Delivery, file, static_routes};
+use crate::resolve::{Paths, Resolver};
 use crate::route::Picker;
 
+pub use self::routes_file::read_routes_file;
 pub use self::run::run;
 pub(crate) use self::run::seed;
 
@@ -47,8 +53,10 @@ pub struct Daemon {
     signals: Signals,
     proxy: Proxy,
     switchboard: Switchboard,
+    routes: Routes,
     prober: Prober,
     knocker: Knocker,
+    resolver: Resolver,
     announcer: Announcer,
     bgp: Option<Transport>,
     bfd: BfdTransport,
@@ -70,7 +78,7 @@ impl Daemon {
     /// and starts to dial.
     ///
     /// # Errors
-    /// What could not be bound, as a sentence that says what to do.
+    /// What could not be bound or read, as a sentence that says what to do.
     pub fn start(reactor: &mut Reactor, config: Config, seed: u64) -> Result<Daemon, String> {
         // First of all, so that a stop that is asked for during the start is a
         // planned one as well.
@@ -79,12 +87,16 @@ impl Daemon {
         let health = &config.health;
         let mut proxy = Proxy::new(seed.rotate_left(7));
         proxy.bind(reactor, &settings::proxy(&config.proxy))?;
+        if let Some(format) = settings::access_log(&config.log.access)? {
+            proxy.log_accesses(reactor, AccessLog::stdout(format));
+        }
         let picker = Picker::new(settings::strategy(config.proxy.strategy), seed);
         let mut switchboard = Switchboard::new(picker, Targets::new(health.rise, health.fall));
         switchboard.set_service_limit(config.proxy.service_limit);
         let checks = ProberSettings { interval: health.interval, timeout: health.timeout };
         let prober = Prober::new(checks, seed.rotate_left(17));
         let knocker = Knocker::new(checks);
+        let routes = Routes::open(reactor, routes::source(&config.registry))?;
         let bgp = start_bgp(reactor, &config, seed.rotate_left(31))?;
         let bfd = start_bfd(reactor, &config, seed.rotate_left(47))?;
         let prefixes = bgp.iter().flat_map(|_| settings::prefixes(&config.bgp));
@@ -94,8 +106,10 @@ impl Daemon {
             signals,
             proxy,
             switchboard,
+            routes,
             prober,
             knocker,
+            resolver: Resolver::new(Paths::default(), seed.rotate_left(23)),
             bgp,
             bfd,
             alarm: Alarm::new(),
@@ -147,40 +161,6 @@ impl Daemon {
     /// The bound addresses of the proxy's listeners.
     pub fn listening_on(&self) -> Vec<std::net::SocketAddr> {
         self.proxy.listening_on()
-    }
-
-    fn read_routes(&self) -> Delivery {
-        match &self.config.registry.backend {
-            Backend::Static { routes } => static_routes::load(routes),
-            Backend::File { path, poll_interval: _ } => match std::fs::read(path) {
-                Ok(content) => file::load(path, &content),
-                Err(problem) => {
-                    error!("route event=not_read file={path} error={}", quoted(problem));
-                    file::load(path, &[])
-                }
-            },
-        }
-    }
-
-    fn load_routes(&mut self, reactor: &mut Reactor) {
-        let delivery = self.read_routes();
-        switchboard::report(&delivery);
-        let now = reactor.now();
-        let (added, removed) = self.switchboard.load(now, delivery.table);
-        for id in removed {
-            self.prober.retire(reactor, id);
-        }
-        for (id, address) in added {
-            self.prober.ensure(reactor, id, address, now);
-        }
-        let routes = self.switchboard.table().routes().len();
-        let (_, targets) = self.healthy();
-        info!("route event=loaded routes={routes} targets={targets}");
-        self.warn_of_missing_routes();
-    }
-
-    fn warn_of_missing_routes(&self) {
-        self.switchboard.warn_of_missing_routes(&self.proxy);
     }
 
     fn facts(&self) -> Facts {
@@ -339,20 +319,38 @@ impl Daemon {
         }
     }
 
+    /// What the rooms find wrong with a configuration that is valid as far as
+    /// it goes: errors, and warnings.
+    pub fn check(config: &Config) -> (Vec<String>, Vec<String>) {
+        match settings::access_log(&config.log.access) {
+            Ok(format) => (Vec::new(), format.iter().flat_map(Format::warnings).collect()),
+            Err(error) => (vec![error], Vec::new()),
+        }
+    }
+
+    /// The last lines of the access log leave, as far as their reader takes
+    /// them.
+    fn flush_at_exit(&mut self) {
+        self.proxy.flush_at_exit();
+    }
+
     /// Panics that were caught at the edge of a connection or a session.
     pub fn panics(&self) -> u64 {
         let bgp = self.bgp.as_ref().map_or(0, Transport::panics);
-        bgp.saturating_add(self.bfd.panics()).saturating_add(self.proxy.panics())
+        let names = self.resolver.panics();
+        let rest = self.bfd.panics().saturating_add(self.proxy.panics());
+        bgp.saturating_add(rest).saturating_add(names)
     }
 
-    /// Makes the next piece of work at `place` panic: `bgp`, `bfd`, `proxy` or
-    /// `shared`. It proves of the very binary that is deployed that a fault
+    /// Makes the next piece of work at `place` panic: `bgp`, `bfd`, `proxy`,
+    /// `names` or `shared`. It proves of the very binary that is deployed that a fault
     /// stays where it happened.
     fn inject_panic(&mut self, place: &str) {
         match (place, &mut self.bgp) {
             ("bgp", Some(bgp)) => bgp.inject_panic(),
             ("bfd", _) => self.bfd.inject_panic(),
             ("proxy", _) => self.proxy.inject_panic(true),
+            ("names", _) => self.resolver.inject_panic(),
             ("shared", _) => self.inject_panic = true,
             _ => warn!("daemon event=ignored BURGEE_INJECT_PANIC={}", quoted(place)),
         }
@@ -380,12 +378,17 @@ impl poll::Phases for Daemon {
             Kind::ProxyListener
             | Kind::Client
             | Kind::Upstream
+            | Kind::AccessLog
             | Kind::UdpListener
             | Kind::UdpFlow => self.proxy.collect(token, readiness),
             Kind::Probe => self.prober.collect(token, readiness),
             Kind::Knock => self.knocker.collect(token, readiness),
+            Kind::Resolver | Kind::Lookup => self.resolver.collect(token, readiness),
             Kind::BfdListener | Kind::Bfd => self.bfd.collect(token, readiness),
-            Kind::Watch => self.watch.iter_mut().for_each(|watch| watch.collect(token)),
+            Kind::Watch => {
+                self.watch.iter_mut().for_each(|watch| watch.collect(token));
+                self.routes.collect(token);
+            }
             // The log sink's events stay in the reactor; guests have a house
             // of their own.
             Kind::Log
@@ -411,11 +414,16 @@ impl poll::Phases for Daemon {
             | Kind::UdpFlow => self.proxy.expired(reactor, token),
             Kind::Probe => self.prober.expired(token),
             Kind::Knock => self.knocker.expired(token),
+            Kind::Resolver | Kind::Lookup => self.resolver.expired(token),
             Kind::BfdListener | Kind::Bfd => self.bfd.expired(token),
-            Kind::Watch => self.watch.iter_mut().for_each(|watch| watch.expired(token)),
+            Kind::Watch => {
+                self.watch.iter_mut().for_each(|watch| watch.expired(token));
+                self.routes.expired(token);
+            }
             Kind::Daemon => self.alarm.fired(),
             Kind::Signal
             | Kind::Log
+            | Kind::AccessLog
             | Kind::Guest
             | Kind::GuestBgpListener
             | Kind::GuestBgpSession
@@ -432,6 +440,7 @@ impl poll::Phases for Daemon {
             info!("reload event=file_changed");
             self.reload_requested = true;
         }
+        self.routes.control(reactor);
         if let Some(bgp) = &mut self.bgp {
             bgp.control(reactor);
         }
@@ -442,6 +451,7 @@ impl poll::Phases for Daemon {
         if std::mem::take(&mut self.reload_requested) {
             self.reload(reactor);
         }
+        self.advance_routes(reactor);
         if self.drain.step() != Step::Serving || self.stop_requests > 0 {
             self.advance_drain(reactor);
         }
@@ -470,12 +480,15 @@ impl poll::Phases for Daemon {
             self.switchboard.checked(reactor.now(), id, outcome);
         }
         self.switchboard.knock(reactor, &mut self.knocker);
+        self.resolver.api(reactor);
+        self.resolve(reactor);
     }
 
     fn flush(&mut self, reactor: &mut Reactor) {
         self.proxy.flush(reactor);
         self.prober.flush(reactor);
         self.knocker.flush();
+        self.resolver.flush();
         self.bfd.flush();
         if let Some(bgp) = &mut self.bgp {
             bgp.flush();
@@ -487,10 +500,13 @@ impl poll::Phases for Daemon {
             || self.switchboard.has_changed()
             || self.stop_requests > 0
             || self.watch.as_ref().is_some_and(FileWatch::has_ready)
+            || self.routes.has_ready(&self.switchboard)
             || self.proxy.has_ready()
             || self.prober.has_ready()
             || self.switchboard.has_suspects()
             || self.knocker.has_ready()
+            || self.resolver.has_ready()
+            || self.switchboard.answers.has_news()
             || self.bfd.has_ready()
             || self.bgp.as_ref().is_some_and(Transport::has_ready)
     }

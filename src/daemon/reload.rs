@@ -9,7 +9,7 @@ use std::io::{self, Read};
 
 use log::{error, info, warn};
 
-use super::{Daemon, seed, settings};
+use super::{Daemon, routes, seed, settings};
 use crate::announce::drain::{Drain, Step};
 use crate::bgp::rib::originated::Owner;
 use crate::bgp::speaker::PeerId;
@@ -38,6 +38,7 @@ const LOGGED: usize = 100;
 /// A configuration that is valid, with its new listeners open.
 struct Prepared {
     config: Config,
+    routes: routes::Prepared,
     proxy: proxy::Prepared,
     bgp: Option<transport::Prepared>,
 }
@@ -107,13 +108,14 @@ impl Daemon {
             }
             None => None,
         };
-        Ok(Prepared { config, proxy, bgp })
+        let routes = self.routes.prepare(reactor, &routes::source(&config.registry))?;
+        Ok(Prepared { config, routes, proxy, bgp })
     }
 
     /// Hands every room what it wants of the new configuration; each finds out
     /// by itself what differs. Returns what went wrong.
     fn put_in_force(&mut self, reactor: &mut Reactor, prepared: Prepared) -> Vec<String> {
-        let Prepared { config, proxy, bgp } = prepared;
+        let Prepared { config, routes, proxy, bgp } = prepared;
         let old = std::mem::replace(&mut self.config, config);
         let mut problems = self.proxy.commit_change(reactor, proxy);
         let strategy = self.config.proxy.strategy;
@@ -121,15 +123,15 @@ impl Daemon {
             self.switchboard.set_picker(Picker::new(settings::strategy(strategy), seed(reactor)));
         }
         self.switchboard.set_service_limit(self.config.proxy.service_limit);
+        self.resolver.reload(reactor.now());
         let health = &self.config.health;
         self.switchboard.set_thresholds(health.rise, health.fall);
         let prober = ProberSettings { interval: health.interval, timeout: health.timeout };
         self.prober.change(reactor, prober);
         let proxy = &self.config.proxy;
         self.drain = Drain::new(proxy.deregister_grace_period, proxy.shutdown_wait);
-        if self.config.registry != old.registry {
-            self.load_routes(reactor);
-        } else if self.config.proxy.listeners != old.proxy.listeners {
+        self.routes.commit(reactor, routes::source(&self.config.registry), routes);
+        if self.config.proxy.listeners != old.proxy.listeners {
             self.warn_of_missing_routes();
         }
         if let Some(bgp) = bgp {

@@ -18,7 +18,11 @@ const EXIT_FAULT: i32 = 70;
 /// configuration was loaded from, and what a reload reads again.
 pub fn run(config: Config, sources: Sources) -> ExitCode {
     let code = match start(config, sources) {
-        Ok((mut reactor, mut daemon)) => turn_until_done(&mut reactor, &mut daemon),
+        Ok((mut reactor, mut daemon)) => {
+            let code = turn_until_done(&mut reactor, &mut daemon);
+            daemon.flush_at_exit();
+            code
+        }
         Err(problem) => {
             error!("daemon event=start_failed error={}", quoted(problem));
             1

@@ -19,10 +19,11 @@ use crate::bgp::rib::originated::{NextHop, Path};
 use crate::bgp::role::Role;
 use crate::bgp::transport::{Group, Kinds, PeerTransport, TransportSettings};
 use crate::config::{
-    AnnouncePolicy, AnycastConfig, AttributeConfig, BgpConfig, CapabilityConfig, ListenerConfig,
-    NextHopConfig, PeerConfig, Protocol, ProxyConfig, ProxyHeaderConfig, RemoteConfig,
-    RemovedTargets, RoleConfig, Strategy,
+    AccessLogConfig, AccessLogTarget, AnnouncePolicy, AnycastConfig, AttributeConfig, BgpConfig,
+    CapabilityConfig, ListenerConfig, NextHopConfig, PeerConfig, Protocol, ProxyConfig,
+    ProxyHeaderConfig, RemoteConfig, RemovedTargets, RoleConfig, Strategy,
 };
+use crate::proxy::access_log::Format;
 use crate::proxy::limits::SourceSettings;
 use crate::proxy::proxy_header::{HeaderPolicy, Mode, TrustedSources};
 use crate::proxy::udp::UdpListenerSettings;
@@ -325,6 +326,16 @@ pub(super) fn proxy(config: &ProxyConfig) -> ProxySettings {
             RemovedTargets::CutAfter(wait) => Some(wait),
         },
     }
+}
+
+/// The format of the access log; `None`: there is none.
+///
+/// # Errors
+/// What is wrong with it, as a sentence with the key.
+pub(super) fn access_log(config: &AccessLogConfig) -> Result<Option<Format>, String> {
+    let Some(AccessLogTarget::Stdout) = config.target else { return Ok(None) };
+    let format = Format::compile(&config.format);
+    format.map(Some).map_err(|problem| format!("log.access.format: {problem}"))
 }
 
 fn stream_listener(listener: &ListenerConfig) -> Option<ListenerSettings> {

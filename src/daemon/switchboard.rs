@@ -4,10 +4,12 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use log::{debug, info, warn};
 
 use super::load::Load;
+use super::names::{Answers, Moved, NamedTarget};
 use super::udp_targets::UdpHealth;
 use crate::announce::TargetFact;
 use crate::health::{self, Change, targets::Targets};
@@ -15,68 +17,94 @@ use crate::proxy::proxy_header::Version;
 use crate::proxy::{self, Client, Pick, Picked, Proxy};
 use crate::reactor::Time;
 use crate::reactor::log_sink::quoted;
-use crate::registry::Delivery;
 use crate::route::options::ProxyHeader;
 use crate::route::{Ask, Picker, Route, Table, Target};
-
-/// Logs what was wrong with the lines of a table.
-pub(super) fn report(delivery: &Delivery) {
-    let source = &delivery.origin;
-    for error in &delivery.errors {
-        warn!("route event=line_skipped source={source} error={}", quoted(error));
-    }
-    for warning in &delivery.warnings {
-        warn!("route event=line_kept source={source} warning={}", quoted(warning));
-    }
-    if delivery.omitted > 0 {
-        warn!("route event=lines_not_shown source={source} count={}", delivery.omitted);
-    }
-}
 
 /// Routes and the health of their targets.
 #[derive(Debug)]
 pub(super) struct Switchboard {
     pub(super) table: Table,
     /// For each of the table's targets its id in `targets`.
-    ids: Vec<u32>,
+    pub(super) ids: Vec<u32>,
+    /// The table's targets that are names, and what is known of names.
+    pub(super) names: Vec<NamedTarget>,
+    pub(super) answers: Answers,
     pub(super) picker: Picker,
     pub(super) targets: Targets,
     pub(super) udp: UdpHealth,
     load: Load,
     /// Most connections to one service; zero: any number.
     service_limit: u32,
+    /// Counts picks, so that the addresses of names take turns.
+    turn: usize,
     /// The table that is to come, the targets that are to go, and tables whose
     /// memory is to be given back: in this order, a piece at a time.
-    incoming: Option<Incoming>,
-    sweep: Option<Sweep>,
+    pub(super) incoming: Option<Incoming>,
+    pub(super) sweep: Option<Sweep>,
     spent: Vec<Table>,
     loaded: bool,
     pub(super) changed: bool,
     /// What the data plane was not told yet: another table serves, and the
     /// targets that it does not have are gone.
     switched: bool,
-    swept: bool,
+    pub(super) swept: bool,
 }
 
 /// A table that is being made ready to take the place of another.
 #[derive(Debug)]
-struct Incoming {
+pub(super) struct Incoming {
     table: Table,
     /// For each route so far, the place in the old table of the one with its
     /// source.
     old_places: Vec<Option<usize>>,
     /// For each target so far, its id.
-    ids: Vec<u32>,
-    wanted: HashSet<u32>,
+    pub(super) ids: Vec<u32>,
+    pub(super) wanted: HashSet<u32>,
     /// The same for targets of datagrams.
     udp_ids: Vec<u32>,
+    pub(super) names: Vec<NamedTarget>,
+    /// It could serve, but for names of which nothing is known yet.
+    pub(super) awaits_names: bool,
+    /// When they are waited for no longer.
+    give_up: Time,
 }
 
 /// A walk over all targets, which takes those away that are not wanted.
 #[derive(Debug)]
-struct Sweep {
-    wanted: HashSet<u32>,
+pub(super) struct Sweep {
+    pub(super) wanted: HashSet<u32>,
     from: u32,
+}
+
+/// How long a new table waits for the addresses of its new names. They are
+/// asked for at once; who serves them usually answers in milliseconds.
+const NAME_WAIT: Duration = Duration::from_secs(3);
+
+/// One address of a target, and the number by which its health is known.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    id: Option<u32>,
+    address: SocketAddr,
+}
+
+/// Where the targets of the table are.
+#[derive(Clone, Copy)]
+struct Places<'a> {
+    ids: &'a [u32],
+    names: &'a [NamedTarget],
+}
+
+impl<'a> Places<'a> {
+    /// The addresses of one: a single one, or those of its name.
+    fn of(self, target: &Target) -> impl Iterator<Item = Place> + use<'a> {
+        let id = target.index.and_then(|index| self.ids.get(index)).copied();
+        let single = target.address().map(|address| Place { id, address });
+        let named = target.name_index.and_then(|index| self.names.get(index));
+        let named = named.into_iter().flat_map(|named| &named.places);
+        single
+            .into_iter()
+            .chain(named.map(|(id, address)| Place { id: Some(*id), address: *address }))
+    }
 }
 
 /// What a piece of a change of the table came to.
@@ -93,11 +121,14 @@ impl Switchboard {
         Switchboard {
             table: Table::default(),
             ids: Vec::new(),
+            names: Vec::new(),
+            answers: Answers::default(),
             picker,
             udp: UdpHealth::new(&targets),
             targets,
             load: Load::default(),
             service_limit: 0,
+            turn: 0,
             incoming: None,
             sweep: None,
             spent: Vec::new(),
@@ -112,7 +143,7 @@ impl Switchboard {
     /// targets that are new, and those that are gone.
     pub(super) fn load(&mut self, now: Time, table: Table) -> (Vec<(u32, SocketAddr)>, Vec<u32>) {
         let (mut added, mut removed) = (Vec::new(), Vec::new());
-        self.begin(table);
+        self.begin(now, table);
         while self.is_changing() {
             let mut progress = self.proceed(now, usize::MAX);
             added.append(&mut progress.added);
@@ -123,7 +154,7 @@ impl Switchboard {
 
     /// Begins to put a whole new table in place; [`Switchboard::proceed`] does
     /// it. One that was on its way already is given up.
-    pub(super) fn begin(&mut self, table: Table) {
+    pub(super) fn begin(&mut self, now: Time, table: Table) {
         // What the old sweep would have taken away, that of this table will.
         self.sweep = None;
         let (routes, targets) = (table.routes().len(), table.targets().len());
@@ -133,6 +164,9 @@ impl Switchboard {
             ids: Vec::with_capacity(targets),
             wanted: HashSet::with_capacity(targets),
             udp_ids: Vec::new(),
+            names: Vec::new(),
+            awaits_names: false,
+            give_up: now + NAME_WAIT,
         };
         let given_up = self.incoming.replace(incoming);
         self.spent.extend(given_up.map(|it| it.table));
@@ -144,6 +178,16 @@ impl Switchboard {
             || self.sweep.is_some()
             || self.udp.is_sweeping()
             || !self.spent.is_empty()
+    }
+
+    /// Whether only answers about names can bring a change further.
+    pub(super) fn awaits_names(&self) -> bool {
+        self.incoming.as_ref().is_some_and(|incoming| incoming.awaits_names)
+    }
+
+    /// Whether a table is on its way that does not serve yet.
+    pub(super) fn is_preparing(&self) -> bool {
+        self.incoming.is_some()
     }
 
     /// Goes on with a change of the table, for about `steps` routes or
@@ -179,7 +223,8 @@ impl Switchboard {
         incoming: &mut Incoming,
         progress: &mut Progress,
     ) -> bool {
-        let Incoming { table, old_places, ids, wanted, udp_ids } = incoming;
+        let Incoming { table, old_places, ids, wanted, udp_ids, names, awaits_names, give_up } =
+            incoming;
         let mut left = steps;
         for route in table.routes().iter().skip(old_places.len()).take(left) {
             old_places.push(self.table.lookup(route.source()).map(Route::place));
@@ -196,14 +241,29 @@ impl Switchboard {
         for (service, address) in table.udp_targets().iter().skip(udp_ids.len()).take(left) {
             udp_ids.push(self.udp.ensure(now, service, *address));
         }
-        old_places.len() == table.routes().len()
+        for place in (names.len()..table.names().len()).take(left) {
+            let mut moved = Moved::default();
+            let (answers, targets) = (&mut self.answers, &mut self.targets);
+            names.extend(answers.target(now, targets, table, place, &mut moved));
+            progress.added.append(&mut moved.added);
+            wanted.extend(moved.kept);
+        }
+        let is_listed = old_places.len() == table.routes().len()
             && ids.len() == table.targets().len()
             && udp_ids.len() == table.udp_targets().len()
+            && names.len() == table.names().len();
+        // A route whose targets get other names must not be without any for
+        // the time that it takes to look them up.
+        let waits = self.loaded && now < *give_up && !self.answers.are_there(names);
+        *awaits_names = is_listed && waits;
+        is_listed && !waits
     }
 
     fn switch_to(&mut self, incoming: Incoming) {
         self.picker.change_table(incoming.old_places);
         self.ids = incoming.ids;
+        self.names = incoming.names;
+        self.answers.keep_only(&self.names);
         self.udp.switch_to(incoming.udp_ids);
         self.spent.push(std::mem::replace(&mut self.table, incoming.table));
         self.sweep = Some(Sweep { wanted: incoming.wanted, from: 0 });
@@ -279,12 +339,13 @@ impl Switchboard {
     /// datagrams.
     pub(super) fn target_fact(&self) -> TargetFact {
         let (tcp, udp) = (&self.targets, self.udp_tally());
+        let (nameless, unasked, error) = self.answers.missing(&self.names);
         let last_error = tcp.last_error().or_else(|| self.udp.last_error());
         TargetFact {
-            total: tcp.total().saturating_add(udp.total),
+            total: tcp.total().saturating_add(udp.total).saturating_add(nameless),
             healthy: tcp.healthy_count().saturating_add(udp.healthy),
-            unknown: tcp.unknown_count().saturating_add(udp.unknown),
-            last_error: last_error.map(str::to_owned),
+            unknown: tcp.unknown_count().saturating_add(udp.unknown).saturating_add(unasked),
+            last_error: last_error.map(str::to_owned).or(error),
         }
     }
 
@@ -363,35 +424,52 @@ impl Switchboard {
             None => self.table.lookup_address(client.local),
         };
         let Some(route) = route else { return Pick::NoRoute };
-        let (ids, targets, load) = (&self.ids, &self.targets, &self.load);
+        let (targets, load) = (&self.targets, &self.load);
+        let places = Places { ids: &self.ids, names: &self.names };
         let (table, limit) = (&self.table, self.service_limit);
         let source = client.source.ip();
         let offered = client.hello.map_or(&[][..], |hello| hello.alpn.as_slice());
         let protocol = route.alpn_choice(offered);
         let is_let_in =
             |target: &Target| protocol.admits(target) && target.options.access.admits(source);
-        let is_untried =
-            |target: &Target| target.address().is_some_and(|address| !tried.contains(&address));
+        let is_new = |place: &Place| !tried.contains(&place.address);
+        let is_untried = |target: &Target| places.of(target).any(|place| is_new(&place));
         let has_room = |target: &Target| {
             let own = table.service_limit(&target.service);
             load.has_room(&target.service, own.unwrap_or(limit))
         };
         let is_served =
             |target: &Target| is_untried(target) && is_let_in(target) && has_room(target);
-        let is_healthy = |target: &Target| {
-            let id = target.index.and_then(|index| ids.get(index));
-            let state = id.and_then(|id| targets.state(*id));
+        let is_well = |place: &Place| {
+            let state = place.id.and_then(|id| targets.state(id));
             state != Some(health::State::Unhealthy)
         };
-        let connections = |target: &Target| target.address().map_or(0, |it| load.of_target(it));
+        let is_healthy =
+            |target: &Target| places.of(target).any(|place| is_new(&place) && is_well(&place));
+        let connections = |target: &Target| {
+            places
+                .of(target)
+                .fold(0, |sum: usize, it| sum.saturating_add(load.of_target(it.address)))
+        };
         let healthy = |target: &Target| is_healthy(target) && is_served(target);
         let ask = |fit| Ask { client: source, fit, load: &connections };
         let picked = self
             .picker
             .pick(route, &ask(&healthy))
             .or_else(|| self.picker.pick(route, &ask(&is_served)));
-        let Some((target, address)) = picked.and_then(|target| Some((target, target.address()?)))
-        else {
+        let address = picked.and_then(|target| {
+            // Of several addresses of a name one after the other, and the ones
+            // that are well first.
+            self.turn = self.turn.wrapping_add(1);
+            let untried = || places.of(target).filter(is_new);
+            let mut well: Vec<Place> = untried().filter(is_well).collect();
+            if well.is_empty() {
+                well = untried().collect();
+            }
+            let place = well.get(self.turn.checked_rem(well.len())?)?;
+            Some((target, place.address))
+        });
+        let Some((target, address)) = address else {
             let targets = route.targets();
             return if !targets.iter().any(is_let_in) {
                 Pick::Denied
@@ -643,7 +721,7 @@ mod tests {
         };
         let mut board = switchboard(&text("a", 1), 1);
         board.take_changed();
-        board.begin(table(&text("a", 51)));
+        board.begin(Time::ZERO, table(&text("a", 51)));
         let (mut added, mut removed, mut pieces) = (0, 0, 0);
         while board.is_changing() {
             let progress = board.proceed(Time::ZERO, 10);
@@ -668,17 +746,17 @@ mod tests {
         let text: String = (1..50).map(line).collect();
         let mut board = switchboard("route add a :80 tcp://192.0.2.1:80", 1);
         // One is given up while it is prepared, one while the old targets go.
-        board.begin(table(&text));
+        board.begin(Time::ZERO, table(&text));
         for _ in 0..12 {
             board.proceed(Time::ZERO, 5);
         }
         assert!(board.incoming.is_some() && board.targets().total() > 1);
-        board.begin(table("route add a :81 tcp://192.0.2.1:81"));
+        board.begin(Time::ZERO, table("route add a :81 tcp://192.0.2.1:81"));
         while board.incoming.is_some() {
             board.proceed(Time::ZERO, 5);
         }
         assert!(board.sweep.is_some());
-        board.begin(table("route add a :82 tcp://192.0.2.1:80"));
+        board.begin(Time::ZERO, table("route add a :82 tcp://192.0.2.1:80"));
         while board.is_changing() {
             board.proceed(Time::ZERO, 5);
         }

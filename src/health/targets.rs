@@ -85,6 +85,8 @@ pub struct Targets {
     targets: BTreeMap<u32, Target>,
     by_address: BTreeMap<SocketAddr, Vec<u32>>,
     counts: Counts,
+    /// The unhealthy ones, by the time of their last error.
+    errors: BTreeSet<(Time, u32)>,
 }
 
 impl Targets {
@@ -97,6 +99,7 @@ impl Targets {
             targets: BTreeMap::new(),
             by_address: BTreeMap::new(),
             counts: Counts::default(),
+            errors: BTreeSet::new(),
         }
     }
 
@@ -144,7 +147,15 @@ impl Targets {
     /// Takes the result of a check; see [`Machine::record`]. `None` as well
     /// for a target that is gone.
     pub fn record(&mut self, id: u32, now: Time, outcome: Result<(), String>) -> Option<Change> {
-        let change = self.targets.get_mut(&id)?.machine.record(now, outcome)?;
+        let machine = &mut self.targets.get_mut(&id)?.machine;
+        let before = failing_at(machine);
+        let change = machine.record(now, outcome);
+        let after = failing_at(machine);
+        if before != after {
+            before.map(|at| self.errors.remove(&(at, id)));
+            self.errors.extend(after.map(|at| (at, id)));
+        }
+        let change = change?;
         self.counts.leave(change.from);
         self.counts.enter(change.to);
         Some(change)
@@ -208,9 +219,8 @@ impl Targets {
 
     /// The latest error of a target that is unhealthy.
     pub fn last_error(&self) -> Option<&str> {
-        let unhealthy = self.targets.values().filter(|t| t.machine.state() == State::Unhealthy);
-        let latest = unhealthy.filter_map(|t| t.machine.last_error()).max_by_key(|&(at, _)| at);
-        latest.map(|(_, error)| error)
+        let (_, id) = self.errors.last()?;
+        self.get(*id)?.machine.last_error().map(|(_, error)| error)
     }
 
     /// All targets with their ids, oldest first.
@@ -236,6 +246,7 @@ impl Targets {
     pub fn remove(&mut self, id: u32) {
         let Some(target) = self.targets.remove(&id) else { return };
         self.counts.leave(target.machine.state());
+        failing_at(&target.machine).map(|at| self.errors.remove(&(at, id)));
         if let Some(ids) = self.by_address.get_mut(&target.address) {
             ids.retain(|&other| other != id);
             if ids.is_empty() {
@@ -243,6 +254,12 @@ impl Targets {
             }
         }
     }
+}
+
+/// When the last error of a target was that is unhealthy.
+fn failing_at(machine: &Machine) -> Option<Time> {
+    let (at, _) = machine.last_error()?;
+    (machine.state() == State::Unhealthy).then_some(at)
 }
 
 #[cfg(test)]
@@ -267,6 +284,9 @@ mod tests {
         assert_eq!(targets.unhealthy_count(), count(State::Unhealthy));
         let indexed: usize = targets.by_address.values().map(Vec::len).sum();
         assert_eq!(targets.total(), indexed);
+        let failing = |(id, t): (u32, &Target)| Some((failing_at(t.machine())?, id));
+        let errors: BTreeSet<(Time, u32)> = targets.iter().filter_map(failing).collect();
+        assert_eq!(targets.errors, errors);
     }
 
     #[test]

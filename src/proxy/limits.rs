@@ -101,7 +101,8 @@ pub struct ListenerId(usize);
 #[must_use = "a connection that is not counted off with `Limits::leave` counts for ever"]
 pub struct Permit {
     listener: Option<usize>,
-    source: Option<usize>,
+    /// Its place, and in which table of sources.
+    source: Option<(u32, usize)>,
 }
 
 /// The counters.
@@ -109,6 +110,9 @@ pub struct Permit {
 pub struct Limits {
     listeners: Group,
     sources: Sources,
+    /// Which table of sources it is: they differ in what a source is.
+    epoch: u32,
+    seed: u64,
     counters: LimitCounters,
 }
 
@@ -119,6 +123,8 @@ impl Limits {
         Limits {
             listeners: Group::default(),
             sources: Sources::new(sources, seed),
+            epoch: 0,
+            seed,
             counters: LimitCounters::default(),
         }
     }
@@ -134,9 +140,14 @@ impl Limits {
     }
 
     /// Changes the limit of each source; whoever is above it may stay. After a
-    /// limit of zero only new connections are counted.
-    pub fn set_source_limit(&mut self, limit: u32) {
-        self.sources.limit = limit;
+    /// limit of zero, and when a source is something else than before, only new
+    /// connections are counted.
+    pub fn set_sources(&mut self, settings: &SourceSettings) {
+        if !self.sources.is_for(settings) {
+            self.sources = Sources::new(settings, self.seed);
+            self.epoch = self.epoch.wrapping_add(1);
+        }
+        self.sources.limit = settings.limit;
     }
 
     /// Forgets a listener, once its last connection has left. Another may then
@@ -167,11 +178,9 @@ impl Limits {
     /// The limit of the source. The permit has none then, and is still to be
     /// given back.
     pub fn admit_source(&mut self, permit: &mut Permit, source: IpAddr) -> Result<(), Refusal> {
-        if let Some(before) = permit.source.take() {
-            self.sources.leave(before);
-        }
+        self.leave_source(permit.source.take());
         match self.sources.admit(source) {
-            Counted::At(place) => permit.source = Some(place),
+            Counted::At(place) => permit.source = Some((self.epoch, place)),
             Counted::Nowhere => {}
             Counted::Full => count(&mut self.counters.uncounted),
             Counted::Refused => {
@@ -191,7 +200,13 @@ impl Limits {
     pub fn leave(&mut self, permit: Permit) {
         let Permit { listener, source } = permit;
         listener.into_iter().for_each(|place| self.listeners.leave(place));
-        source.into_iter().for_each(|place| self.sources.leave(place));
+        self.leave_source(source);
+    }
+
+    fn leave_source(&mut self, source: Option<(u32, usize)>) {
+        if let Some((_, place)) = source.filter(|(epoch, _)| *epoch == self.epoch) {
+            self.sources.leave(place);
+        }
     }
 
     /// How many connections a listener has.
@@ -353,6 +368,13 @@ impl Sources {
             free: 0,
             used: 0,
         }
+    }
+
+    /// Whether these settings tell sources apart in the same way.
+    fn is_for(&self, settings: &SourceSettings) -> bool {
+        let prefixes = (settings.ipv4_prefix.min(32), settings.ipv6_prefix.min(128));
+        let table = usize::try_from(settings.table.min(MAX_SOURCES)).unwrap_or(0);
+        prefixes == (self.ipv4_prefix, self.ipv6_prefix) && table == self.table
     }
 
     /// The leading bits that all addresses of a source have: of an IPv4 one
@@ -639,10 +661,35 @@ mod tests {
         assert_eq!(limits.add_listener(0), listener);
         assert_eq!(limits.at_listener(listener), 0);
 
-        limits.set_source_limit(0);
+        let settings = SourceSettings { limit: 0, table: 10, ..SourceSettings::default() };
+        limits.set_sources(&settings);
         let mut permit = limits.admit(listener).unwrap();
         limits.admit_source(&mut permit, address("::1")).unwrap();
         assert_eq!(limits.sources(), 0);
         limits.leave(permit);
+    }
+
+    #[test]
+    fn what_a_source_is_may_change() {
+        let mut limits = limits(1, 10);
+        let listener = limits.add_listener(0);
+        let admit = |limits: &mut Limits, host: &str| {
+            let mut permit = limits.admit(listener).unwrap();
+            let admitted = limits.admit_source(&mut permit, address(host)).is_ok();
+            (permit, admitted)
+        };
+        let (old, _) = admit(&mut limits, "192.0.2.1");
+        let settings =
+            SourceSettings { limit: 1, ipv4_prefix: 24, table: 10, ..Default::default() };
+        limits.set_sources(&settings);
+        let (new, admitted) = admit(&mut limits, "192.0.2.2");
+        assert!(admitted, "the old one is not counted any more");
+        let (third, admitted) = admit(&mut limits, "192.0.2.3");
+        assert!(!admitted, "it is of the same source");
+        limits.leave(old);
+        assert_eq!(limits.from_source(address("192.0.2.9")), 1, "nor when it leaves");
+        limits.leave(new);
+        limits.leave(third);
+        assert_eq!(limits.sources(), 0);
     }
 }

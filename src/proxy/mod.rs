@@ -44,7 +44,7 @@ use std::time::Duration;
 use mio::Interest;
 use mio::net::TcpStream;
 
-use self::access_log::Ending as Why;
+use self::access_log::{AccessLog, Ending as Why};
 pub use self::change::Prepared;
 pub use self::counters::Counters;
 use self::dynamic::Dynamic;
@@ -110,6 +110,7 @@ pub struct Proxy {
     pipes: Pipes,
     /// Who may be taken in, and how many there are.
     admission: Limits,
+    access_log: Option<AccessLog>,
     seed: u64,
     limit: usize,
     at_limit: bool,
@@ -137,6 +138,7 @@ impl Proxy {
             large: Pool::new(relay::BULK_STEP, LARGE_BUFFERS, SPARE_LARGE_BUFFERS),
             pipes: Pipes::new(0),
             admission: Limits::new(&SourceSettings::default(), seed),
+            access_log: None,
             seed,
             limit: 0,
             at_limit: false,
@@ -175,7 +177,7 @@ impl Proxy {
         self.silences = silences(settings);
         self.dial_timeout = settings.dial_timeout;
         self.removed_target_wait = settings.removed_target_wait;
-        self.admission.set_source_limit(settings.sources.limit);
+        self.admission.set_sources(&settings.sources);
     }
 
     /// Takes clients from a bound listener.
@@ -192,6 +194,18 @@ impl Proxy {
             self.listeners.remove(key);
             format!("cannot poll the listener on {address}: {error}")
         })
+    }
+
+    /// Writes a line about each connection that is over.
+    pub fn log_accesses(&mut self, reactor: &mut Reactor, mut log: AccessLog) {
+        log.attach(reactor, Token::new(Kind::AccessLog, 0, 0));
+        self.access_log = Some(log);
+    }
+
+    /// The last lines of the access log leave, as far as their reader takes
+    /// them.
+    pub fn flush_at_exit(&mut self) {
+        self.access_log.iter_mut().for_each(AccessLog::flush_at_exit);
     }
 
     /// The addresses of all listeners that the settings name; for port 0 the
@@ -251,8 +265,10 @@ impl Proxy {
 
     /// Collect: remembers what the kernel said about a socket.
     pub fn collect(&mut self, token: Token, readiness: Readiness) {
-        if matches!(token.kind, Kind::UdpListener | Kind::UdpFlow) {
-            return self.udp.collect(token, readiness);
+        match token.kind {
+            Kind::UdpListener | Kind::UdpFlow => return self.udp.collect(token, readiness),
+            Kind::AccessLog => return self.access_log.iter_mut().for_each(AccessLog::writable),
+            _ => {}
         }
         if token.kind == Kind::ProxyListener {
             if let Some(listener) = self.listeners.get_mut(token.into()) {
@@ -308,7 +324,8 @@ impl Proxy {
     }
 
     /// Flush: slots that were freed in this turn may be used again.
-    pub fn flush(&mut self, _reactor: &mut Reactor) {
+    pub fn flush(&mut self, reactor: &mut Reactor) {
+        self.access_log.iter_mut().for_each(|log| log.flush(reactor.now()));
         self.connections.reclaim();
         self.listeners.reclaim();
         self.udp.flush();

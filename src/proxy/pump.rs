@@ -70,19 +70,21 @@ pub(super) struct Side {
     pub(super) stream: TcpStream,
     pub(super) ready: Readiness,
     nodelay: Nodelay,
+    /// It takes no byte any more, as an event said.
+    broken: bool,
 }
 
 impl Side {
     /// A client's socket, which has TCP_NODELAY from its listener.
     pub(super) const fn client(stream: TcpStream) -> Side {
-        Side { stream, ready: Readiness::NONE, nodelay: Nodelay::Set }
+        Side { stream, ready: Readiness::NONE, nodelay: Nodelay::Set, broken: false }
     }
 
     /// A target's socket. `has_nodelay` says that it has the option already;
     /// else it gets it here before its second write.
     pub(super) const fn target(stream: TcpStream, has_nodelay: bool) -> Side {
         let nodelay = if has_nodelay { Nodelay::Set } else { Nodelay::NotYet };
-        Side { stream, ready: Readiness::NONE, nodelay }
+        Side { stream, ready: Readiness::NONE, nodelay, broken: false }
     }
 
     fn before_write(&mut self) {
@@ -106,7 +108,14 @@ impl Side {
         }
         self.ready.remove(Readiness::ERROR);
         let error = socket::take_error(&self.stream).ok().flatten();
+        self.broken |= error.is_some();
         error.is_some_and(|error| error.kind() != ErrorKind::BrokenPipe)
+    }
+
+    /// Whether it takes no byte any more, as far as an event said so. After the
+    /// end of its stream a reset is an EPIPE as well.
+    pub(super) fn is_broken(&mut self) -> bool {
+        self.is_cut() || self.broken
     }
 }
 

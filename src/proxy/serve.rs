@@ -176,6 +176,9 @@ impl Proxy {
                 record.bytes_sent
             );
         }
+        if let Some(log) = &mut self.access_log {
+            log.write(&record());
+        }
         self.released.extend(connection.target().cloned());
         if ending.manner == Manner::Unserved {
             connection.discard_input(&mut reactor.scratch);

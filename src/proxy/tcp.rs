@@ -485,8 +485,13 @@ impl Connection {
         }
         // Whoever waits for the target would not read what the client's kernel
         // has said.
-        if relay.up.is_open() && client.is_cut() {
+        if relay.up.is_open() && client.is_cut() || relay.up.is_done() && client.is_broken() {
             return Verdict::Close(Ending::reset(Why::ClientReset));
+        }
+        // Nobody reads on after the end of a stream, so only the event tells of
+        // a reset that comes behind it.
+        if relay.down.is_done() && target.is_broken() {
+            return Verdict::Close(Ending::reset(Why::TargetReset));
         }
         if self.leave.is_some_and(|deadline| deadline <= tools.now) {
             return Verdict::Close(Ending::reset(Why::TargetRemoved));

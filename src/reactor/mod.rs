@@ -11,6 +11,8 @@ pub mod clock;
 pub mod datagram;
 pub mod fault;
 pub mod inotify;
+pub mod interfaces;
+pub mod line_sink;
 pub mod log_sink;
 pub mod pipe;
 pub mod poll;

@@ -180,7 +180,7 @@ pub trait Phases {
 /// which makes an empty turn.
 pub fn turn(reactor: &mut Reactor, house: &mut dyn Phases) -> io::Result<()> {
     reactor.wait(house.has_ready())?;
-    log_sink::begin_turn(reactor.wall);
+    log_sink::begin_turn(reactor.now, reactor.wall);
 
     // The lists are taken out so that the handlers can have the reactor.
     let events = std::mem::replace(&mut reactor.events, Events::with_capacity(0));

@@ -40,8 +40,9 @@ pub struct Signals {
 
 impl Signals {
     /// Blocks the signals of [`Signal`] for this thread, which is the only
-    /// one, so that they come out of the iterator, and ignores SIGPIPE:
-    /// a peer that went away is an error of a write, not the end of us.
+    /// one, so that they come out of the iterator, and ignores SIGPIPE and
+    /// SIGXFSZ: a peer that went away and a log file at its size limit are
+    /// errors of a write, not the end of us.
     pub fn new() -> io::Result<Signals> {
         let mut mask = MaybeUninit::<libc::sigset_t>::uninit();
         // SAFETY: sigemptyset initialises the set that the pointer names, and
@@ -57,6 +58,7 @@ impl Signals {
                 error => return Err(io::Error::from_raw_os_error(error)),
             }
             libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+            libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
             libc::signalfd(-1, mask.as_ptr(), libc::SFD_NONBLOCK | libc::SFD_CLOEXEC)
         };
         if descriptor < 0 {

@@ -45,10 +45,16 @@ pub enum Kind {
     UdpFlow = 18,
     /// A knock at the port of a target that refused datagrams.
     Knock = 19,
+    /// The timer of all looking up of names.
+    Resolver = 20,
+    /// A socket on which a name server was asked.
+    Lookup = 21,
+    /// The access log's descriptor.
+    AccessLog = 22,
 }
 
 impl Kind {
-    const ALL: [Kind; 20] = [
+    const ALL: [Kind; 23] = [
         Kind::Signal,
         Kind::Log,
         Kind::BgpListener,
@@ -69,6 +75,9 @@ impl Kind {
         Kind::UdpListener,
         Kind::UdpFlow,
         Kind::Knock,
+        Kind::Resolver,
+        Kind::Lookup,
+        Kind::AccessLog,
     ];
 }
 

@@ -3,8 +3,6 @@
 //! Who reads the file, and when, is for the daemon to say; this is what
 //! becomes of its content.
 
-use std::rc::Rc;
-
 use super::Delivery;
 use crate::route::TableBuilder;
 
@@ -23,8 +21,8 @@ pub struct Loading {
 
 impl Loading {
     /// Begins with the content of the file at `path`.
-    pub fn new(path: &str, content: impl Into<Rc<[u8]>>) -> Loading {
-        Loading { path: path.to_owned(), builder: TableBuilder::new(content.into()) }
+    pub fn new(path: &str, content: impl Into<Vec<u8>>) -> Loading {
+        Loading { path: path.to_owned(), builder: TableBuilder::of(content.into()) }
     }
 
     /// Reads about `lines` lines; see [`TableBuilder::step`].

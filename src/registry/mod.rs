@@ -1,10 +1,55 @@
-//! Where the route commands come from.
+//! Where the route commands come from, and how they become the route table.
+//!
+//! A [`Source`] has a text; [`loader`] makes a table of it in slices, by way of
+//! [`file`], and [`delta`] says what differs from the one in force. No file is
+//! opened here.
 
+pub mod delta;
 pub mod file;
+pub mod loader;
 pub mod static_routes;
+
+use std::time::Duration;
 
 use crate::route::builder::{Built, build_text};
 use crate::route::{LineError, Table};
+
+/// `registry.backend`: where the text of the routes is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// `static`: in the configuration itself.
+    Static {
+        /// `registry.static.routes`, with line feeds.
+        routes: String,
+    },
+    /// `file`: in a file of its own.
+    File {
+        /// `registry.file.path`
+        path: String,
+        /// `registry.file.pollinterval`; zero: it is looked at only when the
+        /// kernel tells of a change.
+        poll_interval: Duration,
+    },
+}
+
+impl Source {
+    /// Whether both are the same place, whatever its text is.
+    pub fn is_same_place(&self, other: &Source) -> bool {
+        match (self, other) {
+            (Source::Static { .. }, Source::Static { .. }) => true,
+            (Source::File { path, .. }, Source::File { path: other, .. }) => path == other,
+            _ => false,
+        }
+    }
+
+    /// What messages name: a key of the configuration or a path.
+    pub fn origin(&self) -> &str {
+        match self {
+            Source::Static { .. } => static_routes::ORIGIN,
+            Source::File { path, .. } => path,
+        }
+    }
+}
 
 /// What a registry delivers: a whole table, and what was wrong with its text.
 #[derive(Clone, Debug)]

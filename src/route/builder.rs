@@ -57,7 +57,7 @@ pub struct Built {
 /// Builds one table.
 #[derive(Debug)]
 pub struct TableBuilder {
-    text: Rc<[u8]>,
+    text: Rc<Vec<u8>>,
     /// Where the next line begins.
     at: usize,
     /// Its number, from 1.
@@ -79,8 +79,13 @@ pub struct TableBuilder {
 impl TableBuilder {
     /// A builder of the table that this text describes.
     pub fn new(text: Rc<[u8]>) -> TableBuilder {
+        TableBuilder::of(text.to_vec())
+    }
+
+    /// The same of a text that is not copied.
+    pub fn of(text: Vec<u8>) -> TableBuilder {
         let lines = (text.len() / SHORTEST_ADD).min(MOST_ROOM);
-        let mut builder = TableBuilder::empty(text, lines);
+        let mut builder = TableBuilder::empty(Rc::new(text), lines);
         // Some editors begin a file with a byte order mark.
         if builder.text.starts_with(b"\xef\xbb\xbf") {
             builder.at = 3;
@@ -88,7 +93,7 @@ impl TableBuilder {
         builder
     }
 
-    fn empty(text: Rc<[u8]>, lines: usize) -> TableBuilder {
+    fn empty(text: Rc<Vec<u8>>, lines: usize) -> TableBuilder {
         TableBuilder {
             text,
             at: 0,
@@ -264,7 +269,7 @@ pub(super) fn build(commands: &[(usize, Command)]) -> Table {
 
 /// Builds a table from its text at once.
 pub fn build_text(text: &[u8]) -> Built {
-    at_once(TableBuilder::new(Rc::from(text)))
+    at_once(TableBuilder::of(text.to_vec()))
 }
 
 fn at_once(mut builder: TableBuilder) -> Built {

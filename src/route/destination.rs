@@ -97,6 +97,12 @@ impl Destination {
             };
             match (ip, scheme) {
                 (Some(ip), _) => Place::Address(canonical(SocketAddr::new(ip, port))),
+                (None, Scheme::Tcp) if !cfg!(feature = "names") => {
+                    return Err(format!(
+                        "{} is a name, and this burgee was built without the feature `names`",
+                        quoted(host)
+                    ));
+                }
                 (None, Scheme::Tcp) => Place::Name(host_name(host)?.into(), port),
                 (None, Scheme::Udp) => {
                     return Err(format!(
@@ -129,7 +135,7 @@ impl Destination {
     }
 
     /// The name of a `tcp` target, whose addresses are to be looked up, and the
-    /// port. The name is in lower case, absolute, and has no dot at its end.
+    /// port. The name is in lower case; a dot at its end says that it is absolute.
     pub fn name(&self) -> Option<(&str, u16)> {
         match &self.place {
             Place::Name(name, port) => Some((name, *port)),
@@ -267,7 +273,7 @@ mod tests {
     #[test]
     fn names_of_tcp_targets_are_to_be_looked_up() {
         let named = destination("tcp://DB.example.com.:5432/x");
-        assert_eq!((named.address(), named.name()), (None, Some(("db.example.com", 5432))));
+        assert_eq!((named.address(), named.name()), (None, Some(("db.example.com.", 5432))));
         assert_eq!(named.as_str(), "tcp://DB.example.com.:5432/x");
         assert_eq!(destination("tcp://192.0.2.1:80").name(), None);
         assert_eq!(Destination::parse("tcp://backend:80", true).unwrap().name(), None);

@@ -7,8 +7,8 @@ use super::words::quoted;
 const LONGEST_NAME: usize = 253;
 const LONGEST_LABEL: usize = 63;
 
-/// Reads a host name (RFC 952, RFC 1123 §2.1): in lower case, and without the
-/// dot at the end, because every name is absolute.
+/// Reads a host name (RFC 952, RFC 1123 §2.1) in lower case. A dot at its end
+/// stays, because it says that no search list applies (resolv.conf(5)).
 ///
 /// # Errors
 /// What was found and what was expected.
@@ -30,7 +30,7 @@ pub(super) fn host_name(text: &str) -> Result<String, String> {
     if last.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(format!("{} is no host name: its last part is a number", quoted(text)));
     }
-    Ok(name.to_ascii_lowercase())
+    Ok(text.to_ascii_lowercase())
 }
 
 fn is_label(label: &str) -> bool {
@@ -48,7 +48,7 @@ mod tests {
     fn names_are_read_in_any_case_and_with_a_dot_at_the_end() {
         for (text, name) in [
             ("db.example.com", "db.example.com"),
-            ("DB.Example.COM.", "db.example.com"),
+            ("DB.Example.COM.", "db.example.com."),
             ("localhost", "localhost"),
             ("3com.com", "3com.com"),
             ("a--b.xn--bcher-kva", "a--b.xn--bcher-kva"),

@@ -655,7 +655,7 @@ mod tests {
     #[test]
     fn names_of_targets_are_listed_once_and_numbered() {
         let table = table(
-            "route add a :1 tcp://DB.x.com.:1\n\
+            "route add a :1 tcp://DB.x.com:1\n\
              route add b :1 tcp://db.x.com:1\n\
              route add a :1 tcp://db.x.com:2\n\
              route add a x.com/ tcp://db.x.com:1\n\

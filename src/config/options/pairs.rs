@@ -24,7 +24,9 @@ pub(super) static LISTENER: &[PairSpec] = &[
         Supported,
         "The address, as the first value without a key: `:port` for all addresses of both \
          families, `ip:port`, or `[ipv6]:port`. `0.0.0.0` and `[::]` stand for all addresses of \
-         their own family.",
+         their own family. `{{ GetPrivateIP }}`, `{{ GetPublicIP }}` and `{{ GetInterfaceIP \"eth0\" \
+         }}` stand for an address of this host, and are looked up again on a reload; in brackets, \
+         `[{{ GetPrivateIP }}]:80`, it may be an IPv6 one.",
     ),
     pair("addr", Text, "", Supported, "The address, when it is not the first value."),
     pair(
@@ -89,8 +91,9 @@ pub(super) static LISTENER: &[PairSpec] = &[
         Unsigned,
         "0",
         Supported,
-        "The most connections of this listener at a time; 0 for no limit of its own. Not with \
-         `proto=udp`, which has `flows`.",
+        "The most connections of this listener at a time, with `proto=tcp-dynamic` of each port; 0 \
+         for no limit of its own. At the limit new clients wait in the queue of the listener. Not \
+         with `proto=udp`, which has `flows`.",
     )
     .costing(Live)
     .not_in_fabio(),

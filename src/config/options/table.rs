@@ -286,7 +286,8 @@ pub static OPTIONS: &[Spec] = &[
     .not_in_fabio(),
     later("registry.timeout", Duration, "10s", "How long the start waits for the backend."),
     later("registry.retry", Duration, "500ms", "Pause between two tries to reach the backend."),
-    later("registry.static.noroutehtml", Text, "", "The page for requests without a route."),
+    later("registry.static.noroutehtml", Text, "", "The page for requests without a route.")
+        .also_called(&["registry.static.noroutehtmlpath"]),
     later("registry.file.noroutehtmlpath", Text, "", "The file with the page."),
     later("registry.consul.addr", Text, "localhost:8500", "The address of Consul."),
     later("registry.consul.token", Text, "", "The ACL token for Consul.").secret(),
@@ -302,7 +303,8 @@ pub static OPTIONS: &[Spec] = &[
     later("registry.consul.service.status", List, "passing", "The check states that are good."),
     later("registry.consul.checksRequired", Text, "one", "Whether all checks have to be good."),
     later("registry.consul.serviceMonitors", Integer, "1", "Look-ups in parallel."),
-    later("registry.consul.pollinterval", Duration, "0s", "Poll instead of waiting for changes."),
+    later("registry.consul.pollinterval", Duration, "0s", "Poll instead of waiting for changes.")
+        .also_called(&["registry.consul.pollInterval"]),
     later("registry.consul.requireConsistent", Boolean, "true", "Consistent reads."),
     later("registry.consul.allowStale", Boolean, "false", "Stale reads."),
     later("registry.consul.tls.keyfile", Text, "", "The key for Consul."),
@@ -329,7 +331,8 @@ pub static OPTIONS: &[Spec] = &[
         "",
         UNUSED,
         "When Consul forgets a proxy that is gone.",
-    ),
+    )
+    .also_called(&["registry.consul.register.deregisterCriticalServiceAfter"]),
     later("registry.custom.host", Text, "", "The host of the custom backend."),
     later("registry.custom.scheme", Text, "https", "Its scheme."),
     later("registry.custom.path", Text, "", "Its path."),

@@ -1,17 +1,14 @@
-//! What is written of each relayed connection when it is over.
+//! The text of a line: fabio's format language, and JSON.
 //!
-//! A [`Format`] is compiled once, from fabio's format language or as JSON, and
-//! then writes a [`TcpRecord`] as one line into a buffer that is used again.
-//! Its fields have fabio's names where they mean the same (`$remote_addr`,
-//! `$upstream_addr`, `$upstream_service`, `$time_…`); what belongs to HTTP
-//! requests is refused with a word on what to write instead. [`FIELDS`] is the
-//! list of all.
+//! Fields have fabio's names where they mean the same (`$remote_addr`,
+//! `$upstream_addr`, `$upstream_service`, `$time_…`). What only an HTTP request
+//! has is `-`, so that a format that was written for fabio stays one.
 
 use std::fmt::{self, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::limits::Scope;
+use super::record::TcpRecord;
 use crate::config::nearest::nearest;
 use crate::reactor::calendar::{Fraction, Utc};
 
@@ -19,116 +16,13 @@ use crate::reactor::calendar::{Fraction, Utc};
 const MAX_FORMAT: usize = 4096;
 
 /// The format `tcp`: what `common` is to HTTP.
-const TCP: &str = "$remote_addr $local_addr [$time_rfc3339_ms] $upstream_service $upstream_addr \
-                   $server_name $bytes_received $bytes_sent $session_time_ms $dial_time_ms \
-                   $retries $ending";
-
-/// One connection, from its beginning to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TcpRecord<'a> {
-    /// The client, as a PROXY header says if there was one.
-    pub client: SocketAddr,
-    /// What the client connected to, as a PROXY header says if there was one.
-    pub local: SocketAddr,
-    /// Who sent the PROXY header.
-    pub proxy: Option<SocketAddr>,
-    /// Where the listener listens.
-    pub listener: SocketAddr,
-    /// The service whose target was chosen.
-    pub service: Option<&'a str>,
-    /// The target that accepted.
-    pub target: Option<SocketAddr>,
-    /// The host name in the ClientHello.
-    pub server_name: Option<&'a str>,
-    /// Bytes from the client that went to the target.
-    pub bytes_received: u64,
-    /// Bytes from the target that went to the client.
-    pub bytes_sent: u64,
-    /// When it was accepted: since the Unix epoch.
-    pub start: Duration,
-    /// From then to the end.
-    pub duration: Duration,
-    /// How long the target took to accept.
-    pub dial_time: Option<Duration>,
-    /// Targets that were tried before this one.
-    pub retries: u32,
-    /// How it ended.
-    pub ending: Ending,
-}
-
-/// How a connection ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// Both sides ended their streams.
-    Finished,
-    /// The client reset it.
-    ClientReset,
-    /// The target reset it.
-    TargetReset,
-    /// A side reset it, or bytes were lost.
-    Reset,
-    /// Nobody sent anything for too long.
-    IdleTimeout,
-    /// The client sent nothing for too long.
-    ReadTimeout,
-    /// The client took nothing for too long.
-    WriteTimeout,
-    /// One side had ended its stream, and the other went on with nothing for too
-    /// long.
-    HalfClosedTimeout,
-    /// Its listener, or its server name, has no route.
-    NoRoute,
-    /// No target was left to try.
-    NoTarget,
-    /// No target lets it in.
-    Denied,
-    /// Its PROXY header was missing, malformed, late or not to be believed.
-    NoHeader,
-    /// Its ClientHello was missing, malformed, late or too large.
-    NoHello,
-    /// A limit was reached.
-    Limit(Scope),
-    /// This machine had no descriptor, memory or port left.
-    Exhausted,
-    /// It was cut because its target left the routes.
-    TargetRemoved,
-    /// It was cut when burgee stopped.
-    Stopped,
-    /// A fault of burgee itself.
-    Fault,
-}
-
-impl Ending {
-    /// Its name in a line: one word.
-    pub fn name(self) -> &'static str {
-        match self {
-            Ending::Finished => "finished",
-            Ending::ClientReset => "client-reset",
-            Ending::TargetReset => "target-reset",
-            Ending::Reset => "reset",
-            Ending::IdleTimeout => "idle-timeout",
-            Ending::ReadTimeout => "read-timeout",
-            Ending::WriteTimeout => "write-timeout",
-            Ending::HalfClosedTimeout => "half-closed-timeout",
-            Ending::NoRoute => "no-route",
-            Ending::NoTarget => "no-target",
-            Ending::Denied => "denied",
-            Ending::NoHeader => "no-header",
-            Ending::NoHello => "no-hello",
-            Ending::Limit(Scope::Listener) => "limit-listener",
-            Ending::Limit(Scope::Service) => "limit-service",
-            Ending::Limit(Scope::Source) => "limit-source",
-            Ending::Exhausted => "exhausted",
-            Ending::TargetRemoved => "target-removed",
-            Ending::Stopped => "stopped",
-            Ending::Fault => "fault",
-        }
-    }
-}
+pub(super) const TCP: &str = "$remote_addr $local_addr [$time_rfc3339_ms] $upstream_service \
+    $upstream_addr $server_name $bytes_received $bytes_sent $session_time_ms $dial_time_ms \
+    $retries $ending";
 
 /// Whose address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Who {
+pub(super) enum Who {
     Remote,
     Local,
     Proxy,
@@ -138,7 +32,7 @@ enum Who {
 
 /// What of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
+pub(super) enum Part {
     /// Host and port; an IPv6 host in brackets.
     Whole,
     /// The host, without brackets.
@@ -148,7 +42,7 @@ enum Part {
 
 /// How a moment is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Style {
+pub(super) enum Style {
     Rfc3339(Fraction),
     /// A whole number of such parts of a second since the Unix epoch.
     Unix(Fraction),
@@ -156,7 +50,7 @@ enum Style {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Field {
+pub(super) enum Field {
     Address(Who, Part),
     Service,
     ServerName,
@@ -174,7 +68,7 @@ enum Field {
 }
 
 /// All fields by their names, without the `$`.
-const FIELD_TABLE: [(&str, Field); 45] = {
+pub(super) const FIELD_TABLE: [(&str, Field); 45] = {
     use Field::{Address, DialTime, SessionTime, Start, Time};
     use Fraction::{Micros, Millis, Nanos, Seconds};
     use Part::{Host, Port, Whole};
@@ -240,9 +134,9 @@ pub const FIELDS: [&str; FIELD_TABLE.len()] = {
     names
 };
 
-/// Fields of fabio that belong to HTTP, and what to write for a connection.
-const HTTP_FIELDS: [(&str, Option<&str>); 15] = [
-    ("header", None),
+/// Fields of fabio that only an HTTP request has, and what a connection has
+/// instead. `$header.NAME` is another one.
+pub(super) const HTTP_FIELDS: [(&str, Option<&str>); 16] = [
     ("request", None),
     ("request_args", None),
     ("request_host", Some("server_name")),
@@ -256,11 +150,16 @@ const HTTP_FIELDS: [(&str, Option<&str>); 15] = [
     ("response_time_ms", Some("session_time_ms")),
     ("response_time_us", Some("session_time_us")),
     ("response_time_ns", Some("session_time_ns")),
-    ("upstream_request_", None),
+    ("upstream_request_scheme", None),
+    ("upstream_request_uri", None),
+    ("upstream_request_url", None),
 ];
 
+/// What the names of fields that are a header of a request begin with.
+pub(super) const HEADER: &str = "header.";
+
 /// The fields of a JSON line, in their order; times are in seconds.
-const JSON: [(&str, Field); 15] = [
+pub(super) const JSON: [(&str, Field); 15] = [
     ("time", Field::Time(Style::Rfc3339(Fraction::Millis))),
     ("start", Field::Start(Style::Rfc3339(Fraction::Millis))),
     ("remote_addr", Field::Address(Who::Remote, Part::Whole)),
@@ -292,26 +191,23 @@ enum Program {
 enum Piece {
     Text(String),
     Field(Field),
+    /// What only an HTTP request has: the name in the format.
+    Http(String),
 }
 
 impl Format {
     /// Compiles `json`, `tcp`, or text with `$fields` in it. fabio's `common`
-    /// and `combined` are HTTP's.
+    /// and `combined` describe HTTP requests; of a TCP connection they say what
+    /// `tcp` says, so that fabio's default is a format here as well.
     ///
     /// # Errors
     /// A sentence that names what is wrong, and the nearest thing that is not.
     pub fn compile(text: &str) -> Result<Format, String> {
-        match text {
+        let text = match text {
             "json" => return Ok(Format(Program::Json)),
-            "tcp" => return Format::compile(TCP),
-            "common" | "combined" => {
-                return Err(format!(
-                    "the format \"{text}\" describes HTTP requests; for TCP connections there are \
-                     \"tcp\", \"json\" and fields such as $remote_addr"
-                ));
-            }
-            _ => {}
-        }
+            "tcp" | "common" | "combined" => TCP,
+            text => text,
+        };
         if text.len() > MAX_FORMAT {
             return Err(format!("a format has at most {MAX_FORMAT} octets, not {}", text.len()));
         }
@@ -322,20 +218,36 @@ impl Format {
         let literal = pieces.next().unwrap_or_default();
         let mut program = vec![Piece::Text(literal.to_owned())];
         for piece in pieces {
-            let end = piece.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-            let (name, literal) =
-                end.and_then(|end| piece.split_at_checked(end)).unwrap_or((piece, ""));
-            program.push(Piece::Field(field(name)?));
+            let (name, literal) = split_name(piece);
+            program.push(field(name)?);
             program.push(Piece::Text(literal.to_owned()));
         }
         program.retain(|piece| *piece != Piece::Text(String::new()));
-        if !program.iter().any(|piece| matches!(piece, Piece::Field(_))) {
+        if program.iter().all(|piece| matches!(piece, Piece::Text(_))) {
             return Err(format!(
-                "{text:?} is no format: expected \"tcp\", \"json\", or text with fields such as \
-                 $remote_addr"
+                "{text:?} is no format: expected \"common\", \"combined\", \"tcp\", \"json\", or \
+                 text with fields such as $remote_addr"
             ));
         }
         Ok(Format(Program::Text(program)))
+    }
+
+    /// What an operator should know of the format: a sentence about each field
+    /// that a TCP connection does not have.
+    pub fn warnings(&self) -> Vec<String> {
+        let Program::Text(pieces) = &self.0 else { return Vec::new() };
+        let mut warnings = Vec::new();
+        for piece in pieces {
+            let Piece::Http(name) = piece else { continue };
+            let known = HTTP_FIELDS.iter().find(|(known, _)| known == name);
+            let instead = known.and_then(|(_, instead)| *instead);
+            let hint = instead.map(|instead| format!("; there is ${instead}")).unwrap_or_default();
+            let warning = format!("${name} is of HTTP requests; for TCP connections it is -{hint}");
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
+        }
+        warnings
     }
 
     /// Appends one line and its end. What a connection does not have is `-`, or
@@ -357,21 +269,38 @@ impl Default for Format {
     }
 }
 
-fn field(name: &str) -> Result<Field, String> {
+/// The name at the beginning of what follows a `$`, and the text behind it.
+fn split_name(piece: &str) -> (&str, &str) {
+    let name_end = |text: &str, more: &[char]| {
+        let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || more.contains(&c)));
+        end.unwrap_or(text.len())
+    };
+    let mut end = name_end(piece, &['_']);
+    if let Some(header) = piece.strip_prefix(HEADER) {
+        end = HEADER.len().saturating_add(name_end(header, &['_', '-']));
+    }
+    piece.split_at_checked(end).unwrap_or((piece, ""))
+}
+
+fn field(name: &str) -> Result<Piece, String> {
     if let Some((_, field)) = FIELD_TABLE.iter().find(|(known, _)| *known == name) {
-        return Ok(*field);
+        return Ok(Piece::Field(*field));
+    }
+    let is_http = match name.strip_prefix(HEADER) {
+        Some(header) => !header.is_empty(),
+        None => HTTP_FIELDS.iter().any(|(known, _)| *known == name),
+    };
+    if is_http {
+        return Ok(Piece::Http(name.to_owned()));
     }
     if name.is_empty() {
         return Err("a $ without the name of a field".to_owned());
     }
-    let of_http = HTTP_FIELDS
-        .iter()
-        .find(|(http, _)| name == *http || (http.ends_with('_') && name.starts_with(http)));
-    if let Some((_, instead)) = of_http {
-        let hint = instead.map(|instead| format!("; there is ${instead}")).unwrap_or_default();
-        return Err(format!("${name} belongs to HTTP, and a TCP connection has none{hint}"));
+    if name == HEADER || HEADER.strip_suffix('.') == Some(name) {
+        return Err(format!("${HEADER} lacks the name of a header, as in ${HEADER}Referer"));
     }
-    Err(match nearest(name, FIELDS.iter().copied()) {
+    let known = FIELDS.into_iter().chain(HTTP_FIELDS.iter().map(|(known, _)| *known));
+    Err(match nearest(name, known) {
         Some(near) => format!("unknown field ${name}; did you mean ${near}?"),
         None => format!("unknown field ${name}; the fields are ${}", FIELDS.join(" $")),
     })
@@ -381,6 +310,7 @@ fn write_text(pieces: &[Piece], record: &TcpRecord<'_>, out: &mut String) -> fmt
     for piece in pieces {
         match piece {
             Piece::Text(text) => out.push_str(text),
+            Piece::Http(_) => out.push('-'),
             Piece::Field(field) => match value(*field, record) {
                 Value::None => out.push('-'),
                 Value::Text(text) => write_escaped(text, out)?,
@@ -510,42 +440,7 @@ impl Value<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn record() -> TcpRecord<'static> {
-        TcpRecord {
-            client: "[2001:db8::7]:51000".parse().unwrap(),
-            local: "192.0.2.1:443".parse().unwrap(),
-            proxy: Some("198.51.100.2:40000".parse().unwrap()),
-            listener: "0.0.0.0:443".parse().unwrap(),
-            service: Some("web"),
-            target: Some("10.0.0.5:8443".parse().unwrap()),
-            server_name: Some("www.example"),
-            bytes_received: 1234,
-            bytes_sent: u64::MAX,
-            start: Duration::new(1_795_453_200, 100_000_000),
-            duration: Duration::new(61, 23_456_789),
-            dial_time: Some(Duration::from_micros(1500)),
-            retries: 2,
-            ending: Ending::Finished,
-        }
-    }
-
-    /// Nothing happened but that somebody came.
-    fn nothing() -> TcpRecord<'static> {
-        TcpRecord {
-            proxy: None,
-            service: None,
-            target: None,
-            server_name: None,
-            bytes_received: 0,
-            bytes_sent: 0,
-            duration: Duration::ZERO,
-            dial_time: None,
-            retries: 0,
-            ending: Ending::NoRoute,
-            ..record()
-        }
-    }
+    use crate::proxy::access_log::testing::{nothing, record};
 
     fn line(format: &str, record: &TcpRecord<'_>) -> String {
         let mut out = String::new();
@@ -641,20 +536,6 @@ mod tests {
         for bare in ["$", "a $ b", "$ending $", "$$ending", "$-"] {
             assert_eq!(error(bare), "a $ without the name of a field", "{bare}");
         }
-        for (field, rest) in [
-            ("$request", ""),
-            ("$header.Referer", ""),
-            ("$upstream_request_uri", ""),
-            ("$response_time_ms", "; there is $session_time_ms"),
-            ("$response_body_size", "; there is $bytes_sent"),
-        ] {
-            let name = field.split('.').next().unwrap();
-            let expected = format!("{name} belongs to HTTP, and a TCP connection has none{rest}");
-            assert_eq!(error(field), expected);
-        }
-        for name in ["common", "combined"] {
-            assert!(error(name).contains("describes HTTP requests"));
-        }
         for text in ["", "jsn", "no field"] {
             assert!(error(text).contains("is no format"), "{text}");
         }
@@ -662,6 +543,49 @@ mod tests {
             assert!(error(text).contains("one line"), "{text:?}");
         }
         assert!(error(&"$ending".repeat(600)).contains("at most 4096 octets, not 4200"));
+    }
+
+    #[test]
+    fn formats_of_http_are_good_for_connections() {
+        let tcp = Format::compile("tcp").unwrap();
+        for name in ["common", "combined"] {
+            let format = Format::compile(name).unwrap();
+            assert_eq!((&format, format.warnings().len()), (&tcp, 0), "{name}");
+        }
+        let format = "$remote_host - - [$time_common] \"$request\" $response_status \
+                      $response_time_ms \"$header.User-Agent\" $header.X_a.b $request \
+                      $upstream_request_url";
+        assert_eq!(
+            line(format, &record()),
+            "2001:db8::7 - - [23/Nov/2026:17:01:01 +0000] \"-\" - - \"-\" -.b - -"
+        );
+        assert_eq!(
+            Format::compile(format).unwrap().warnings(),
+            [
+                "$request is of HTTP requests; for TCP connections it is -",
+                "$response_status is of HTTP requests; for TCP connections it is -; there is \
+                 $ending",
+                "$response_time_ms is of HTTP requests; for TCP connections it is -; there is \
+                 $session_time_ms",
+                "$header.User-Agent is of HTTP requests; for TCP connections it is -",
+                "$header.X_a is of HTTP requests; for TCP connections it is -",
+                "$upstream_request_url is of HTTP requests; for TCP connections it is -",
+            ]
+        );
+        for (name, instead) in HTTP_FIELDS {
+            assert_eq!(line(&format!("${name}"), &record()), "-");
+            assert!(instead.is_none_or(|instead| FIELDS.contains(&instead)));
+            assert!(!FIELDS.contains(&name));
+        }
+        for bare in ["$header", "$header.", "$header. $header.a"] {
+            assert!(error(bare).starts_with("$header. lacks the name of a header"), "{bare}");
+        }
+        assert_eq!(error("$headers.a").split(';').next(), Some("unknown field $headers"));
+        assert_eq!(
+            error("$request_hos"),
+            "unknown field $request_hos; did you mean $request_host?"
+        );
+        assert_eq!(Format::compile("$ending").unwrap().warnings(), [""; 0]);
     }
 
     #[test]
@@ -719,13 +643,6 @@ mod tests {
         let long = TcpRecord { start: Duration::MAX, duration: Duration::MAX, ..record() };
         for field in FIELDS {
             assert!(!line(&format!("${field}"), &long).is_empty());
-        }
-    }
-
-    #[test]
-    fn endings_are_words() {
-        for ending in [Ending::Limit(Scope::Source), Ending::NoHello, Ending::Stopped] {
-            assert!(ending.name().chars().all(|c| c.is_ascii_lowercase() || c == '-'));
         }
     }
 }
