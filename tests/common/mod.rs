@@ -4,3 +4,4 @@ pub mod neighbour;
 pub mod network;
 pub mod program;
 pub mod running;
+pub mod traced;

@@ -74,7 +74,7 @@ fn a_slow_reader_costs_bounded_memory_and_loses_nothing() {
         still = if more == 0 { still + 1 } else { 0 };
         still > 20
     });
-    assert!(lab.lent_bytes() <= relay::BULK_STEP, "{}", lab.lent_bytes());
+    assert!(lab.lent_bytes() <= relay::SPLICE_STEP, "{}", lab.lent_bytes());
     lab.turns(5);
     assert!(!lab.house.proxy.has_ready(), "a blocked direction leaves the list");
     let last = sent + 3 * stream.len();
