@@ -7,6 +7,7 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::{Read, Write, pipe};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};

@@ -43,9 +43,13 @@ class Burgee:
         self.namespace = namespace
         self.directory = directory
         self.config = directory / "burgee.properties"
-        values = {**DEFAULTS, "bgp.peers": ", ".join(peers), **settings}
-        self.config.write_text("".join(f"{key} = {value}\n" for key, value in values.items()))
+        self.values = {**DEFAULTS, "bgp.peers": ", ".join(peers), **settings}
         self.process = None
+        self._write()
+
+    def _write(self):
+        lines = (f"{key} = {value}\n" for key, value in self.values.items())
+        self.config.write_text("".join(lines))
 
     def start(self):
         """Starts `burgee run`."""
@@ -54,6 +58,12 @@ class Burgee:
                              [self.program, "run", "-cfg", self.config])
         self.process = Process(command, self.directory / "burgee.log")
         return self
+
+    def change(self, **settings):
+        """SIGHUP with these settings (dots as underscores) in place of the old ones."""
+        self.values |= {key.replace("_", "."): value for key, value in settings.items()}
+        self._write()
+        self.process.popen.send_signal(signal.SIGHUP)
 
     def terminate(self):
         """SIGTERM: drain, then exit."""

@@ -1,4 +1,4 @@
-"""A scenario, a case (a scenario with one daemon), and how a case is judged."""
+"""A scenario, a case (a scenario with one daemon, or with none), and how a case is judged."""
 
 import dataclasses
 import pathlib
@@ -26,6 +26,18 @@ class Scenario:
     run: typing.Callable
     needs: tuple
     lab: dict
+    alone: bool
+
+
+class Nobody:
+    """In the place of a daemon, where a scenario is not about BGP."""
+
+    name = "none"
+
+    @staticmethod
+    def missing_programs():
+        """None is needed."""
+        return []
 
 
 @dataclasses.dataclass
@@ -41,11 +53,12 @@ class Result:
 SCENARIOS = {}
 
 
-def scenario(name, *needs, **lab):
+def scenario(name, *needs, alone=False, **lab):
     """Registers a function that takes a Lab as scenario `name`. `needs` are
-    kernel features beyond the basics, `lab` the options of its Lab."""
+    kernel features beyond the basics, `lab` the options of its Lab; one that is
+    `alone` runs once, without a daemon."""
     def register(function):
-        SCENARIOS[name] = Scenario(name, function, BASICS + needs, lab)
+        SCENARIOS[name] = Scenario(name, function, BASICS + needs, lab, alone)
         return function
     return register
 
