@@ -11,7 +11,7 @@
 //! a line about each.
 //!
 //! An idle connection is one slot and two sockets. A connection that waits for
-//! a slow reader holds at most one buffer in each direction; when the buffers
+//! a slow reader holds at most one buffer or pipe in each direction; when these
 //! are used up, others go on without.
 
 pub mod access_log;

@@ -187,5 +187,8 @@ impl Proxy {
         let (large, pipes) = (&mut self.large, &mut self.pipes);
         let permit = connection.close(ending.manner, small, large, pipes, wheel);
         permit.into_iter().for_each(|permit| self.admission.leave(permit));
+        if self.connections.is_empty() {
+            self.pipes.forget_spare();
+        }
     }
 }

@@ -150,6 +150,11 @@ impl Pipes {
         }
     }
 
+    /// Closes the unused ones.
+    pub fn forget_spare(&mut self) {
+        self.spare = Vec::new();
+    }
+
     /// How many pipes are lent.
     pub fn lent(&self) -> usize {
         self.lent
@@ -265,6 +270,8 @@ mod tests {
         lent.into_iter().for_each(|pipe| pipes.give(pipe));
         assert_eq!((pipes.lent(), pipes.spare()), (0, 2), "a quarter is kept");
         let lent = pipes.take().unwrap();
+        pipes.forget_spare();
+        assert_eq!((pipes.lent(), pipes.spare()), (1, 0));
         pipes.set_limit(0);
         assert!(!pipes.is_available());
         pipes.give(lent);

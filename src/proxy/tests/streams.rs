@@ -258,7 +258,7 @@ fn a_busy_connection_has_a_budget_and_lets_others_pass() {
         }
     }
     // The last step may go beyond the budget, and the small one moves a byte.
-    let budget = (1 << 20) + u64::try_from(relay::BULK_STEP).unwrap();
+    let budget = (1 << 20) + u64::try_from(relay::SPLICE_STEP).unwrap();
     assert!(most <= budget, "{most}");
     assert!(most > 1 << 19, "there was more to move in a turn: {most}");
 }
