@@ -280,7 +280,9 @@ mod tests {
         let mut slab: Slab<u32> = Slab::new();
         let keys: Vec<Key> = (0..10_000).map(|n| slab.insert(n)).collect();
         for left in [9000, 500, 1] {
-            keys[..10_000 - left].iter().for_each(|key| drop(slab.remove(*key)));
+            for key in &keys[..10_000 - left] {
+                slab.remove(*key);
+            }
             slab.reclaim();
             assert_eq!(slab.slots.len(), 10_000, "the last one is in use");
         }
