@@ -133,13 +133,10 @@ fn check_difference(old: &str, new: &str, rest: &[String]) -> ExitCode {
 fn check_backend(backend: &Backend) -> bool {
     match backend {
         Backend::Static { routes } => check_routes(&static_routes::load(routes)),
-        Backend::File { path, poll_interval: _ } => match std::fs::read(path) {
+        Backend::File { path, poll_interval: _ } => match daemon::read_routes_file(path) {
             Ok(content) => check_routes(&file::load(path, &content)),
             Err(problem) => {
-                complain(
-                    "error",
-                    &format!("registry.file.path: {path}: cannot be read: {problem}"),
-                );
+                complain("error", &problem);
                 false
             }
         },

@@ -9,45 +9,17 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, PipeReader, Read, Write, pipe};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-use common::program::{Burgee, Log, binary, free_port};
+use common::program::{BOUND, Burgee, Log, binary, free_port};
+use common::running::File;
 use socket2::SockRef;
-
-/// How long something may not come before its test fails: much longer than a
-/// loaded machine needs, so it says nothing about speed.
-const BOUND: Duration = Duration::from_secs(90);
 
 /// What tests of endings want to know.
 const SHORT: &str = "$ending $remote_addr $upstream_service $bytes_received $bytes_sent $retries";
-
-/// A configuration of one test in a file, which goes with it.
-struct File(PathBuf);
-
-impl File {
-    fn new(test: &str, text: &str) -> File {
-        let file = format!("burgee-access-{}-{test}.properties", std::process::id());
-        let file = File(std::env::temp_dir().join(file));
-        file.write(text);
-        file
-    }
-
-    fn write(&self, text: &str) {
-        let new = self.0.with_extension("new");
-        fs::write(&new, text).unwrap();
-        fs::rename(new, &self.0).unwrap();
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
-}
 
 /// A server that is ready when it has had its health check.
 struct Target(TcpListener);
@@ -128,7 +100,7 @@ impl Rig {
         text: &str,
         change: impl FnOnce(&mut Command),
     ) -> (PipeReader, Rig) {
-        let file = File::new(test, text);
+        let file = File::new(&format!("access-{test}"), text);
         let (reader, writer) = pipe().unwrap();
         let mut command = command(&file, "run");
         command.stdout(writer).stderr(Stdio::piped());
@@ -515,7 +487,7 @@ fn a_format_of_one_s_own_warns_of_what_connections_do_not_have() {
     let listeners = [listener(port, ";pxyproto=strict")];
     let routes = [target.route("web", port)];
     let text = configuration(&listeners, &routes, &format!("log.access.format={format}"));
-    let file = File::new("own-check", &text);
+    let file = File::new("access-own-check", &text);
     let checked = output(&mut command(&file, "check"));
     let said = String::from_utf8_lossy(&checked.stderr).into_owned();
     assert_eq!(checked.status.code(), Some(0), "{said}");
@@ -551,7 +523,7 @@ fn a_format_that_is_none_is_an_error_with_its_key() {
         ("jsno", "\"jsno\" is no format: expected \"common\", \"combined\", \"tcp\", \"json\""),
         ("$ending $", "a $ without the name of a field"),
     ] {
-        let file = File::new("bad", &text(&format!("log.access.format={format}")));
+        let file = File::new("access-bad", &text(&format!("log.access.format={format}")));
         for program in ["check", "run"] {
             let output = output(&mut command(&file, program));
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -566,8 +538,8 @@ fn a_format_that_is_none_is_an_error_with_its_key() {
     let (mut rig, target, port) = one("bad-reload", "", "");
     let old = fs::read_to_string(&rig.file.0).unwrap();
     rig.file.write(&old.replace(SHORT, "$remote_adr"));
-    let new = File::new("bad-new", &old.replace(SHORT, "$remote_adr"));
-    let good = File::new("bad-old", &old);
+    let new = File::new("access-bad-new", &old.replace(SHORT, "$remote_adr"));
+    let good = File::new("access-bad-old", &old);
     let mut diff = Command::new(binary());
     diff.arg("check").arg("--diff").arg(&good.0).arg(&new.0);
     let compared = output(&mut diff);
@@ -625,7 +597,7 @@ fn lines_of_many_connections_and_of_both_logs_stay_whole() {
     let more = format!("log.access.format=access $remote_addr {long} $ending\nlog.level=DEBUG");
     let text = configuration(&[listener(port, "")], &[target.route("web", port)], &more);
     // Both logs go to one pipe, as with `2>&1`.
-    let file = File::new("whole", &text);
+    let file = File::new("access-whole", &text);
     let (reader, writer) = pipe().unwrap();
     let mut run = command(&file, "run");
     run.stdout(writer.try_clone().unwrap()).stderr(writer);

@@ -10,7 +10,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write, pipe};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use burgee::bgp::message::header::MessageType;
@@ -19,6 +18,7 @@ use burgee::bgp::message::prefix::Family;
 use burgee::bgp::message::update::{Context, parse};
 use common::neighbour::{Heard, Neighbour};
 use common::program::{Burgee, backend, binary, free_port, signal};
+use common::traced::Traced;
 
 const ASN: u32 = 65001;
 
@@ -78,48 +78,6 @@ fn greeting(port: u16) -> std::io::Result<String> {
     let mut buffer = [0; 6];
     stream.read_exact(&mut buffer)?;
     Ok(String::from_utf8_lossy(&buffer).into_owned())
-}
-
-/// A burgee under strace, whose calls can be read while it runs.
-struct Traced {
-    burgee: Burgee,
-    file: PathBuf,
-}
-
-impl Traced {
-    fn start(name: &str, flags: &[String], descriptors: Option<u32>) -> Traced {
-        let file =
-            std::env::temp_dir().join(format!("burgee-{}-{name}.strace", std::process::id()));
-        let limit = descriptors.map_or(String::new(), |n| format!("ulimit -n {n}; "));
-        let script = format!("{limit}exec strace -qq -o \"$0\" \"$@\"");
-        let mut command = Command::new("sh");
-        command.arg("-c").arg(script).arg(&file).arg(binary()).arg("run").args(flags);
-        let burgee = Burgee::spawn(command.stderr(Stdio::null()));
-        Traced { burgee, file }
-    }
-
-    fn length(&self) -> usize {
-        fs::read(&self.file).expect("strace writes").len()
-    }
-
-    /// The names of the calls made since the trace had `from` octets.
-    fn calls_since(&self, from: usize) -> Vec<String> {
-        let text = fs::read_to_string(&self.file).expect("strace writes");
-        let calls = text[from..].lines().filter_map(|line| line.split_once('('));
-        calls.map(|(name, _)| name.to_owned()).collect()
-    }
-}
-
-impl Drop for Traced {
-    fn drop(&mut self) {
-        // A tracer that is killed lets its tracee run on.
-        let pid = self.burgee.pid();
-        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
-        for child in children.unwrap_or_default().split_whitespace() {
-            signal(child.parse().expect("a process id"), "KILL");
-        }
-        let _ = fs::remove_file(&self.file);
-    }
 }
 
 /// Lets `count` keepalives of burgee pass, each 0.75 to 1 s after the last.

@@ -8,7 +8,6 @@ mod common;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
 use std::process::Command;
 
 use burgee::bgp::message::attribute::Attributes;
@@ -17,66 +16,8 @@ use burgee::bgp::message::notification::Notification;
 use burgee::bgp::message::prefix::Family;
 use burgee::bgp::message::update::{Context, parse};
 use common::neighbour::{Heard, Neighbour};
-use common::program::{Burgee, Log, backend_saying, binary, free_port};
-
-/// A properties file, replaced as a whole each time, as editors do it.
-struct File(PathBuf);
-
-impl File {
-    fn new(name: &str, text: &str) -> File {
-        let directory =
-            std::env::temp_dir().join(format!("burgee-reload-{}-{name}", std::process::id()));
-        fs::create_dir_all(&directory).expect("a directory");
-        let file = File(directory.join("burgee.properties"));
-        file.write(text);
-        file
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().expect("a plain name")
-    }
-
-    fn write(&self, text: &str) {
-        let new = self.0.with_extension("new");
-        fs::write(&new, text).expect("written");
-        fs::rename(new, &self.0).expect("replaced");
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(self.0.parent().expect("its directory"));
-    }
-}
-
-/// A burgee with its file and its log.
-struct Running {
-    file: File,
-    burgee: Burgee,
-    log: Log,
-}
-
-impl Running {
-    fn start(name: &str, text: &str) -> Running {
-        let file = File::new(name, text);
-        let mut burgee = Burgee::start(&["-cfg".to_owned(), file.path().to_owned()]);
-        let mut log = burgee.log();
-        log.until("route event=loaded");
-        Running { file, burgee, log }
-    }
-
-    /// Reloads with this file; returns the last line that is said of it.
-    fn reload(&mut self, text: &str) -> String {
-        self.file.write(text);
-        self.burgee.signal("HUP");
-        loop {
-            let line = self.log.until("reload event=");
-            if line.contains("event=done") || line.contains("event=refused") {
-                return line;
-            }
-        }
-    }
-}
+use common::program::{backend_saying, binary, free_port};
+use common::running::{File, Running};
 
 /// What a new client gets first.
 fn greeting(port: u16) -> std::io::Result<String> {
@@ -191,7 +132,7 @@ fn a_route_moves_new_connections_and_keeps_old_ones() {
     let mut running = Running::start("routes", &with(backend_saying("first\n")));
     let mut old = TcpStream::connect(("127.0.0.1", port)).expect("served");
     assert_eq!(greeting_of(&mut old).expect("served"), "first\n");
-    let line = running.reload(&with(backend_saying("second\n")));
+    let line = running.reroute(&with(backend_saying("second\n")));
     assert!(line.contains("changes=2 restart_needed=0 failed=0"), "{line}");
     assert_eq!(greeting(port).expect("served"), "second");
     old.write_all(b"still there?").expect("the old connection is open");

@@ -267,7 +267,7 @@ fn who_closes_without_reading_ends_the_other_s_stream() {
 
 #[test]
 fn a_reset_in_the_middle_of_bulk_is_no_end_of_the_stream() {
-    const BULK: usize = 32 * MIB;
+    const BULK: usize = 64 * MIB;
     let target = listener(BACKLOG);
     let rig = Rig::start(&[&target], &[]);
     both_ways(&rig, &target, 3, |mut one, mut other| {
@@ -275,7 +275,7 @@ fn a_reset_in_the_middle_of_bulk_is_no_end_of_the_stream() {
         let bulk = Pattern::new(9).take(BULK);
         let mut sent = 0;
         // Until nobody on the way takes more.
-        while let Ok(count) = one.write(&bulk[sent..]) {
+        while let Ok(count @ 1..) = one.write(&bulk[sent..]) {
             sent += count;
         }
         assert!(sent < BULK);
@@ -367,7 +367,7 @@ fn a_slow_reader_costs_little_memory_and_nobody_s_time() {
 /// Those that find no buffer left lose nothing, and hold nothing.
 #[test]
 fn many_slow_readers_share_what_may_be_held() {
-    const BULK: usize = 16 * MIB;
+    const BULK: usize = 64 * MIB;
     let target = listener(BACKLOG);
     let rig = Rig::start(&[&target], &[]);
     let before = rig.memory("VmRSS");
@@ -379,7 +379,7 @@ fn many_slow_readers_share_what_may_be_held() {
     loop {
         let mut moved = false;
         for ((_, sender), sent) in &mut pairs {
-            while let Ok(count) = sender.write(&bulk[*sent..]) {
+            while let Ok(count @ 1..) = sender.write(&bulk[*sent..]) {
                 *sent += count;
                 moved = true;
             }

@@ -251,7 +251,7 @@ fn removed_targets(text: &str) -> Result<RemovedTargets, String> {
         "cut" => Ok(RemovedTargets::CutAfter(Duration::ZERO)),
         text => duration::parse(text)
             .map(RemovedTargets::CutAfter)
-            .map_err(|what| format!("expected drain, cut or a duration; {what}")),
+            .map_err(|what| format!("expected drain or cut, or else: {what}")),
     }
 }
 
@@ -471,10 +471,8 @@ mod tests {
         assert_eq!(read("1m"), RemovedTargets::CutAfter(Duration::from_secs(60)));
         assert_eq!(
             errors("proxy.removedtargets=keep"),
-            [
-                "f:1: proxy.removedtargets = \"keep\": expected drain, cut or a duration; expected a \
-              duration such as 30s or 1m30s"
-            ]
+            ["f:1: proxy.removedtargets = \"keep\": expected drain or cut, or else: expected a \
+              duration such as 30s or 1m30s"]
         );
     }
 

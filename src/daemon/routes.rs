@@ -24,7 +24,10 @@ use crate::route::{LineError, Table};
 
 /// Routes and targets that are put in force in one turn, a fraction of a
 /// millisecond.
-const STEPS: usize = 250;
+const STEPS: usize = 200;
+
+/// Octets of a text that is read and built in the same turn.
+const SHORT: usize = 16 * 1024;
 
 /// Lines that are written to the log in one turn.
 const LINES: usize = 50;
@@ -157,7 +160,9 @@ impl Routes {
         self.report.log(LINES);
         if !switchboard.is_changing() {
             self.loader.settled();
-            self.read();
+            if self.read() {
+                return false;
+            }
             if let Some(ready) = self.loader.advance(switchboard.table()) {
                 let (table, summary) = self.announce(ready);
                 self.report.log(LINES);
@@ -177,9 +182,11 @@ impl Routes {
         true
     }
 
-    fn read(&mut self) {
+    /// Reads a piece, where the text is wanted. Says whether that was enough
+    /// for one turn.
+    fn read(&mut self) -> bool {
         if !self.loader.wants_text() {
-            return;
+            return false;
         }
         let reading = match &self.source {
             Source::Static { routes } => Reading::Whole(routes.clone().into_bytes()),
@@ -196,6 +203,11 @@ impl Routes {
                 }
             }
         };
+        let was_long = match &reading {
+            Reading::More => true,
+            Reading::Whole(text) => text.len() > SHORT,
+            Reading::Spoiled | Reading::Failed(_) => false,
+        };
         if let Some(why) = self.loader.read(reading) {
             warn!(
                 "route event=not_read source={} error={} effect=\"the old routes stay in force\"",
@@ -203,6 +215,7 @@ impl Routes {
                 quoted(why)
             );
         }
+        was_long
     }
 
     /// Queues what is to be said of the lines; returns the table, and what is
@@ -411,5 +424,212 @@ impl Report {
                 break;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::probe::ProberSettings;
+    use crate::health::targets::Targets;
+    use crate::route::Picker;
+    use crate::route::pick::Strategy;
+    use std::net::SocketAddr;
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    fn many(first: u16, count: u16) -> String {
+        let line = |port| format!("route add a :{port} tcp://192.0.2.1:{port}\n");
+        (first..first + count).map(line).collect()
+    }
+
+    fn fixed(text: String) -> Source {
+        Source::Static { routes: text }
+    }
+
+    /// Routes in a file of their own.
+    struct Lab {
+        file: PathBuf,
+        reactor: Reactor,
+        switchboard: Switchboard,
+        prober: Prober,
+        routes: Routes,
+    }
+
+    impl Lab {
+        fn new(name: &str, text: &str) -> Lab {
+            let file =
+                std::env::temp_dir().join(format!("burgee-routes-{}-{name}", std::process::id()));
+            std::fs::write(&file, text).unwrap();
+            let mut reactor = Reactor::new().unwrap();
+            let picker = Picker::new(Strategy::RoundRobin, 1);
+            let mut switchboard = Switchboard::new(picker, Targets::new(1, 1));
+            let interval = Duration::from_secs(3600);
+            let mut prober = Prober::new(ProberSettings { interval, timeout: interval }, 1);
+            let source = Lab::source_at(&file);
+            let mut routes = Routes::open(&mut reactor, source).unwrap();
+            routes.load(&mut reactor, &mut switchboard, &mut prober);
+            Lab { file, reactor, switchboard, prober, routes }
+        }
+
+        fn source_at(file: &std::path::Path) -> Source {
+            let path = file.to_str().unwrap().to_owned();
+            Source::File { path, poll_interval: Duration::ZERO }
+        }
+
+        fn write(&self, text: &str) {
+            std::fs::write(&self.file, text).unwrap();
+        }
+
+        /// As a reload does.
+        fn change(&mut self, source: Source) -> Result<(), String> {
+            let prepared = self.routes.prepare(&mut self.reactor, &source)?;
+            self.routes.commit(&mut self.reactor, source, prepared);
+            Ok(())
+        }
+
+        fn reload(&mut self) {
+            self.change(Lab::source_at(&self.file.clone())).unwrap();
+        }
+
+        /// Whether another table is in force after this turn.
+        fn advance(&mut self) -> bool {
+            self.routes.advance(&mut self.reactor, &mut self.switchboard, &mut self.prober)
+        }
+
+        /// Goes on until nothing is left to be done: in how many turns, and how
+        /// many tables came in force.
+        fn finish(&mut self) -> (usize, usize) {
+            let (mut turns, mut tables) = (0, 0);
+            while self.routes.has_ready(&self.switchboard) {
+                turns += 1;
+                tables += usize::from(self.advance());
+                self.prober.flush(&mut self.reactor);
+            }
+            assert!(!self.switchboard.is_changing());
+            let targets = self.switchboard.table().targets().len();
+            assert_eq!(self.switchboard.targets().total(), targets);
+            assert_eq!(self.prober.targets(), targets, "each is checked, and no other");
+            (turns, tables)
+        }
+
+        /// The first and the last port that is routed.
+        fn ports(&self) -> (u16, u16) {
+            let address = |target: &(std::rc::Rc<str>, SocketAddr)| target.1.port();
+            let mut ports: Vec<u16> =
+                self.switchboard.table().targets().iter().map(address).collect();
+            ports.sort_unstable();
+            (*ports.first().unwrap(), *ports.last().unwrap())
+        }
+    }
+
+    impl Drop for Lab {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.file);
+        }
+    }
+
+    #[test]
+    fn a_large_file_takes_many_turns_and_each_does_little() {
+        let mut lab = Lab::new("large", &many(1, 3));
+        assert_eq!(lab.prober.targets(), 3);
+        assert!(!lab.routes.has_ready(&lab.switchboard), "the first table is there at once");
+        lab.write(&many(2, 5000));
+        lab.reload();
+        let (mut known, mut tables) = (3, 0);
+        while lab.routes.has_ready(&lab.switchboard) {
+            tables += usize::from(lab.advance());
+            let now = lab.switchboard.targets().total();
+            assert!(now.abs_diff(known) <= STEPS, "{known} to {now} in one turn");
+            known = now;
+        }
+        assert_eq!((tables, lab.finish(), lab.ports()), (1, (0, 0), (2, 5001)));
+    }
+
+    #[test]
+    fn a_small_file_is_in_force_in_the_turn_in_which_it_is_read() {
+        let mut lab = Lab::new("small", &many(1, 3));
+        lab.write(&many(2, 3));
+        lab.reload();
+        assert!(lab.advance());
+        assert_eq!(lab.ports(), (2, 4));
+    }
+
+    /// Another change after any number of turns of the first.
+    #[test]
+    fn a_newer_change_is_never_lost() {
+        for turns in 0..40 {
+            let mut lab = Lab::new("newer", &many(1, 300));
+            lab.write(&many(100, 1500));
+            lab.reload();
+            (0..turns).for_each(|_| {
+                lab.advance();
+            });
+            lab.write(&many(200, 400));
+            lab.reload();
+            lab.finish();
+            assert_eq!(lab.ports(), (200, 599), "after {turns} turns");
+        }
+    }
+
+    #[test]
+    fn another_source_takes_over_at_any_time() {
+        for turns in 0..40 {
+            let mut lab = Lab::new("other", &many(1, 300));
+            lab.write(&many(100, 1500));
+            lab.reload();
+            (0..turns).for_each(|_| {
+                lab.advance();
+            });
+            lab.change(fixed(many(7, 2))).unwrap();
+            lab.finish();
+            assert_eq!(lab.ports(), (7, 8), "after {turns} turns");
+            assert!(lab.routes.watch.is_none());
+            assert_eq!(lab.reactor.wheel.len(), 0);
+            lab.change(fixed(many(7, 2))).unwrap();
+            assert!(!lab.routes.has_ready(&lab.switchboard), "the same text is nothing to do");
+            lab.reload();
+            lab.finish();
+            assert_eq!(lab.ports(), (100, 1599));
+        }
+    }
+
+    #[test]
+    fn a_source_that_cannot_be_read_is_refused_and_changes_nothing() {
+        let mut lab = Lab::new("refused", &many(1, 3));
+        let missing = lab.file.with_extension("missing");
+        let problem = lab.change(Lab::source_at(&missing)).unwrap_err();
+        assert!(problem.contains("missing: cannot be read: No such file"), "{problem}");
+        assert_eq!(lab.routes.source, Lab::source_at(&lab.file));
+        assert_eq!((lab.finish(), lab.ports()), ((0, 0), (1, 3)));
+        assert_eq!(lab.reactor.wheel.len(), 0);
+    }
+
+    #[test]
+    fn a_file_that_is_gone_leaves_its_routes_and_is_told_once() {
+        let mut lab = Lab::new("gone", &many(1, 3));
+        std::fs::remove_file(&lab.file).unwrap();
+        for _ in 0..3 {
+            lab.routes.loader.ask();
+            assert_eq!(lab.finish().1, 0);
+            assert!(lab.routes.loader.trouble().is_some());
+        }
+        assert_eq!(lab.ports(), (1, 3));
+        lab.write(&many(2, 3));
+        lab.routes.loader.ask();
+        assert_eq!((lab.finish().1, lab.ports()), (1, (2, 4)));
+    }
+
+    /// The first piece is read, then the file has other content.
+    #[test]
+    fn a_file_that_changes_while_it_is_read_is_read_again() {
+        let mut lab = Lab::new("spoiled", &many(1, 3));
+        let long = format!("{}{}", "# filler\n".repeat(40_000), many(2, 3));
+        lab.write(&long);
+        lab.reload();
+        assert!(!lab.advance() && lab.routes.file.is_some());
+        lab.write(&long.replace(":4", ":9"));
+        lab.finish();
+        assert_eq!(lab.ports(), (2, 9));
     }
 }

@@ -8,6 +8,7 @@ use log::{error, info};
 use super::Daemon;
 use crate::config::{Config, Sources};
 use crate::reactor::log_sink::quoted;
+use crate::reactor::memory::map_large_pieces;
 use crate::reactor::signal::raise_descriptor_limit;
 use crate::reactor::{Reactor, log_sink, poll};
 
@@ -34,6 +35,7 @@ pub fn run(config: Config, sources: Sources) -> ExitCode {
 
 fn start(config: Config, sources: Sources) -> Result<(Reactor, Daemon), String> {
     log_sink::install(config.log.level);
+    map_large_pieces();
     let (soft, _) = raise_descriptor_limit();
     let mut reactor = Reactor::new().map_err(|error| format!("cannot poll: {error}"))?;
     log_sink::attach(&mut reactor);

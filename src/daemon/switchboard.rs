@@ -213,7 +213,8 @@ impl Switchboard {
                 false => self.sweep = Some(sweep),
             }
         } else if !self.udp.remove_unwanted(steps) {
-            self.changed = true;
+            // To count them takes a walk over all, so it is done at the end.
+            self.changed |= !self.udp.is_sweeping();
         } else if self.spent.last_mut().is_some_and(|table| !table.dismantle(steps)) {
             self.spent.pop();
         }
@@ -467,12 +468,13 @@ impl Switchboard {
             // that are well first.
             self.turn = self.turn.wrapping_add(1);
             let untried = || places.of(target).filter(is_new);
-            let mut well: Vec<Place> = untried().filter(is_well).collect();
-            if well.is_empty() {
-                well = untried().collect();
-            }
-            let place = well.get(self.turn.checked_rem(well.len())?)?;
-            Some((target, place.address))
+            let well = || untried().filter(is_well);
+            let turn = |count: usize| self.turn.checked_rem(count);
+            let place = match turn(well().count()) {
+                Some(turn) => well().nth(turn),
+                None => untried().nth(turn(untried().count())?),
+            };
+            Some((target, place?.address))
         });
         let Some((target, address)) = address else {
             let targets = route.targets();

@@ -29,7 +29,7 @@ impl Proxy {
         let mut budget = TURN_BUDGET;
         for key in self.listeners.keys() {
             for _ in 0..ACCEPTS_PER_TURN {
-                match self.accept_one(reactor, key) {
+                match self.accept_one(reactor, key, false) {
                     Taken::Client(client) => {
                         self.serve(reactor, targets, client, &mut budget);
                     }
@@ -58,7 +58,7 @@ impl Proxy {
         for _ in 0..ACCEPTS_AT_CLOSE {
             // They are dialled in the data phases that follow, within
             // their budgets.
-            match self.accept_one(reactor, key) {
+            match self.accept_one(reactor, key, true) {
                 Taken::Client(client) => self.queue(client),
                 Taken::Failed => {}
                 Taken::NoMore => break,
@@ -70,13 +70,14 @@ impl Proxy {
         }
     }
 
-    /// Accepts one client, unless a limit is reached.
-    fn accept_one(&mut self, reactor: &mut Reactor, key: Key) -> Taken {
+    /// Accepts one client, unless a limit is reached. A listener that closes goes
+    /// over its own, because who waits there would be reset.
+    fn accept_one(&mut self, reactor: &mut Reactor, key: Key, closes: bool) -> Taken {
         if self.connections.len() >= self.limit {
             if !std::mem::replace(&mut self.at_limit, true) {
                 count(&mut self.counters.limit_reached);
                 warn!(
-                    "proxy event=limit_reached connections={} effect=\"clients wait\" \
+                    "proxy event=limit_reached connections={} effect=\"who comes now waits\" \
                      key=proxy.connectionlimit",
                     self.limit
                 );
@@ -88,12 +89,12 @@ impl Proxy {
         else {
             return Taken::NoMore;
         };
-        let has_room = self.admission.has_room(listener.id());
+        let has_room = closes || self.admission.has_room(listener.id());
         if listener.note_limit(!has_room) {
             count(&mut self.counters.limit_reached);
             warn!(
-                "proxy event=limit_reached listener={} connections={} effect=\"clients wait\" \
-                 key=\"connections of proxy.addr\"",
+                "proxy event=limit_reached listener={} connections={} effect=\"who comes now waits\" \
+                 key=\"connections= of proxy.addr\"",
                 listener.address(),
                 self.admission.at_listener(listener.id())
             );
@@ -125,7 +126,7 @@ impl Proxy {
     fn admit(&mut self, reactor: &mut Reactor, listener: Key, arrival: Arrival) -> Taken {
         let Some(listener) = self.listeners.get(listener) else { return Taken::Failed };
         count(&mut self.counters.accepted);
-        let Ok(permit) = self.admission.admit(listener.id()) else { return Taken::Failed };
+        let permit = self.admission.admit(listener.id());
         let peer = arrival.peer;
         let mut connection = Connection::new(reactor.now(), arrival, permit);
         connection.sabotaged = std::mem::take(&mut self.inject_panic);

@@ -84,8 +84,6 @@ impl fmt::Display for Refusal {
 /// What happened since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LimitCounters {
-    /// Connections refused at the limit of their listener.
-    pub listener: u64,
     /// Connections refused at the limit of their source.
     pub source: u64,
     /// Connections whose source was not counted, because the table was full.
@@ -156,19 +154,10 @@ impl Limits {
         self.listeners.remove(listener.0);
     }
 
-    /// Counts a new connection at `listener`. One that was removed is not
-    /// counted.
-    ///
-    /// # Errors
-    /// The limit of the listener.
-    pub fn admit(&mut self, listener: ListenerId) -> Result<Permit, Refusal> {
-        match self.listeners.admit(listener.0) {
-            Ok(listener) => Ok(Permit { listener, source: None }),
-            Err(limit) => {
-                count(&mut self.counters.listener);
-                Err(Refusal { scope: Scope::Listener, limit })
-            }
-        }
+    /// Counts a new connection at `listener`, whatever its limit: ask
+    /// [`Limits::has_room`] before. One that was removed is not counted.
+    pub fn admit(&mut self, listener: ListenerId) -> Permit {
+        Permit { listener: self.listeners.take(listener.0), source: None }
     }
 
     /// Counts the connection as one from `source`, and no more as one from
@@ -282,16 +271,11 @@ impl Group {
         self.0.get(place).is_none_or(Member::has_room)
     }
 
-    /// Where the connection is counted, or the limit.
-    fn admit(&mut self, place: usize) -> Result<Option<usize>, u32> {
-        let Some(member) = self.0.get_mut(place).filter(|member| !member.removed) else {
-            return Ok(None);
-        };
-        if !member.has_room() {
-            return Err(member.limit);
-        }
+    /// Where the connection is counted.
+    fn take(&mut self, place: usize) -> Option<usize> {
+        let member = self.0.get_mut(place).filter(|member| !member.removed)?;
         member.count = member.count.saturating_add(1);
-        Ok(Some(place))
+        Some(place)
     }
 
     fn leave(&mut self, place: usize) {
@@ -507,18 +491,17 @@ mod tests {
         let mut limits = limits(3, 10);
         let listener = limits.add_listener(4);
         let client = address("192.0.2.1");
-        let mut permits: Vec<Permit> = (0..4).map(|_| limits.admit(listener).unwrap()).collect();
-        let refusal = limits.admit(listener).unwrap_err();
-        assert_eq!(refusal, Refusal { scope: Scope::Listener, limit: 4 });
-        assert_eq!(refusal.to_string(), "the limit of 4 connections per listener");
+        let mut permits: Vec<Permit> = (0..4).map(|_| limits.admit(listener)).collect();
+        assert!(!limits.has_room(listener));
         for permit in &mut permits[..3] {
             assert_eq!(limits.admit_source(permit, client), Ok(()));
         }
         let refusal = limits.admit_source(&mut permits[3], client);
         assert_eq!(refusal, Err(Refusal { scope: Scope::Source, limit: 3 }));
+        assert_eq!(refusal.unwrap_err().to_string(), "the limit of 3 connections per source");
         let counts = |limits: &Limits| (limits.at_listener(listener), limits.from_source(client));
         assert_eq!(counts(&limits), (4, 3));
-        let expected = LimitCounters { listener: 1, source: 1, uncounted: 0 };
+        let expected = LimitCounters { source: 1, uncounted: 0 };
         assert_eq!(*limits.counters(), expected);
         permits.into_iter().for_each(|permit| limits.leave(permit));
         assert_eq!(counts(&limits), (0, 0));
@@ -531,7 +514,7 @@ mod tests {
         let listener = limits.add_listener(0);
         let permits: Vec<Permit> = (0..100)
             .map(|_| {
-                let mut permit = limits.admit(listener).unwrap();
+                let mut permit = limits.admit(listener);
                 limits.admit_source(&mut permit, address("192.0.2.1")).unwrap();
                 permit
             })
@@ -584,7 +567,7 @@ mod tests {
         let mut limits = limits(1, 3);
         let listener = limits.add_listener(0);
         let mut admit = |host: u8| {
-            let mut permit = limits.admit(listener).unwrap();
+            let mut permit = limits.admit(listener);
             let admitted = limits.admit_source(&mut permit, IpAddr::from([192, 0, 2, host]));
             (permit, admitted.is_ok())
         };
@@ -612,7 +595,7 @@ mod tests {
             if permits.len() > 800 {
                 limits.leave(permits.swap_remove(random.index(permits.len())));
             }
-            let mut permit = limits.admit(listener).unwrap();
+            let mut permit = limits.admit(listener);
             let source = IpAddr::from((u128::from(random.next_u64() % 5000) << 64).to_be_bytes());
             // Two of the same source may be refused a third time.
             let _ = limits.admit_source(&mut permit, source);
@@ -632,7 +615,7 @@ mod tests {
     fn a_source_is_exchanged() {
         let mut limits = limits(1, 10);
         let listener = limits.add_listener(0);
-        let mut permit = limits.admit(listener).unwrap();
+        let mut permit = limits.admit(listener);
         for source in ["192.0.2.1", "192.0.2.1", "192.0.2.2"] {
             limits.admit_source(&mut permit, address(source)).unwrap();
         }
@@ -646,14 +629,16 @@ mod tests {
     fn a_limit_may_change_and_a_place_is_used_again_when_it_is_empty() {
         let mut limits = limits(1, 10);
         let listener = limits.add_listener(1);
-        let permit = limits.admit(listener).unwrap();
+        let permit = limits.admit(listener);
         limits.set_listener_limit(listener, 2);
-        let another = limits.admit(listener).unwrap();
-        limits.set_listener_limit(listener, 1);
+        let another = limits.admit(listener);
+        assert!(!limits.has_room(listener));
         limits.leave(another);
-        assert!(limits.admit(listener).is_err());
+        assert!(limits.has_room(listener));
+        limits.set_listener_limit(listener, 1);
+        assert!(!limits.has_room(listener));
         limits.remove_listener(listener);
-        let uncounted = limits.admit(listener).unwrap();
+        let uncounted = limits.admit(listener);
         assert_eq!(limits.at_listener(listener), 1, "one that was removed");
         limits.leave(uncounted);
         assert_ne!(limits.add_listener(0), listener, "somebody is still counted there");
@@ -663,7 +648,7 @@ mod tests {
 
         let settings = SourceSettings { limit: 0, table: 10, ..SourceSettings::default() };
         limits.set_sources(&settings);
-        let mut permit = limits.admit(listener).unwrap();
+        let mut permit = limits.admit(listener);
         limits.admit_source(&mut permit, address("::1")).unwrap();
         assert_eq!(limits.sources(), 0);
         limits.leave(permit);
@@ -674,7 +659,7 @@ mod tests {
         let mut limits = limits(1, 10);
         let listener = limits.add_listener(0);
         let admit = |limits: &mut Limits, host: &str| {
-            let mut permit = limits.admit(listener).unwrap();
+            let mut permit = limits.admit(listener);
             let admitted = limits.admit_source(&mut permit, address(host)).is_ok();
             (permit, admitted)
         };

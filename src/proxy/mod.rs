@@ -11,7 +11,7 @@
 //! a line about each.
 //!
 //! An idle connection is one slot and two sockets. A connection that waits for
-//! a slow reader holds at most one buffer in each direction; when the buffers
+//! a slow reader holds at most one buffer or pipe in each direction; when these
 //! are used up, others go on without.
 
 pub mod access_log;
@@ -58,6 +58,7 @@ pub use self::targets::{Client, Pick, Picked, Targets};
 use self::tcp::{Connection, Ending};
 use self::udp::{Udp, UdpCounters};
 use crate::reactor::buffer::Pool;
+use crate::reactor::pipe::Pipes;
 use crate::reactor::signal::descriptor_limit;
 use crate::reactor::slab::{Key, Slab};
 use crate::reactor::{Kind, Reactor, Readiness, Time, Token};
@@ -66,6 +67,12 @@ use crate::reactor::{Kind, Reactor, Readiness, Time, Token};
 /// directions than that go on without one, which costs them a tenth.
 const LARGE_BUFFERS: usize = 16;
 const SPARE_LARGE_BUFFERS: usize = 2;
+
+/// Most pipes for streams, 64 MiB if all were full, and how many descriptors
+/// there must be for each: the two of its own are a small part of them. A
+/// stream that finds none is copied.
+const PIPES: u64 = 64;
+const DESCRIPTORS_PER_PIPE: u64 = 128;
 
 /// What all connections together may spend in one turn: about 2 ms, so that
 /// BGP is never kept waiting for longer.
@@ -100,6 +107,7 @@ pub struct Proxy {
     /// Targets that connections are done with, until somebody is told.
     released: Vec<Picked>,
     large: Pool,
+    pipes: Pipes,
     /// Who may be taken in, and how many there are.
     admission: Limits,
     access_log: Option<AccessLog>,
@@ -128,6 +136,7 @@ impl Proxy {
             ready: VecDeque::new(),
             released: Vec::new(),
             large: Pool::new(relay::BULK_STEP, LARGE_BUFFERS, SPARE_LARGE_BUFFERS),
+            pipes: Pipes::new(0),
             admission: Limits::new(&SourceSettings::default(), seed),
             access_log: None,
             seed,
@@ -164,9 +173,14 @@ impl Proxy {
         let flows = u64::try_from(self.udp.limit()).unwrap_or(u64::MAX);
         let descriptors = descriptor_limit().saturating_sub(flows);
         self.limit = connection_limit(settings.connection_limit, descriptors);
+        self.pipes.set_limit(usize::try_from(pipe_limit(descriptors)).unwrap_or_default());
         self.silences = silences(settings);
         self.dial_timeout = settings.dial_timeout;
-        self.removed_target_wait = settings.removed_target_wait;
+        if self.removed_target_wait != settings.removed_target_wait {
+            self.removed_target_wait = settings.removed_target_wait;
+            // It holds for those as well whose targets have left already.
+            self.targets_changed();
+        }
         self.admission.set_sources(&settings.sources);
     }
 
@@ -404,11 +418,16 @@ fn count(counter: &mut u64) {
     *counter = counter.saturating_add(1);
 }
 
+fn pipe_limit(descriptors: u64) -> u64 {
+    PIPES.min(descriptors / DESCRIPTORS_PER_PIPE)
+}
+
 /// Most connections: `configured`, but no more than have two descriptors each
-/// of the process's limit. A quarter is left alone if that is less than the
-/// usual reserve.
+/// of the process's limit, less what pipes take. A quarter is left alone if
+/// that is less than the usual reserve.
 fn connection_limit(configured: u32, descriptors: u64) -> usize {
-    let reserve = RESERVED_DESCRIPTORS.min(descriptors / 4);
+    let pipes = pipe_limit(descriptors).saturating_mul(2);
+    let reserve = RESERVED_DESCRIPTORS.min(descriptors / 4).saturating_add(pipes);
     let possible = (descriptors.saturating_sub(reserve) / 2).max(1);
     let limit = match configured {
         0 => possible.min(CONNECTIONS),

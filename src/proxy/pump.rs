@@ -6,8 +6,11 @@ use std::net::Shutdown;
 use mio::net::TcpStream;
 
 use super::Counters;
-use super::relay::{Action, Direction, MESSAGE_STEP, Method, Room, Step, short_read_is_the_last};
+use super::relay::{
+    Action, Direction, Held, MESSAGE_STEP, Method, Room, Step, short_read_is_the_last,
+};
 use crate::reactor::buffer::Pool;
+use crate::reactor::pipe::Pipes;
 use crate::reactor::socket;
 use crate::reactor::{Readiness, Time};
 
@@ -35,15 +38,30 @@ pub(super) struct Tools<'a> {
     pub(super) scratch: &'a mut [u8],
     pub(super) small: &'a mut Pool,
     pub(super) large: &'a mut Pool,
+    pub(super) pipes: &'a mut Pipes,
     pub(super) counters: &'a mut Counters,
     /// What all connections may still spend in this turn.
     pub(super) budget: &'a mut Budget,
 }
 
 impl Tools<'_> {
-    fn room(&self) -> Room {
-        Room { small: self.small.available() > 0, large: self.large.available() > 0 }
+    fn room(&mut self) -> Room {
+        let (small, large) = (self.small.available() > 0, self.large.available() > 0);
+        Room { small, large, pipe: self.pipes.is_available() }
     }
+}
+
+/// When a socket gets the option TCP_NODELAY. Without it a small segment waits
+/// while an earlier small one is not acknowledged (RFC 9293 section 3.7.4), so
+/// the first write never waits, and many a connection has but one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Nodelay {
+    /// It has it.
+    Set,
+    /// With the next write.
+    Due,
+    /// With the next write but one.
+    NotYet,
 }
 
 /// One socket of a connection, and what is known of it.
@@ -51,13 +69,34 @@ impl Tools<'_> {
 pub(super) struct Side {
     pub(super) stream: TcpStream,
     pub(super) ready: Readiness,
+    nodelay: Nodelay,
     /// It takes no byte any more, as an event said.
     broken: bool,
 }
 
 impl Side {
-    pub(super) const fn new(stream: TcpStream, ready: Readiness) -> Side {
-        Side { stream, ready, broken: false }
+    /// A client's socket, which has TCP_NODELAY from its listener.
+    pub(super) const fn client(stream: TcpStream) -> Side {
+        Side { stream, ready: Readiness::NONE, nodelay: Nodelay::Set, broken: false }
+    }
+
+    /// A target's socket. `has_nodelay` says that it has the option already;
+    /// else it gets it here before its second write.
+    pub(super) const fn target(stream: TcpStream, has_nodelay: bool) -> Side {
+        let nodelay = if has_nodelay { Nodelay::Set } else { Nodelay::NotYet };
+        Side { stream, ready: Readiness::NONE, nodelay, broken: false }
+    }
+
+    fn before_write(&mut self) {
+        match self.nodelay {
+            Nodelay::Set => {}
+            Nodelay::NotYet => self.nodelay = Nodelay::Due,
+            Nodelay::Due => {
+                // Fails only on a socket that is gone, and the write says so.
+                let _ = socket::set_nodelay(&self.stream);
+                self.nodelay = Nodelay::Set;
+            }
+        }
     }
 
     /// Whether the connection was cut off, as far as an event said so. EPIPE
@@ -124,7 +163,10 @@ pub(super) fn pump(
                 return Pumped::Settled;
             }
             Action::Flush => flush(direction, sink, tools),
-            Action::Move(step) => advance(direction, source, sink, step, tools),
+            Action::Move(step) => match step.method {
+                Method::Copy | Method::Peek => advance(direction, source, sink, step, tools),
+                Method::Splice => splice(direction, source, sink, step, tools),
+            },
         };
         match outcome {
             Ok(handled) => {
@@ -134,7 +176,7 @@ pub(super) fn pump(
             Err(Failure::Source) => return Pumped::Lost,
             Err(Failure::Sink(kind)) => {
                 direction.break_off();
-                give_back(direction, tools.small, tools.large);
+                give_back(direction, tools.small, tools.large, tools.pipes);
                 // EPIPE: the peer had ended its own stream in order before it
                 // closed altogether. Any other error cut that stream, too.
                 let ended = kind == ErrorKind::BrokenPipe;
@@ -157,15 +199,56 @@ fn flush(
     sink: &mut Side,
     tools: &mut Tools<'_>,
 ) -> Result<usize, Failure> {
-    let Some(held) = &mut direction.held else { return Ok(0) };
-    let taken = write(sink, held.readable())?;
-    held.consume(taken);
-    let is_empty = held.is_empty();
+    let (taken, is_empty) = match &mut direction.held {
+        Held::Nothing => return Ok(0),
+        Held::Buffer(buffer) => {
+            let taken = write(sink, buffer.readable())?;
+            buffer.consume(taken);
+            (taken, buffer.is_empty())
+        }
+        Held::Pipe(pipe) => {
+            let there = pipe.len();
+            (sent(sink, there, |stream| pipe.drain(stream))?, pipe.is_empty())
+        }
+    };
     direction.count(taken);
     if is_empty {
-        give_back(direction, tools.small, tools.large);
+        give_back(direction, tools.small, tools.large, tools.pipes);
     }
     Ok(taken)
+}
+
+/// Moves bytes from the source into a pipe, and at once on to the sink. Returns
+/// how many there were.
+fn splice(
+    direction: &mut Direction,
+    source: &mut Side,
+    sink: &mut Side,
+    step: Step,
+    tools: &mut Tools<'_>,
+) -> Result<usize, Failure> {
+    let Some(mut pipe) = tools.pipes.take() else { return Ok(0) };
+    let filled = pipe.fill(&source.stream, step.bytes);
+    if let Ok(found @ 1..) = filled {
+        direction.held = Held::Pipe(pipe);
+        let taken = flush(direction, sink, tools)?;
+        direction.moved(step, found, taken);
+        return Ok(found);
+    }
+    tools.pipes.give(pipe);
+    match filled.map_err(|error| error.kind()) {
+        Ok(_) => direction.found_no_more(),
+        // Only this says that nothing is there: a pipe takes less than there is
+        // when its places are used up, however little is in each.
+        Err(ErrorKind::WouldBlock) => source.ready.remove(Readiness::READABLE),
+        Err(ErrorKind::Interrupted) => {}
+        // Some sandboxes have no splice(2) for sockets, or allow none.
+        Err(ErrorKind::InvalidInput | ErrorKind::PermissionDenied | ErrorKind::Unsupported) => {
+            tools.pipes.set_limit(0);
+        }
+        Err(_) => return Err(Failure::Source),
+    }
+    Ok(0)
 }
 
 /// Reads once, and writes that at once. Returns how many bytes there were:
@@ -179,10 +262,8 @@ fn advance(
 ) -> Result<usize, Failure> {
     let asked = step.bytes.min(tools.scratch.len());
     let Some(scratch) = tools.scratch.get_mut(..asked) else { return Ok(0) };
-    let read = match step.method {
-        Method::Copy => source.stream.read(scratch),
-        Method::Peek => source.stream.peek(scratch),
-    };
+    let takes = step.method == Method::Copy;
+    let read = if takes { source.stream.read(scratch) } else { source.stream.peek(scratch) };
     let found = match read {
         Ok(0) => {
             direction.end();
@@ -198,19 +279,15 @@ fn advance(
     };
     let bytes = scratch.get(..found).unwrap_or_default();
     let taken = write(sink, bytes)?;
-    direction.moved(asked, found, taken);
+    direction.moved(Step { bytes: asked, ..step }, found, taken);
+    direction.count(taken);
     let left = bytes.get(taken..).unwrap_or_default();
-    let emptied = match step.method {
-        Method::Copy if left.is_empty() => true,
-        Method::Copy => {
-            hold_back(direction, left, tools.small, tools.large)?;
-            true
-        }
-        Method::Peek => {
-            discard(source, scratch, taken)?;
-            taken == found
-        }
-    };
+    if !takes {
+        discard(source, scratch, taken)?;
+    } else if !left.is_empty() {
+        hold_back(direction, left, tools.small, tools.large)?;
+    }
+    let emptied = takes || taken == found;
     if emptied && short_read_is_the_last(source.ready, asked, found) {
         source.ready.remove(Readiness::READABLE);
     }
@@ -228,23 +305,40 @@ fn hold_back(
     let pool = if bytes.len() <= MESSAGE_STEP && small.available() > 0 { small } else { large };
     let mut buffer = pool.take().ok_or(Failure::Source)?;
     let kept = buffer.extend_from(bytes);
-    direction.held = Some(buffer);
+    direction.held = Held::Buffer(buffer);
     if kept == bytes.len() { Ok(()) } else { Err(Failure::Source) }
 }
 
-pub(super) fn give_back(direction: &mut Direction, small: &mut Pool, large: &mut Pool) {
-    if let Some(buffer) = direction.held.take() {
-        let pool = if buffer.size() == large.size() { large } else { small };
-        pool.give(buffer);
+/// Gives back what a direction holds bytes in; the bytes are lost.
+pub(super) fn give_back(
+    direction: &mut Direction,
+    small: &mut Pool,
+    large: &mut Pool,
+    pipes: &mut Pipes,
+) {
+    match std::mem::take(&mut direction.held) {
+        Held::Nothing => {}
+        Held::Buffer(buffer) if buffer.size() == large.size() => large.give(buffer),
+        Held::Buffer(buffer) => small.give(buffer),
+        Held::Pipe(pipe) => pipes.give(pipe),
     }
 }
 
-/// Writes once. A short write is believed: the send queue is full, and room in
-/// it makes an event.
 fn write(sink: &mut Side, bytes: &[u8]) -> Result<usize, Failure> {
-    match sink.stream.write(bytes) {
+    sent(sink, bytes.len(), |stream| stream.write(bytes))
+}
+
+/// Sends once, `there` bytes if the sink takes them all. A short write is
+/// believed: the send queue is full, and room in it makes an event.
+fn sent(
+    sink: &mut Side,
+    there: usize,
+    send: impl FnOnce(&mut TcpStream) -> io::Result<usize>,
+) -> Result<usize, Failure> {
+    sink.before_write();
+    match send(&mut sink.stream) {
         Ok(taken) => {
-            if taken < bytes.len() {
+            if taken < there {
                 sink.ready.remove(Readiness::WRITABLE);
             }
             Ok(taken)
@@ -275,6 +369,7 @@ pub(super) fn discard(source: &Side, scratch: &mut [u8], count: usize) -> Result
 
 #[cfg(test)]
 mod tests {
+    use super::super::relay::BULK_STEP;
     use super::*;
     use std::net::{TcpListener as StdListener, TcpStream as StdStream};
 
@@ -284,7 +379,57 @@ mod tests {
         let other = StdStream::connect(listener.local_addr().unwrap()).unwrap();
         let (stream, _) = listener.accept().unwrap();
         stream.set_nonblocking(true).unwrap();
-        (Side::new(TcpStream::from_std(stream), ready), other)
+        (Side { ready, ..Side::target(TcpStream::from_std(stream), false) }, other)
+    }
+
+    /// As when an urgent octet and the end come after the events of this turn:
+    /// to a pipe the first looks like the second.
+    #[test]
+    fn what_follows_an_urgent_octet_is_not_lost_with_the_end() {
+        let (mut source, mut sender) = side(Readiness::READABLE);
+        let (mut sink, mut receiver) = side(Readiness::WRITABLE);
+        assert_eq!(socket2::SockRef::from(&sender).send_out_of_band(b"!").unwrap(), 1);
+        sender.write_all(b"after").unwrap();
+        sender.shutdown(Shutdown::Write).unwrap();
+        let mut pipes = Pipes::new(1);
+        let mut pipe = pipes.take().unwrap();
+        while pipe.fill(&source.stream, 9).is_err() {}
+        pipes.give(pipe);
+        let mut direction = Direction::new();
+        let plenty = Step { method: Method::Copy, bytes: BULK_STEP };
+        (0..9).for_each(|_| direction.moved(plenty, BULK_STEP, BULK_STEP));
+        let (mut small, mut large) = (Pool::new(1, 0, 0), Pool::new(BULK_STEP, 1, 0));
+        let mut tools = Tools {
+            now: Time::ZERO,
+            scratch: &mut [0; 1000],
+            small: &mut small,
+            large: &mut large,
+            pipes: &mut pipes,
+            counters: &mut Counters::default(),
+            budget: &mut Budget { steps: 100, bytes: 10_000 },
+        };
+        let mut budget = Budget { steps: 100, bytes: 10_000 };
+        let pumped = pump(&mut direction, &mut source, &mut sink, false, &mut tools, &mut budget);
+        assert_eq!((pumped, direction.bytes), (Pumped::Settled, 5));
+        source.ready |= Readiness::READABLE | Readiness::READ_CLOSED;
+        pump(&mut direction, &mut source, &mut sink, false, &mut tools, &mut budget);
+        assert!(direction.is_done());
+        let mut seen = Vec::new();
+        receiver.read_to_end(&mut seen).unwrap();
+        assert_eq!(seen, b"after");
+    }
+
+    #[test]
+    fn small_segments_of_a_target_wait_for_nothing_from_its_second_write_on() {
+        let (mut sink, mut receiver) = side(Readiness::WRITABLE);
+        assert!(!sink.stream.nodelay().unwrap());
+        for (written, has_nodelay) in [(b"1", false), (b"2", true), (b"3", true)] {
+            assert_eq!(write(&mut sink, written).unwrap(), 1);
+            assert_eq!(sink.stream.nodelay().unwrap(), has_nodelay);
+        }
+        let mut seen = [0; 3];
+        receiver.read_exact(&mut seen).unwrap();
+        assert_eq!(&seen, b"123");
     }
 
     #[test]
@@ -302,6 +447,7 @@ mod tests {
             scratch: &mut [0; 1000],
             small: &mut small,
             large: &mut large,
+            pipes: &mut Pipes::new(0),
             counters: &mut Counters::default(),
             budget: &mut shared,
         };

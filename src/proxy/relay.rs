@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::reactor::buffer::{BUFFER_SIZE, Buffer};
+use crate::reactor::pipe::{PIPE_SIZE, Pipe};
 use crate::reactor::{Readiness, Time};
 
 /// Most bytes of one step while a direction carries messages: what the other
@@ -14,6 +15,18 @@ pub(super) const MESSAGE_STEP: usize = BUFFER_SIZE;
 /// than copying: steps of this size cost half of what 16 KiB do.
 pub(super) const BULK_STEP: usize = 256 * 1024;
 
+/// Most bytes of one step through a pipe, and most that one holds back.
+pub(super) const SPLICE_STEP: usize = PIPE_SIZE;
+
+/// Bytes of a step that is worth a pipe, if others are like it.
+const PLENTY_STEP: usize = 64 * 1024;
+
+/// From how many steps of plenty on a direction is worth a pipe. Each counts
+/// one up to the limit, each message takes one off: so the odd small step of a
+/// stream does not end it, and a few messages do.
+const PLENTY: u8 = 3;
+const MOST_PLENTY: u8 = 6;
+
 /// What a direction seems to carry, learned from its last steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flow {
@@ -21,7 +34,8 @@ pub(super) enum Flow {
     Messages,
     /// More than that, and the other side takes it all.
     Bulk,
-    /// More than the other side takes. `step` follows what it took.
+    /// More than the other side takes. `step` follows what it took, so that
+    /// little is held back.
     Congested {
         /// Bytes worth asking for.
         step: usize,
@@ -37,6 +51,10 @@ pub(super) enum Method {
     /// Look at the bytes, send them, and take from the receive queue what was
     /// sent. Nothing needs to be held back: three system calls.
     Peek,
+    /// Through a pipe, inside the kernel. What the other side does not take is
+    /// held back in the pipe: two system calls, and one more to see that the
+    /// receive queue is empty.
+    Splice,
 }
 
 /// One step: how, and how many bytes at most.
@@ -55,37 +73,47 @@ pub(super) struct Room {
     pub(super) small: bool,
     /// One for [`BULK_STEP`] bytes.
     pub(super) large: bool,
+    /// A pipe.
+    pub(super) pipe: bool,
 }
 
 /// Chooses how to move the next bytes. This is the only place that does.
 ///
-/// Copying is cheapest, but needs a promise that the whole step can be held
-/// back. A direction that is congested would hold bytes all the time, and one
-/// that finds no buffer must not wait for the buffers of others, so both look
-/// before they take.
-pub(super) fn method(flow: Flow, room: Room) -> Step {
+/// A pipe is cheapest for much, and dearest for little. Copying needs a promise
+/// that the whole step can be held back. A direction that is congested would
+/// hold bytes all the time, and one that finds no buffer must not wait for the
+/// buffers of others, so both look before they take.
+pub(super) fn method(flow: Flow, plenty: bool, room: Room) -> Step {
     match flow {
+        Flow::Congested { step } if plenty && room.pipe => {
+            Step { method: Method::Splice, bytes: step.max(PLENTY_STEP) }
+        }
+        _ if plenty && room.pipe => Step { method: Method::Splice, bytes: SPLICE_STEP },
         Flow::Messages if room.small => Step { method: Method::Copy, bytes: MESSAGE_STEP },
         Flow::Messages => Step { method: Method::Peek, bytes: MESSAGE_STEP },
         Flow::Bulk if room.large => Step { method: Method::Copy, bytes: BULK_STEP },
         Flow::Bulk => Step { method: Method::Peek, bytes: BULK_STEP },
-        Flow::Congested { step } => Step { method: Method::Peek, bytes: step },
+        Flow::Congested { step } => Step { method: Method::Peek, bytes: step.min(BULK_STEP) },
     }
 }
 
 impl Flow {
-    /// What a step teaches: `asked` for, `found` there, and `taken` by the
-    /// other side.
-    fn after(self, asked: usize, found: usize, taken: usize) -> Flow {
+    /// What a step teaches: how many bytes were `found`, and how many the
+    /// other side took.
+    fn after(self, step: Step, found: usize, taken: usize) -> Flow {
+        let (asked, most) = match step.method {
+            Method::Splice => (step.bytes, SPLICE_STEP),
+            Method::Copy | Method::Peek => (step.bytes, BULK_STEP),
+        };
         if taken < found {
-            let step = taken.saturating_mul(2).clamp(MESSAGE_STEP, BULK_STEP);
+            let step = taken.saturating_mul(2).clamp(MESSAGE_STEP, most);
             return Flow::Congested { step };
         }
         match self {
             _ if found < asked && found <= MESSAGE_STEP => Flow::Messages,
             _ if found < asked => self,
-            Flow::Congested { step } if step < BULK_STEP => {
-                Flow::Congested { step: step.saturating_mul(2).min(BULK_STEP) }
+            Flow::Congested { step } if step < most => {
+                Flow::Congested { step: step.saturating_mul(2).min(most) }
             }
             _ => Flow::Bulk,
         }
@@ -120,20 +148,41 @@ pub(super) enum Action {
     Done,
 }
 
+/// Bytes that the sink did not take yet, and what they are in.
+#[derive(Debug, Default)]
+pub(super) enum Held {
+    /// There are none, and nothing is borrowed.
+    #[default]
+    Nothing,
+    /// They were copied.
+    Buffer(Buffer),
+    /// They stayed in the kernel.
+    Pipe(Pipe),
+}
+
+impl Held {
+    fn is_nothing(&self) -> bool {
+        matches!(self, Held::Nothing)
+    }
+}
+
 /// One direction of a connection: from its source to its sink.
 #[derive(Debug)]
 pub(super) struct Direction {
-    /// What the sink did not take yet; none while there is nothing.
-    pub(super) held: Option<Buffer>,
+    /// What the sink did not take yet.
+    pub(super) held: Held,
     /// Bytes that the sink took.
     pub(super) bytes: u64,
     flow: Flow,
+    /// Steps of plenty, less messages.
+    plenty: u8,
     stream: Stream,
 }
 
 impl Direction {
     pub(super) const fn new() -> Direction {
-        Direction { held: None, bytes: 0, flow: Flow::Messages, stream: Stream::Open }
+        let (flow, stream) = (Flow::Messages, Stream::Open);
+        Direction { held: Held::Nothing, bytes: 0, flow, plenty: 0, stream }
     }
 
     /// What to do next, given the readiness of both sides. A source is read
@@ -142,20 +191,32 @@ impl Direction {
         let writable = sink.contains(Readiness::WRITABLE);
         match (self.stream, &self.held) {
             (Stream::Passed | Stream::Broken, _) => Action::Done,
-            (_, Some(_)) if writable => Action::Flush,
-            (_, Some(_)) => Action::Wait,
-            (Stream::Ended, None) => Action::PassEnd,
-            (Stream::Open, None) if writable && source.contains(Readiness::READABLE) => {
-                Action::Move(method(self.flow, room))
+            (_, Held::Buffer(_) | Held::Pipe(_)) if writable => Action::Flush,
+            (_, Held::Buffer(_) | Held::Pipe(_)) => Action::Wait,
+            (Stream::Ended, Held::Nothing) => Action::PassEnd,
+            (Stream::Open, Held::Nothing) if writable && source.contains(Readiness::READABLE) => {
+                // A pipe does not get over an urgent octet.
+                let is_plain = !source.contains(Readiness::PRIORITY);
+                Action::Move(method(self.flow, is_plain && self.plenty >= PLENTY, room))
             }
-            (Stream::Open, None) => Action::Wait,
+            (Stream::Open, Held::Nothing) => Action::Wait,
         }
     }
 
-    /// A step was made.
-    pub(super) fn moved(&mut self, asked: usize, found: usize, taken: usize) {
-        self.flow = self.flow.after(asked, found, taken);
-        self.count(taken);
+    /// A step was made: `found` bytes were there, `taken` ones went on.
+    pub(super) fn moved(&mut self, step: Step, found: usize, taken: usize) {
+        self.flow = self.flow.after(step, found, taken);
+        if found >= PLENTY_STEP || (found == step.bytes && found > MESSAGE_STEP) {
+            self.plenty = self.plenty.saturating_add(1).min(MOST_PLENTY);
+        } else if found < step.bytes && found <= MESSAGE_STEP {
+            self.plenty = self.plenty.saturating_sub(1);
+        }
+    }
+
+    /// A pipe got nothing although there was no error. That is the end of the
+    /// stream or an urgent octet, and only a read tells which.
+    pub(super) fn found_no_more(&mut self) {
+        self.plenty = 0;
     }
 
     /// The sink took bytes.
@@ -192,14 +253,14 @@ impl Direction {
 
     /// Whether it waits for bytes of its source, and for nothing else.
     fn waits_for_source(&self, sink: Readiness) -> bool {
-        self.stream == Stream::Open && self.held.is_none() && sink.contains(Readiness::WRITABLE)
+        self.stream == Stream::Open && self.held.is_nothing() && sink.contains(Readiness::WRITABLE)
     }
 
     /// Whether there are bytes, held back or not read yet, for its sink.
     fn has_bytes(&self, source: Readiness) -> bool {
         match self.stream {
-            Stream::Open => self.held.is_some() || source.contains(Readiness::READABLE),
-            Stream::Ended => self.held.is_some(),
+            Stream::Open => !self.held.is_nothing() || source.contains(Readiness::READABLE),
+            Stream::Ended => !self.held.is_nothing(),
             Stream::Passed | Stream::Broken => false,
         }
     }
@@ -334,13 +395,13 @@ mod tests {
     use super::*;
     use crate::reactor::buffer::Pool;
 
-    const ROOM: Room = Room { small: true, large: true };
+    const ROOM: Room = Room { small: true, large: true, pipe: true };
     const BOTH: Readiness = Readiness::READABLE;
 
-    fn held(bytes: &[u8]) -> Option<Buffer> {
-        let mut buffer = Pool::new(BUFFER_SIZE, 1, 0).take()?;
+    fn held(bytes: &[u8]) -> Held {
+        let mut buffer = Pool::new(BUFFER_SIZE, 1, 0).take().unwrap();
         buffer.extend_from(bytes);
-        Some(buffer)
+        Held::Buffer(buffer)
     }
 
     #[test]
@@ -363,7 +424,7 @@ mod tests {
         direction.end();
         assert_eq!(direction.next(BOTH, Readiness::NONE, ROOM), Action::Wait);
         assert_eq!(direction.next(BOTH, Readiness::WRITABLE, ROOM), Action::Flush);
-        direction.held = None;
+        direction.held = Held::Nothing;
         assert_eq!(direction.next(BOTH, Readiness::NONE, ROOM), Action::PassEnd);
         assert!(!direction.is_done());
         direction.end_passed();
@@ -374,38 +435,119 @@ mod tests {
 
     #[test]
     fn bulk_grows_and_congestion_looks_before_it_takes() {
+        let copy = |bytes| Step { method: Method::Copy, bytes };
         let full = |flow: Flow| {
-            let asked = method(flow, ROOM).bytes;
-            flow.after(asked, asked, asked)
+            let step = method(flow, false, ROOM);
+            flow.after(step, step.bytes, step.bytes)
         };
         assert_eq!(full(Flow::Messages), Flow::Bulk);
         assert_eq!(full(Flow::Bulk), Flow::Bulk);
-        let congested = Flow::Bulk.after(BULK_STEP, BULK_STEP, 40_000);
+        let congested = Flow::Bulk.after(copy(BULK_STEP), BULK_STEP, 40_000);
         assert_eq!(congested, Flow::Congested { step: 80_000 });
-        assert_eq!(method(congested, ROOM), Step { method: Method::Peek, bytes: 80_000 });
+        let step = Step { method: Method::Peek, bytes: 80_000 };
+        assert_eq!(method(congested, false, ROOM), step);
         assert_eq!(full(congested), Flow::Congested { step: 160_000 });
         assert_eq!(full(full(full(congested))), Flow::Bulk);
         assert_eq!(
-            Flow::Bulk.after(BULK_STEP, BULK_STEP, 0),
+            Flow::Bulk.after(copy(BULK_STEP), BULK_STEP, 0),
             Flow::Congested { step: MESSAGE_STEP }
         );
         // A short read of a message ends both.
-        assert_eq!(Flow::Bulk.after(BULK_STEP, 100, 100), Flow::Messages);
-        assert_eq!(congested.after(80_000, 100, 100), Flow::Messages);
-        assert_eq!(Flow::Bulk.after(BULK_STEP, 100_000, 100_000), Flow::Bulk);
-        assert_eq!(Flow::Messages.after(MESSAGE_STEP, 5, 5), Flow::Messages);
+        assert_eq!(Flow::Bulk.after(copy(BULK_STEP), 100, 100), Flow::Messages);
+        assert_eq!(congested.after(step, 100, 100), Flow::Messages);
+        assert_eq!(Flow::Bulk.after(copy(BULK_STEP), 100_000, 100_000), Flow::Bulk);
+        assert_eq!(Flow::Messages.after(copy(MESSAGE_STEP), 5, 5), Flow::Messages);
+    }
+
+    #[test]
+    fn little_is_held_back_in_a_pipe_for_a_slow_sink() {
+        let step = method(Flow::Bulk, true, ROOM);
+        assert_eq!(step, Step { method: Method::Splice, bytes: SPLICE_STEP });
+        let slow = Flow::Bulk.after(step, SPLICE_STEP, 10_000);
+        let least = method(slow, true, ROOM);
+        assert_eq!(least, Step { method: Method::Splice, bytes: PLENTY_STEP });
+        let faster = slow.after(step, SPLICE_STEP, 400_000);
+        assert_eq!(method(faster, true, ROOM).bytes, 800_000);
+        let no_pipe = Step { method: Method::Peek, bytes: BULK_STEP };
+        assert_eq!(method(faster, true, Room { pipe: false, ..ROOM }), no_pipe);
+        let all = |flow: Flow| {
+            let step = method(flow, true, ROOM);
+            flow.after(step, step.bytes, step.bytes)
+        };
+        assert_eq!(all(faster), Flow::Congested { step: SPLICE_STEP });
+        assert_eq!(all(all(faster)), Flow::Bulk);
     }
 
     #[test]
     fn without_a_buffer_nothing_is_taken_that_might_be_held_back() {
         for flow in [Flow::Messages, Flow::Bulk, Flow::Congested { step: 20_000 }] {
-            let none = Room { small: false, large: false };
-            assert_eq!(method(flow, none).method, Method::Peek);
-            assert_eq!(method(flow, none).bytes, method(flow, ROOM).bytes);
+            let none = Room { small: false, large: false, pipe: false };
+            assert_eq!(method(flow, false, none).method, Method::Peek);
+            assert_eq!(method(flow, false, none).bytes, method(flow, false, ROOM).bytes);
+            assert_eq!(method(flow, true, none), method(flow, false, none), "no pipe");
         }
-        let small = Room { small: true, large: false };
-        assert_eq!(method(Flow::Bulk, small).method, Method::Peek);
-        assert_eq!(method(Flow::Messages, small).method, Method::Copy);
+        let small = Room { small: true, large: false, pipe: false };
+        assert_eq!(method(Flow::Bulk, false, small).method, Method::Peek);
+        assert_eq!(method(Flow::Messages, false, small).method, Method::Copy);
+    }
+
+    /// Makes a step in which the source has `found` bytes and the sink takes
+    /// `taken`; returns how.
+    fn step(direction: &mut Direction, found: usize, taken: usize) -> Method {
+        let both = Readiness::READABLE | Readiness::WRITABLE;
+        let Action::Move(step) = direction.next(both, both, ROOM) else { panic!("no step") };
+        let found = found.min(step.bytes);
+        direction.moved(step, found, taken.min(found));
+        step.method
+    }
+
+    #[test]
+    fn plenty_takes_to_a_pipe_and_messages_leave_it() {
+        let mut direction = Direction::new();
+        let all = usize::MAX;
+        let methods: Vec<Method> = (0..5).map(|_| step(&mut direction, all, all)).collect();
+        assert_eq!(methods[..4], [Method::Copy; 4], "one message, then three of plenty");
+        assert_eq!(methods[4], Method::Splice);
+        (0..9).for_each(|_| assert_eq!(step(&mut direction, all, 0), Method::Splice));
+        // A stream in pieces: much, then a little.
+        for _ in 0..9 {
+            assert_eq!(step(&mut direction, all, all), Method::Splice);
+            assert_eq!(step(&mut direction, 100, all), Method::Splice);
+        }
+        (0..3).for_each(|_| assert_eq!(step(&mut direction, 100, all), Method::Splice));
+        assert_eq!(step(&mut direction, 100, all), Method::Copy);
+        assert_eq!(direction.flow, Flow::Messages);
+    }
+
+    #[test]
+    fn a_slow_sink_of_a_plentiful_source_gets_a_pipe_as_well() {
+        let mut direction = Direction::new();
+        let methods: Vec<Method> =
+            (0..6).map(|_| step(&mut direction, usize::MAX, 10_000)).collect();
+        assert!(methods.contains(&Method::Peek) && methods.ends_with(&[Method::Splice]));
+    }
+
+    #[test]
+    fn messages_never_see_a_pipe() {
+        let mut direction = Direction::new();
+        for length in (0..1000).map(|n| n * 16) {
+            assert_eq!(step(&mut direction, length, usize::MAX), Method::Copy);
+        }
+    }
+
+    #[test]
+    fn an_urgent_octet_and_an_end_are_read_without_a_pipe() {
+        let mut direction = Direction::new();
+        while step(&mut direction, usize::MAX, usize::MAX) != Method::Splice {}
+        let (readable, writable) = (Readiness::READABLE, Readiness::WRITABLE);
+        let how = |direction: &Direction, source| match direction.next(source, writable, ROOM) {
+            Action::Move(step) => step.method,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(how(&direction, readable), Method::Splice);
+        assert_eq!(how(&direction, readable | Readiness::PRIORITY), Method::Copy);
+        direction.found_no_more();
+        assert_eq!(how(&direction, readable), Method::Copy);
     }
 
     #[test]
@@ -478,7 +620,7 @@ mod tests {
         relay.down.held = held(b"x");
         relay.down.end();
         assert!(relay.would_lose(none, none));
-        relay.down.held = None;
+        relay.down.held = Held::Nothing;
         assert!(!relay.would_lose(none, readable), "the end was read already");
     }
 }

@@ -42,6 +42,7 @@ impl Proxy {
                 scratch: &mut reactor.scratch,
                 small: &mut reactor.pool,
                 large: &mut self.large,
+                pipes: &mut self.pipes,
                 counters: &mut self.counters,
                 budget: &mut *budget,
             };
@@ -103,7 +104,10 @@ impl Proxy {
         picked: Picked,
     ) {
         let now = reactor.now();
-        let options = ConnectOptions { nodelay: true, ..ConnectOptions::default() };
+        // What follows a header must not wait until that is acknowledged; else
+        // the option can wait for a second write, which may never come.
+        let nodelay = picked.header.is_some();
+        let options = ConnectOptions { nodelay, ..ConnectOptions::default() };
         let dialled = socket::connect(picked.address, &options).and_then(|mut stream| {
             register(reactor, &mut stream, key.token(Kind::Upstream))?;
             Ok(stream)
@@ -180,7 +184,11 @@ impl Proxy {
             connection.discard_input(&mut reactor.scratch);
         }
         let (small, wheel) = (&mut reactor.pool, &mut reactor.wheel);
-        let permit = connection.close(ending.manner, small, &mut self.large, wheel);
+        let (large, pipes) = (&mut self.large, &mut self.pipes);
+        let permit = connection.close(ending.manner, small, large, pipes, wheel);
         permit.into_iter().for_each(|permit| self.admission.leave(permit));
+        if self.connections.is_empty() {
+            self.pipes.forget_spare();
+        }
     }
 }

@@ -20,6 +20,7 @@ use super::targets::{Client, Picked};
 use crate::reactor::buffer::Pool;
 use crate::reactor::fault;
 use crate::reactor::log_sink::quoted;
+use crate::reactor::pipe::Pipes;
 use crate::reactor::socket;
 use crate::reactor::timer_wheel::{Alarm, TimerWheel};
 use crate::reactor::{Readiness, Time, Token};
@@ -158,7 +159,7 @@ impl Connection {
     pub(super) fn new(now: Time, arrival: Arrival, permit: Permit) -> Connection {
         let Arrival { stream, peer, local, limits } = arrival;
         Connection {
-            client: Side::new(stream, Readiness::NONE),
+            client: Side::client(stream),
             target: None,
             stage: Stage::Arrived,
             relay: Relay::new(now),
@@ -251,7 +252,8 @@ impl Connection {
         target: Picked,
         limit: Duration,
     ) {
-        self.target = Some((Side::new(stream, Readiness::NONE), target));
+        let side = Side::target(stream, target.header.is_some());
+        self.target = Some((side, target));
         self.stage = Stage::Dialing { since: now, deadline: now + limit };
     }
 
@@ -263,10 +265,10 @@ impl Connection {
     }
 
     /// When it is cut, because its target has left the routes; `None`: it is
-    /// one of them. What was said first about that holds. Says whether that is
-    /// news.
+    /// one of them. The earliest that was said about that holds. Says whether
+    /// that is news.
     pub(super) fn leave_by(&mut self, deadline: Option<Time>) -> bool {
-        let leave = deadline.map(|deadline| self.leave.unwrap_or(deadline));
+        let leave = deadline.map(|deadline| self.leave.map_or(deadline, |it| it.min(deadline)));
         std::mem::replace(&mut self.leave, leave) != leave
     }
 
@@ -510,11 +512,12 @@ impl Connection {
         manner: Manner,
         small: &mut Pool,
         large: &mut Pool,
+        pipes: &mut Pipes,
         wheel: &mut TimerWheel,
     ) -> Option<Permit> {
         self.alarm.clear(wheel);
         for direction in [&mut self.relay.up, &mut self.relay.down] {
-            give_back(direction, small, large);
+            give_back(direction, small, large, pipes);
         }
         if manner == Manner::Reset {
             // Fails only on a socket that is gone already.

@@ -14,6 +14,8 @@ pub mod inotify;
 pub mod interfaces;
 pub mod line_sink;
 pub mod log_sink;
+pub mod memory;
+pub mod pipe;
 pub mod poll;
 pub mod random;
 pub mod readiness;

@@ -47,8 +47,10 @@ pub struct Slab<T> {
     free: BinaryHeap<Reverse<u32>>,
     /// Slots emptied in this turn.
     emptied: Vec<u32>,
-    /// Slots emptied since the end was last searched for unused ones.
-    emptied_since: usize,
+    /// All slots from here on are empty.
+    end: usize,
+    /// There may be more of them.
+    searching: bool,
     next_generation: u32,
     len: usize,
 }
@@ -57,13 +59,17 @@ impl<T> Slab<T> {
     /// Fewer slots than this are never given back.
     const KEPT_SLOTS: usize = 64;
 
+    /// Slots that one turn looks at to find the last one in use.
+    const SEARCH_STEPS: usize = 4096;
+
     /// An empty slab; allocates nothing.
     pub const fn new() -> Slab<T> {
         Slab {
             slots: Vec::new(),
             free: BinaryHeap::new(),
             emptied: Vec::new(),
-            emptied_since: 0,
+            end: 0,
+            searching: false,
             next_generation: 0,
             len: 0,
         }
@@ -91,6 +97,7 @@ impl<T> Slab<T> {
         if let Some(slot) = self.slots.get_mut(index as usize) {
             *slot = Slot { generation, value: Some(value) };
             self.len += 1;
+            self.end = self.end.max(index as usize + 1);
         }
         key
     }
@@ -167,28 +174,23 @@ impl<T> Slab<T> {
     /// and gives memory back when more than half of it lies unused at the end.
     /// Called once a turn, in the flush phase.
     pub fn reclaim(&mut self) {
-        if self.emptied.is_empty() {
+        if self.emptied.is_empty() && !self.searching {
             return;
         }
-        self.emptied_since = self.emptied_since.saturating_add(self.emptied.len());
         self.free.extend(self.emptied.drain(..).map(Reverse));
-        // The search walks over half of the slots at most, and each of them
-        // pays for a few steps of it.
-        if self.free.len() > self.slots.len() / 2
-            && self.slots.len() > Self::KEPT_SLOTS
-            && self.emptied_since > self.slots.len() / 8
-        {
-            self.emptied_since = 0;
-            self.shrink();
+        // A slot is passed once for each time that it was the last one in use.
+        let used = self.slots.iter().take(self.end);
+        let empty = used.rev().take(Self::SEARCH_STEPS).take_while(|slot| slot.value.is_none());
+        let passed = empty.count();
+        self.end -= passed;
+        self.searching = passed == Self::SEARCH_STEPS;
+        let kept = self.end.max(Self::KEPT_SLOTS);
+        if kept <= self.slots.len() / 2 {
+            self.shrink(kept);
         }
     }
 
-    fn shrink(&mut self) {
-        let used = self.slots.iter().rposition(|slot| slot.value.is_some()).map_or(0, |i| i + 1);
-        let kept = used.max(Self::KEPT_SLOTS);
-        if kept > self.slots.len() / 2 {
-            return;
-        }
+    fn shrink(&mut self, kept: usize) {
         self.slots.truncate(kept);
         self.slots.shrink_to_fit();
         self.free.retain(|Reverse(index)| (*index as usize) < kept);
@@ -262,7 +264,8 @@ mod tests {
         for key in &keys {
             assert!(slab.remove(*key).is_some());
         }
-        slab.reclaim();
+        // A turn searches so far, and no further.
+        (0..3).for_each(|_| slab.reclaim());
         assert!(slab.slots.capacity() <= 2 * Slab::<i32>::KEPT_SLOTS);
         assert_eq!(slab.get(first), Some(&0));
         for n in 0..10_000 {
@@ -270,5 +273,21 @@ mod tests {
         }
         assert_eq!(slab.slots.len(), 10_001, "no slot was handed out twice");
         assert!(keys.iter().all(|key| !slab.contains(*key)));
+    }
+
+    #[test]
+    fn memory_goes_back_however_few_leave_last() {
+        let mut slab: Slab<u32> = Slab::new();
+        let keys: Vec<Key> = (0..10_000).map(|n| slab.insert(n)).collect();
+        for left in [9000, 500, 1] {
+            for key in &keys[..10_000 - left] {
+                slab.remove(*key);
+            }
+            slab.reclaim();
+            assert_eq!(slab.slots.len(), 10_000, "the last one is in use");
+        }
+        slab.remove(keys[9_999]);
+        (0..3).for_each(|_| slab.reclaim());
+        assert!(slab.is_empty() && slab.slots.capacity() <= 2 * Slab::<u32>::KEPT_SLOTS);
     }
 }

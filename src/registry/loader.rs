@@ -10,10 +10,11 @@ use super::delta::Delta;
 use super::file::Loading;
 use super::{Delivery, Source};
 use crate::route::Table;
+use crate::route::builder::LINES_PER_STEP;
 
-/// Lines read, and routes or targets compared, in one slice: well below a
-/// millisecond.
-const SLICE: usize = 500;
+/// Routes or targets that are compared in one slice: well below a millisecond,
+/// as [`LINES_PER_STEP`] lines are.
+const COMPARED: usize = 500;
 
 /// How often a text is read from the beginning again because it changed
 /// meanwhile. Whoever goes on to change it is told of by a further event.
@@ -131,13 +132,13 @@ impl Loader {
     /// when that is in force, or given up, [`Loader::settled`] is to be
     /// called.
     pub fn advance(&mut self, current: &Table) -> Option<Ready> {
-        self.step(current, SLICE)
+        self.step(current, LINES_PER_STEP, COMPARED)
     }
 
     /// The same at once: for the start, before anything is served.
     pub fn finish(&mut self, current: &Table) -> Option<Ready> {
         while matches!(self.stage, Stage::Building(_) | Stage::Comparing(_)) {
-            let ready = self.step(current, usize::MAX);
+            let ready = self.step(current, usize::MAX, usize::MAX);
             if ready.is_some() {
                 return ready;
             }
@@ -145,21 +146,21 @@ impl Loader {
         None
     }
 
-    fn step(&mut self, current: &Table, steps: usize) -> Option<Ready> {
+    fn step(&mut self, current: &Table, lines: usize, compared: usize) -> Option<Ready> {
         match std::mem::replace(&mut self.stage, Stage::Handed) {
-            Stage::Building(mut loading) => match loading.step(steps) {
+            Stage::Building(mut loading) => match loading.step(lines) {
                 Some(delivery) => {
                     // Of the first table everything is new.
                     let lines = if current.routes().is_empty() { 0 } else { MOST_LINES };
                     let delta = Delta::new(lines);
-                    self.compare(current, steps, Ready { delivery, delta })
+                    self.compare(current, compared, Ready { delivery, delta })
                 }
                 None => {
                     self.stage = Stage::Building(loading);
                     None
                 }
             },
-            Stage::Comparing(ready) => self.compare(current, steps, *ready),
+            Stage::Comparing(ready) => self.compare(current, compared, *ready),
             other => {
                 self.stage = other;
                 None

@@ -40,6 +40,9 @@ const PORTS_PER_VISIT: usize = 16;
 /// What it costs to put a route of the table in order, once of several times.
 const SORT_VISITS: usize = 8;
 
+/// What it costs to give the memory of some hundred drafts back.
+const GIVE_BACK_VISITS: usize = 512;
+
 /// A table, and what was wrong with the text.
 #[derive(Clone, Debug, Default)]
 pub struct Built {
@@ -71,8 +74,9 @@ pub struct TableBuilder {
     /// What was warned of already.
     warned: HashSet<String>,
     is_read: bool,
-    /// The last thing to do.
+    /// The last thing to do but for giving back what is of no more use.
     order: Option<Order>,
+    is_sorted: bool,
     is_done: bool,
 }
 
@@ -84,7 +88,7 @@ impl TableBuilder {
 
     /// The same of a text that is not copied.
     pub fn of(text: Vec<u8>) -> TableBuilder {
-        let lines = (text.len() / SHORTEST_ADD).min(MOST_ROOM);
+        let lines = lines_about(&text).min(MOST_ROOM);
         let mut builder = TableBuilder::empty(Rc::new(text), lines);
         // Some editors begin a file with a byte order mark.
         if builder.text.starts_with(b"\xef\xbb\xbf") {
@@ -105,6 +109,7 @@ impl TableBuilder {
             warned: HashSet::new(),
             is_read: false,
             order: None,
+            is_sorted: false,
             is_done: false,
         }
     }
@@ -123,11 +128,17 @@ impl TableBuilder {
                 self.read()
             } else if let Some(order) = &mut self.order {
                 let steps = (visits / SORT_VISITS).max(1);
-                if self.built.table.sort(order, steps) {
+                self.is_sorted = self.built.table.sort(order, steps);
+                if self.is_sorted {
+                    self.order = None;
+                }
+                if self.is_sorted { LINE_VISITS } else { visits }
+            } else if self.is_sorted {
+                if !self.drafts.give_back() {
                     self.is_done = true;
                     return Some(std::mem::take(&mut self.built));
                 }
-                visits
+                GIVE_BACK_VISITS
             } else if let Some(targets) = self.drafts.finish_route(&mut self.built.table) {
                 targets.saturating_mul(FINISH_VISITS).saturating_add(LINE_VISITS)
             } else {
@@ -239,9 +250,18 @@ impl TableBuilder {
     }
 }
 
-/// `route add a / ws://1.1.1.1` and the end of the line: no text has more
-/// targets than bytes for that.
-const SHORTEST_ADD: usize = 27;
+/// So much of a text says how many lines all of it has.
+const SAMPLE: usize = 16 * 1024;
+
+/// How many lines a text has, or some more, if all are as long as the first.
+/// Otherwise the indexes have to grow, or take memory that is not needed.
+fn lines_about(text: &[u8]) -> usize {
+    let sample = text.get(..SAMPLE).unwrap_or(text);
+    let lines = sample.iter().filter(|&&byte| byte == b'\n').count().saturating_add(1);
+    let times = (text.len() / SAMPLE).saturating_add(1);
+    // An eighth more, for lines that are shorter.
+    lines.saturating_mul(times).saturating_mul(9) / 8
+}
 
 /// Room is made for so many targets at once; for more it grows.
 const MOST_ROOM: usize = 1 << 22;

@@ -10,6 +10,7 @@ use super::command::{Add, Del, Weight};
 use super::destination::{Destination, Scheme};
 use super::hash::{Hash, Places, hash_text};
 use super::pick::Strategy;
+use super::pieces::Pieces;
 use super::ports::{DynamicPort, Ports};
 use super::source::{Source, hash_socket};
 use super::table::{Table, Target};
@@ -17,9 +18,9 @@ use super::table::{Table, Target};
 /// The table under construction.
 #[derive(Debug, Default)]
 pub(super) struct Drafts {
-    targets: Vec<Draft>,
-    routes: Vec<DraftRoute>,
-    services: Vec<(Rc<str>, Chain)>,
+    targets: Pieces<Draft>,
+    routes: Pieces<DraftRoute>,
+    services: Pieces<(Rc<str>, Chain)>,
     /// Places of `routes`, `services` and `targets`; the last by all that two
     /// targets must have in common to be duplicates.
     by_source: Places,
@@ -274,7 +275,21 @@ impl Drafts {
     /// A table with room for what there is.
     pub(super) fn begin_table(&mut self) -> Table {
         self.numbered = Places::with_room(self.targets.len());
-        Table::with_room(self.routes.len())
+        Table::with_room(self.routes.len(), self.targets.len())
+    }
+
+    /// Gives the memory of some hundred drafts back, once all are finished;
+    /// says whether any were left.
+    pub(super) fn give_back(&mut self) -> bool {
+        let indexes =
+            [&mut self.by_source, &mut self.by_service, &mut self.by_identity, &mut self.numbered];
+        for index in indexes {
+            if !index.is_empty() {
+                *index = Places::default();
+                return true;
+            }
+        }
+        self.targets.give_back() || self.routes.give_back() || self.services.give_back()
     }
 
     /// Moves the next route into the table; returns how many targets it has,

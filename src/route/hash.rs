@@ -79,7 +79,7 @@ impl Places {
     /// An index that does not grow before it holds `count` places. Room that
     /// is never used costs nothing: the kernel gives zeroed memory by need.
     pub(super) fn with_room(count: usize) -> Places {
-        let slots = count.saturating_mul(2).max(FEWEST).checked_next_power_of_two();
+        let slots = count.saturating_add(count / 2).max(FEWEST).checked_next_power_of_two();
         Places { slots: vec![VACANT; slots.unwrap_or(FEWEST)], used: 0 }
     }
 

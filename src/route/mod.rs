@@ -17,6 +17,7 @@ mod host_name;
 pub mod options;
 mod order;
 pub mod pick;
+mod pieces;
 mod ports;
 pub mod ring;
 pub mod source;

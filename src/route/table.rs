@@ -178,15 +178,35 @@ impl Table {
         self.limited.find(hash_text(service), is_meant)
     }
 
-    /// Gives the memory of up to `count` routes back; says whether any are
-    /// left. For a table that is of no more use, because to drop a large one
+    /// Gives the memory of up to `count` targets, or routes, back; says whether
+    /// any are left. For a table that is of no more use, because to drop a large one
     /// takes longer than a turn of the loop may.
     pub fn dismantle(&mut self, count: usize) -> bool {
-        self.index = Places::default();
-        self.wildcards = Places::default();
-        self.order = Vec::new();
-        self.routes.truncate(self.routes.len().saturating_sub(count));
-        !self.routes.is_empty()
+        if !self.index.is_empty() || !self.order.is_empty() {
+            self.index = Places::default();
+            self.wildcards = Places::default();
+            self.order = Vec::new();
+            return true;
+        }
+        let mut left = count;
+        while let Some(route) = self.routes.last_mut().filter(|_| left > 0) {
+            let targets = route.targets.len();
+            route.targets.truncate(targets.saturating_sub(left));
+            left = left.saturating_sub(targets.max(1));
+            if route.targets.is_empty() {
+                self.routes.pop();
+            }
+        }
+        self.routes.shrink_to_fit();
+        // The names of services are of the routes' targets and of these.
+        let mut are_empty = self.routes.is_empty();
+        for list in [&mut self.targets, &mut self.udp_targets] {
+            list.truncate(list.len().saturating_sub(count));
+            list.shrink_to_fit();
+            are_empty &= list.is_empty();
+        }
+        self.names.truncate(self.names.len().saturating_sub(count));
+        !(are_empty && self.names.is_empty())
     }
 
     /// The exact host, else the longest wildcard.
@@ -237,9 +257,15 @@ impl Table {
         index.find(hash, is_meant).and_then(|at| self.routes.get(at))
     }
 
-    /// A table to be filled with up to `routes` routes.
-    pub(super) fn with_room(routes: usize) -> Table {
-        Table { index: Places::with_room(routes), ..Table::default() }
+    /// A table to be filled with up to `routes` routes and `targets` targets:
+    /// none of its lists is to be moved when it grows.
+    pub(super) fn with_room(routes: usize, targets: usize) -> Table {
+        Table {
+            routes: Vec::with_capacity(routes),
+            index: Places::with_room(routes),
+            targets: Vec::with_capacity(targets),
+            ..Table::default()
+        }
     }
 
     /// Adds a route, whose source is not in the table yet. Each target's
@@ -795,11 +821,17 @@ mod tests {
 
     #[test]
     fn a_table_is_dismantled_piece_by_piece() {
+        let line = |port: usize| format!("route add a :1 tcp://192.0.2.1:{port}\n");
+        let mut wide = table(&(1..=5).map(line).collect::<String>());
+        assert!(wide.dismantle(2) && wide.dismantle(2));
+        assert_eq!(wide.routes().first().map(|route| route.targets().len()), Some(3));
         let mut table = routed(&[":1", ":2", ":3", ":4", ":5"]);
         assert!(table.dismantle(2));
-        assert_eq!(table.routes().len(), 3);
-        assert!(table.lookup_port(1).is_none());
-        assert!(table.dismantle(2));
+        assert!(table.lookup_port(1).is_none(), "the index goes first");
+        for left in [3, 1] {
+            assert!(table.dismantle(2));
+            assert_eq!((table.routes().len(), table.targets().len()), (left, left));
+        }
         assert!(!table.dismantle(2));
     }
 }

@@ -3,3 +3,5 @@
 pub mod neighbour;
 pub mod network;
 pub mod program;
+pub mod running;
+pub mod traced;

@@ -2,8 +2,15 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
+use std::time::Duration;
+
+/// How long something may not come before its test fails: much longer than a
+/// loaded machine needs, so it says nothing about speed.
+pub const BOUND: Duration = Duration::from_secs(90);
 
 /// The binary under test: `BURGEE_BIN`, else the one that cargo built.
 pub fn binary() -> String {
@@ -82,7 +89,12 @@ impl Burgee {
     /// The log as it comes.
     pub fn log(&mut self) -> Log {
         let stderr = self.child.stderr.take().expect("a piped log");
-        Log { lines: BufReader::new(stderr), seen: Vec::new() }
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            let lines = BufReader::new(stderr).lines().map_while(Result::ok);
+            lines.take_while(|line| sender.send(format!("{line}\n")).is_ok()).for_each(drop);
+        });
+        Log { lines: Mutex::new(lines), seen: Vec::new() }
     }
 }
 
@@ -101,17 +113,26 @@ pub fn signal(pid: u32, name: &str) {
 
 /// The log of a burgee, line by line.
 pub struct Log {
-    lines: BufReader<ChildStderr>,
+    /// Behind a lock only because threads share what has a log.
+    lines: Mutex<Receiver<String>>,
     seen: Vec<String>,
 }
 
 impl Log {
+    /// The next line; `None` at the end of the log, or if none came in time.
+    fn next(&mut self) -> Option<String> {
+        self.lines.get_mut().ok()?.recv_timeout(BOUND).ok()
+    }
+
     /// Reads until a line contains `text`, and returns it.
     pub fn until(&mut self, text: &str) -> String {
         loop {
-            let mut line = String::new();
-            let count = self.lines.read_line(&mut line).expect("a readable log");
-            assert!(count > 0, "the log ended without {text:?}:\n{}", self.seen.concat());
+            let Some(line) = self.next() else {
+                panic!(
+                    "no line with {text:?}, or the log ended without one:\n{}",
+                    self.seen.concat()
+                )
+            };
             self.seen.push(line.clone());
             if line.contains(text) {
                 return line;
@@ -121,9 +142,9 @@ impl Log {
 
     /// Reads to the end; returns the whole log.
     pub fn rest(mut self) -> String {
-        let mut rest = String::new();
-        let _ = self.lines.read_to_string(&mut rest);
-        self.seen.push(rest);
+        while let Some(line) = self.next() {
+            self.seen.push(line);
+        }
         self.seen.concat()
     }
 }

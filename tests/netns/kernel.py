@@ -92,6 +92,8 @@ PROBES = {
     "min TTL": _min_ttl,
     # No feature of the kernel, but what some cases cannot do without either.
     "DNS programs": lambda: all(map(shutil.which, ("dig", "dnsmasq"))),
+    "TLS programs": lambda: all(map(shutil.which, ("openssl", "curl"))),
+    "other proxies": lambda: all(map(shutil.which, ("haproxy", "nginx", "curl", "socat"))),
 }
 
 BASICS = ("netns", "veth", "bridge")

@@ -35,8 +35,8 @@ pub(super) static LISTENER: &[PairSpec] = &[
         "http",
         Supported,
         "The protocol: `tcp`; `tcp+sni`, where the route is that of the server name in the TLS \
-         ClientHello; `tcp-dynamic`, a template for a listener on each port that the routes name; \
-         or `udp`, which fabio does not have. fabio's others are an error for now, and so is the \
+         ClientHello; `tcp-dynamic`, a template for a listener on each port that the routes name, \
+         which is written with port 0; or `udp`, which fabio does not have. fabio's others are an error for now, and so is the \
          default.",
     ),
     pair(

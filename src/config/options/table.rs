@@ -102,8 +102,9 @@ pub static OPTIONS: &[Spec] = &[
         Unsigned,
         "0",
         Live,
-        "The most connections of one source address at a time; 0 for any number. Where a PROXY \
-         protocol header is believed, the source is the one that it names.",
+        "The most connections of one source address at a time; 0 for any number. Those above it \
+         are closed. Where a PROXY protocol header is believed, the source is the one that it \
+         names.",
     )
     .not_in_fabio(),
     option(
@@ -129,7 +130,8 @@ pub static OPTIONS: &[Spec] = &[
         "0",
         Live,
         "The most connections to all targets of one service at a time; 0 for any number. A route \
-         may set its own with `limit=`.",
+         may set its own with `limit=`. New clients go to targets of other services of their route, \
+         and where there are none they are closed.",
     )
     .not_in_fabio(),
     option(
@@ -146,9 +148,9 @@ pub static OPTIONS: &[Spec] = &[
         Text,
         "drain",
         Live,
-        "What becomes of connections to a target that is in no route any more: `drain` lets them \
-         end by themselves, as fabio does, `cut` ends them at once, and a duration such as `30s` \
-         ends them after that time.",
+        "What becomes of connections to a target that is in no route of its service any more: \
+         `drain` lets them end by themselves, as fabio does, `cut` resets them at once, and a \
+         duration such as `30s` after that time, unless the target is back before.",
     )
     .not_in_fabio(),
     option(
@@ -170,8 +172,8 @@ pub static OPTIONS: &[Spec] = &[
         Duration,
         "0s",
         Live,
-        "How long connections may go on in a drain after the listeners are closed. The drain ends \
-         early when none is left.",
+        "How long connections may go on in a drain after the listeners are closed; what is left \
+         then is cut. The drain ends early when none is left.",
     ),
     option(
         "proxy.deregistergraceperiod",

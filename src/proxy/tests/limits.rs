@@ -123,9 +123,9 @@ fn a_panic_costs_one_connection() {
 
 #[test]
 fn the_limit_leaves_descriptors_to_others() {
-    assert_eq!(connection_limit(0, 1024), (1024 - 128) / 2);
+    assert_eq!(connection_limit(0, 1024), (1024 - 128 - 2 * 8) / 2);
     assert_eq!(connection_limit(100, 1024), 100);
-    assert_eq!(connection_limit(5000, 1024), 448);
+    assert_eq!(connection_limit(5000, 1024), 440);
     assert_eq!(connection_limit(0, 64), 24);
     assert_eq!(connection_limit(0, 0), 1);
     assert_eq!(connection_limit(0, u64::MAX), 262_144);

@@ -5,6 +5,7 @@ mod changes;
 mod dials;
 mod limits;
 mod openings;
+mod pipes;
 mod streams;
 
 use std::io::{ErrorKind, Read, Write};
@@ -205,6 +206,7 @@ impl Lab {
         self.turns(2);
         assert_eq!(self.reactor.pool.lent(), 0);
         assert_eq!(self.house.proxy.large.lent(), 0);
+        assert_eq!(self.house.proxy.pipes.lent(), 0);
         assert_eq!(self.reactor.wheel.len(), 0);
         assert!(!self.house.proxy.has_ready());
         assert_eq!(self.counters().panics, 0);
@@ -212,7 +214,9 @@ impl Lab {
     }
 
     fn lent_bytes(&self) -> usize {
-        self.reactor.pool.lent() * BUFFER_SIZE + self.house.proxy.large.lent() * relay::BULK_STEP
+        self.reactor.pool.lent() * BUFFER_SIZE
+            + self.house.proxy.large.lent() * relay::BULK_STEP
+            + self.house.proxy.pipes.lent() * relay::SPLICE_STEP
     }
 }
 

@@ -74,7 +74,7 @@ fn a_slow_reader_costs_bounded_memory_and_loses_nothing() {
         still = if more == 0 { still + 1 } else { 0 };
         still > 20
     });
-    assert!(lab.lent_bytes() <= relay::BULK_STEP, "{}", lab.lent_bytes());
+    assert!(lab.lent_bytes() <= relay::SPLICE_STEP, "{}", lab.lent_bytes());
     lab.turns(5);
     assert!(!lab.house.proxy.has_ready(), "a blocked direction leaves the list");
     let last = sent + 3 * stream.len();
@@ -258,7 +258,7 @@ fn a_busy_connection_has_a_budget_and_lets_others_pass() {
         }
     }
     // The last step may go beyond the budget, and the small one moves a byte.
-    let budget = (1 << 20) + u64::try_from(relay::BULK_STEP).unwrap();
+    let budget = (1 << 20) + u64::try_from(relay::SPLICE_STEP).unwrap();
     assert!(most <= budget, "{most}");
     assert!(most > 1 << 19, "there was more to move in a turn: {most}");
 }
