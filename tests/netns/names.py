@@ -259,6 +259,8 @@ def names_many(lab):
     logged(burgee, "event=resolved name=web.test")
     found = burgee.log().split("event=resolved name=web.test addresses=")[1].split()[0].split(",")
     check(found == addresses[:64], f"{len(found)} addresses: {found}")
+    asked = names.questions("web.test")
+    check(asked == 2, f"{asked} questions, and not one over UDP and one over TCP")
     logged(burgee, "health event=healthy")
     logged(burgee, "health event=unhealthy", 63)
     client = lab.start_client("steady", ENTRY, CLIENTS4)
