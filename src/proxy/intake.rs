@@ -27,7 +27,9 @@ impl Proxy {
             return;
         }
         let mut budget = TURN_BUDGET;
-        for key in self.listeners.keys() {
+        let mut next = 0;
+        while let Some(key) = self.listeners.key_from(next) {
+            next = key.index.saturating_add(1);
             for _ in 0..ACCEPTS_PER_TURN {
                 match self.accept_one(reactor, key, false) {
                     Taken::Client(client) => {

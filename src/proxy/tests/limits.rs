@@ -31,19 +31,24 @@ fn many_connections_leave_nothing_behind() {
 #[test]
 fn silence_ends_a_connection_and_activity_prolongs_it() {
     let (backend, address) = backend();
-    let settings = ProxySettings { idle_timeout: Duration::from_millis(60), ..settings() };
-    let mut lab = Lab::new(&settings, &[address]);
+    let limit = Duration::from_millis(60);
+    let mut lab = Lab::new(&ProxySettings { idle_timeout: limit, ..settings() }, &[address]);
     let (mut client, mut target) = lab.pair(&backend);
     let begin = lab.reactor.now();
-    // A byte in either direction, for longer than the limit.
+    // A byte in either direction, for longer than the limit; but a machine that
+    // is busy with other things may make a silence of its own.
+    let (mut last, mut silence) = (begin, Duration::ZERO);
     lab.until("three limits pass", |lab| {
-        client.send(b"x");
-        lab.turns(3);
-        target.send(b"x");
-        lab.turns(3);
-        lab.reactor.now() > begin + 3 * Duration::from_millis(60)
+        for peer in [&mut client, &mut target] {
+            let _ = peer.stream.write(b"x");
+            lab.turns(3);
+        }
+        let now = lab.reactor.now();
+        silence = silence.max(now.since(last));
+        last = now;
+        now > begin + 3 * limit
     });
-    assert_eq!(lab.house.proxy.connections(), 1);
+    assert!(lab.house.proxy.connections() == 1 || silence >= limit);
     lab.until("silence ends it", |lab| lab.house.proxy.connections() == 0);
     assert_eq!(lab.counters().silent, 1);
     lab.assert_empty();
