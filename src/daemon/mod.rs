@@ -4,6 +4,7 @@
 
 mod load;
 mod names;
+mod picking;
 mod reload;
 mod routes;
 mod routes_file;

@@ -1,24 +1,21 @@
-//! Where a client's connection meets a target: the route table, the picker and
-//! the health of the targets, as the data plane asks for them.
+//! The routes in force, the health of their targets, and how another table takes
+//! the place of one. [`super::picking`] is what clients make of them.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::time::Duration;
 
-use log::{debug, info, warn};
+use log::{info, warn};
 
 use super::load::Load;
 use super::names::{Answers, Moved, NamedTarget};
 use super::udp_targets::UdpHealth;
 use crate::announce::TargetFact;
 use crate::health::{self, Change, targets::Targets};
-use crate::proxy::proxy_header::Version;
-use crate::proxy::{self, Client, Pick, Picked, Proxy};
+use crate::proxy::Proxy;
 use crate::reactor::Time;
 use crate::reactor::log_sink::quoted;
-use crate::route::options::ProxyHeader;
-use crate::route::{Ask, Picker, Route, Table, Target};
+use crate::route::{Picker, Route, Table};
 
 /// Routes and the health of their targets.
 #[derive(Debug)]
@@ -32,11 +29,11 @@ pub(super) struct Switchboard {
     pub(super) picker: Picker,
     pub(super) targets: Targets,
     pub(super) udp: UdpHealth,
-    load: Load,
+    pub(super) load: Load,
     /// Most connections to one service; zero: any number.
-    service_limit: u32,
+    pub(super) service_limit: u32,
     /// Counts picks, so that the addresses of names take turns.
-    turn: usize,
+    pub(super) turn: usize,
     /// The table that is to come, the targets that are to go, and tables whose
     /// memory is to be given back: in this order, a piece at a time.
     pub(super) incoming: Option<Incoming>,
@@ -79,33 +76,6 @@ pub(super) struct Sweep {
 /// How long a new table waits for the addresses of its new names. They are
 /// asked for at once; who serves them usually answers in milliseconds.
 const NAME_WAIT: Duration = Duration::from_secs(3);
-
-/// One address of a target, and the number by which its health is known.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    id: Option<u32>,
-    address: SocketAddr,
-}
-
-/// Where the targets of the table are.
-#[derive(Clone, Copy)]
-struct Places<'a> {
-    ids: &'a [u32],
-    names: &'a [NamedTarget],
-}
-
-impl<'a> Places<'a> {
-    /// The addresses of one: a single one, or those of its name.
-    fn of(self, target: &Target) -> impl Iterator<Item = Place> + use<'a> {
-        let id = target.index.and_then(|index| self.ids.get(index)).copied();
-        let single = target.address().map(|address| Place { id, address });
-        let named = target.name_index.and_then(|index| self.names.get(index));
-        let named = named.into_iter().flat_map(|named| &named.places);
-        single
-            .into_iter()
-            .chain(named.map(|(id, address)| Place { id: Some(*id), address: *address }))
-    }
-}
 
 /// What a piece of a change of the table came to.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -396,7 +366,7 @@ impl Switchboard {
         self.changed
     }
 
-    fn note(&mut self, id: u32, change: Option<Change>) {
+    pub(super) fn note(&mut self, id: u32, change: Option<Change>) {
         let (Some(change), Some(target)) = (change, self.targets.get(id)) else { return };
         self.changed = true;
         self.udp.epoch = self.udp.epoch.wrapping_add(1);
@@ -419,279 +389,10 @@ impl Switchboard {
     }
 }
 
-impl Switchboard {
-    /// Picks a target of a route that lets the client in and is not known to
-    /// be unhealthy; when there is none, any that lets it in: the dial itself
-    /// is then the judge. None of a service that has as many connections as it
-    /// may.
-    fn choose(&mut self, client: &Client<'_>, tried: &[SocketAddr]) -> Pick {
-        let route = match client.hello {
-            Some(hello) => self.table.lookup_name(hello.server_name.as_deref().unwrap_or("")),
-            None => self.table.lookup_address(client.local),
-        };
-        let Some(route) = route else { return Pick::NoRoute };
-        let (targets, load) = (&self.targets, &self.load);
-        let places = Places { ids: &self.ids, names: &self.names };
-        let (table, limit) = (&self.table, self.service_limit);
-        let source = client.source.ip();
-        let offered = client.hello.map_or(&[][..], |hello| hello.alpn.as_slice());
-        let protocol = route.alpn_choice(offered);
-        let is_let_in =
-            |target: &Target| protocol.admits(target) && target.options.access.admits(source);
-        let is_new = |place: &Place| !tried.contains(&place.address);
-        let is_untried = |target: &Target| places.of(target).any(|place| is_new(&place));
-        let has_room = |target: &Target| {
-            let own = table.service_limit(&target.service);
-            load.has_room(&target.service, own.unwrap_or(limit))
-        };
-        let is_served =
-            |target: &Target| is_untried(target) && is_let_in(target) && has_room(target);
-        let is_well = |place: &Place| {
-            let state = place.id.and_then(|id| targets.state(id));
-            state != Some(health::State::Unhealthy)
-        };
-        let is_healthy =
-            |target: &Target| places.of(target).any(|place| is_new(&place) && is_well(&place));
-        let connections = |target: &Target| {
-            places
-                .of(target)
-                .fold(0, |sum: usize, it| sum.saturating_add(load.of_target(it.address)))
-        };
-        let healthy = |target: &Target| is_healthy(target) && is_served(target);
-        let ask = |fit| Ask { client: source, fit, load: &connections };
-        let picked = self
-            .picker
-            .pick(route, &ask(&healthy))
-            .or_else(|| self.picker.pick(route, &ask(&is_served)));
-        let address = picked.and_then(|target| {
-            // Of several addresses of a name one after the other, and the ones
-            // that are well first.
-            self.turn = self.turn.wrapping_add(1);
-            let untried = || places.of(target).filter(is_new);
-            let well = || untried().filter(is_well);
-            let turn = |count: usize| self.turn.checked_rem(count);
-            let place = match turn(well().count()) {
-                Some(turn) => well().nth(turn),
-                None => untried().nth(turn(untried().count())?),
-            };
-            Some((target, place?.address))
-        });
-        let Some((target, address)) = address else {
-            let targets = route.targets();
-            return if !targets.iter().any(is_let_in) {
-                Pick::Denied
-            } else if targets.iter().any(|target| is_untried(target) && is_let_in(target)) {
-                Pick::AtLimit
-            } else {
-                Pick::NoTarget
-            };
-        };
-        let header = target.options.proxy_header.map(|version| match version {
-            ProxyHeader::V1 => Version::V1,
-            ProxyHeader::V2 => Version::V2,
-        });
-        let picked = Picked { address, service: Rc::clone(&target.service), header };
-        self.load.add(&picked);
-        Pick::Target(picked)
-    }
-}
-
-impl proxy::Targets for Switchboard {
-    fn pick(&mut self, _now: Time, client: &Client<'_>, tried: &[SocketAddr]) -> Pick {
-        self.choose(client, tried)
-    }
-
-    fn dial_failed(&mut self, now: Time, target: &Picked, error: &str) {
-        let address = target.address;
-        debug!("proxy event=dial_failed target={address} error={}", quoted(error));
-        self.load.remove(target);
-        for id in self.targets.ids_at(address).to_vec() {
-            let change = self.targets.dial_failed(id, now, error.to_owned());
-            self.note(id, change);
-        }
-    }
-
-    fn dial_succeeded(&mut self, _now: Time, target: SocketAddr) {
-        self.targets.dial_succeeded(target);
-    }
-
-    fn released(&mut self, target: &Picked) {
-        self.load.remove(target);
-    }
-
-    fn is_target(&self, target: &Picked) -> bool {
-        self.targets.by_address(&target.service, target.address).is_some()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::Targets as _;
-    use crate::registry::static_routes;
-    use crate::route::pick::Strategy;
-
-    fn switchboard(routes: &str, fall: u32) -> Switchboard {
-        let picker = Picker::new(Strategy::RoundRobin, 1);
-        let mut switchboard = Switchboard::new(picker, Targets::new(1, fall));
-        switchboard.load(Time::ZERO, static_routes::load(routes).table);
-        switchboard
-    }
-
-    #[test]
-    fn a_dial_that_succeeds_interrupts_a_row_of_failures() {
-        let mut switchboard = switchboard("route add web :80 tcp://192.0.2.1:80", 2);
-        let address = SocketAddr::from(([192, 0, 2, 1], 80));
-        switchboard.checked(Time::ZERO, 0, Ok(()));
-        for second in 1..5 {
-            let now = Time::from_millis(second * 1000);
-            switchboard.dial_failed(now, &picked(80), "refused");
-            switchboard.dial_succeeded(now, address);
-            assert_eq!(switchboard.targets().healthy_count(), 1, "one failure is no row");
-        }
-        switchboard.dial_failed(Time::from_millis(9000), &picked(80), "refused");
-        switchboard.dial_failed(Time::from_millis(9001), &picked(80), "refused");
-        assert_eq!(switchboard.targets().healthy_count(), 0);
-    }
-
-    #[test]
-    fn a_dial_counts_for_every_service_at_its_address() {
-        let routes = "route add a :80 tcp://192.0.2.1:80\nroute add b :81 tcp://192.0.2.1:80\n\
-                      route add a :82 tcp://192.0.2.1:80";
-        let mut switchboard = switchboard(routes, 2);
-        switchboard.checked(Time::ZERO, 0, Ok(()));
-        switchboard.checked(Time::ZERO, 1, Ok(()));
-        switchboard.dial_failed(Time::ZERO, &picked(80), "refused");
-        assert_eq!(switchboard.targets().healthy_count(), 2, "it counts once for each");
-        switchboard.dial_failed(Time::ZERO, &picked(80), "refused");
-        assert_eq!(switchboard.targets().unhealthy_count(), 2);
-    }
-
-    fn client(text: &str) -> SocketAddr {
-        format!("{text}:50000").parse().unwrap()
-    }
-
-    /// Picks for a client at `listener`, with nothing tried before.
-    fn pick(switchboard: &mut Switchboard, listener: &str, from: &str) -> Pick<SocketAddr> {
-        let asker = Client { local: listener.parse().unwrap(), source: client(from), hello: None };
-        match switchboard.pick(Time::ZERO, &asker, &[]) {
-            // What else there is to know of it is of interest in few tests.
-            Pick::Target(picked) => Pick::Target(picked.address),
-            Pick::NoRoute => Pick::NoRoute,
-            Pick::NoTarget => Pick::NoTarget,
-            Pick::Denied => Pick::Denied,
-            Pick::AtLimit => Pick::AtLimit,
-        }
-    }
-
-    fn picked(port: u16) -> Picked {
-        let address = SocketAddr::from(([192, 0, 2, 1], port));
-        Picked { address, service: "a".into(), header: None }
-    }
-
-    fn target(port: u16) -> Pick<SocketAddr> {
-        Pick::Target(picked(port).address)
-    }
-
-    fn table(text: &str) -> Table {
-        static_routes::load(text).table
-    }
-
-    #[test]
-    fn access_rules_keep_clients_out() {
-        let routes = "route add a :80 tcp://192.0.2.1:1 opts \"allow=ip:10.0.0.0/8\"\n\
-                      route add a :80 tcp://192.0.2.1:2 opts \"deny=ip:10.0.0.0/8,ip:11.0.0.1\"\n\
-                      route add a :81 tcp://192.0.2.1:3 opts \"allow=10.0.0.0/8\"";
-        let mut switchboard = switchboard(routes, 2);
-        for _ in 0..3 {
-            assert_eq!(pick(&mut switchboard, "0.0.0.0:80", "10.0.0.1"), target(1));
-            assert_eq!(pick(&mut switchboard, "0.0.0.0:80", "192.0.2.9"), target(2));
-            assert_eq!(pick(&mut switchboard, "[::]:80", "[::ffff:10.0.0.1]"), target(1));
-            assert_eq!(pick(&mut switchboard, "0.0.0.0:80", "11.0.0.1"), Pick::Denied);
-            assert_eq!(pick(&mut switchboard, "0.0.0.0:81", "10.0.0.1"), Pick::Denied);
-            assert_eq!(pick(&mut switchboard, "0.0.0.0:82", "10.0.0.1"), Pick::NoRoute);
-        }
-    }
-
-    #[test]
-    fn access_rules_hold_where_no_target_is_healthy() {
-        let routes = "route add a :80 tcp://192.0.2.1:1\n\
-                      route add a :80 tcp://192.0.2.1:2 opts \"deny=ip:10.0.0.1\"";
-        let mut switchboard = switchboard(routes, 1);
-        for id in [0, 1] {
-            switchboard.checked(Time::ZERO, id, Err("refused".to_owned()));
-        }
-        for _ in 0..4 {
-            assert_eq!(pick(&mut switchboard, "0.0.0.0:80", "10.0.0.1"), target(1));
-        }
-    }
-
-    #[test]
-    fn healthy_targets_go_first() {
-        for strategy in ["rnd", "rr", "least", "hash"] {
-            let line = |port| {
-                format!("route add a :80 tcp://192.0.2.1:{port} opts \"strategy={strategy}\"\n")
-            };
-            let routes: String = (1..4).map(line).collect();
-            let mut switchboard = switchboard(&routes, 1);
-            for (id, outcome) in [(0, Err("refused".to_owned())), (2, Err("refused".to_owned()))] {
-                switchboard.checked(Time::ZERO, id, outcome);
-            }
-            for _ in 0..6 {
-                let pick = pick(&mut switchboard, "0.0.0.0:80", "10.0.0.1");
-                assert_eq!(pick, target(2), "{strategy}");
-            }
-        }
-    }
-
-    #[test]
-    fn targets_without_an_address_are_passed_over() {
-        let routes = "route add a :80 https://backend/\n\
-                      route add a :80 https://example.com/ opts \"redirect=301\"\n";
-        assert_eq!(pick(&mut switchboard(routes, 1), "0.0.0.0:80", "10.0.0.1"), Pick::NoTarget);
-        let routes = format!("{routes}route add a :80 http://192.0.2.1:3");
-        for _ in 0..3 {
-            assert_eq!(pick(&mut switchboard(&routes, 1), "0.0.0.0:80", "10.0.0.1"), target(3));
-        }
-    }
-
-    #[test]
-    fn tried_targets_are_passed_over() {
-        let routes = "route add a :80 tcp://192.0.2.1:1\nroute add b :80 tcp://192.0.2.1:1\n\
-                      route add a :80 tcp://192.0.2.1:2";
-        let mut switchboard = switchboard(routes, 1);
-        let mut tried = Vec::new();
-        let local = "0.0.0.0:80".parse().unwrap();
-        let asker = Client { local, source: client("10.0.0.1"), hello: None };
-        while let Pick::Target(picked) = switchboard.pick(Time::ZERO, &asker, &tried) {
-            tried.push(picked.address);
-        }
-        assert_eq!(tried.len(), 2, "an address is dialled once");
-    }
-
-    #[test]
-    fn least_counts_connections_until_they_are_over() {
-        let routes = "route add a :80 tcp://192.0.2.1:1 opts \"strategy=least\"\n\
-                      route add a :80 tcp://192.0.2.1:2";
-        let mut board = switchboard(routes, 9);
-        board.checked(Time::ZERO, 0, Ok(()));
-        let mut next = || pick(&mut board, "0.0.0.0:80", "10.0.0.1");
-        assert_eq!([next(), next(), next()], [target(1), target(2), target(1)]);
-        board.released(&picked(1));
-        board.dial_failed(Time::ZERO, &picked(1), "refused");
-        let counts = [1, 2].map(|port| board.load.of_target(picked(port).address));
-        assert_eq!(counts, [0, 1]);
-        // The count is the address's own, so a new table does not change it.
-        board.load(Time::ZERO, table(&format!("route add b :81 tcp://192.0.2.1:1\n{routes}")));
-        let mut next = || pick(&mut board, "0.0.0.0:80", "10.0.0.1");
-        assert_eq!([next(), next()], [target(1), target(2)]);
-        for _ in 0..9 {
-            board.released(&picked(1));
-            board.released(&picked(2));
-        }
-        let counts = [1, 2].map(|port| board.load.of_target(picked(port).address));
-        assert_eq!(counts, [0, 0]);
-    }
+    use crate::daemon::picking::testing::{pick, switchboard, table, target};
 
     #[test]
     fn state_survives_a_new_table_and_only_for_what_stays() {
