@@ -1,8 +1,5 @@
 //! Generational storage: values named by keys that miss once the value is gone.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
 use super::token::{Kind, Token};
 
 /// The name of one value in a [`Slab`]: a slot and which use of it is meant.
@@ -44,7 +41,7 @@ pub struct Slab<T> {
     slots: Vec<Slot<T>>,
     /// Slots that may be used, lowest first: what lives gathers at the front,
     /// and the tail can be given back.
-    free: BinaryHeap<Reverse<u32>>,
+    free: Numbers,
     /// Slots emptied in this turn.
     emptied: Vec<u32>,
     /// All slots from here on are empty.
@@ -66,7 +63,7 @@ impl<T> Slab<T> {
     pub const fn new() -> Slab<T> {
         Slab {
             slots: Vec::new(),
-            free: BinaryHeap::new(),
+            free: Numbers::new(),
             emptied: Vec::new(),
             end: 0,
             searching: false,
@@ -85,7 +82,7 @@ impl<T> Slab<T> {
         let generation = self.next_generation;
         self.next_generation = generation.wrapping_add(1) & Token::GENERATION_MASK;
         let index = match self.free.pop() {
-            Some(Reverse(index)) => index,
+            Some(index) => index,
             None => {
                 self.slots.push(Slot { generation, value: None });
                 // Slots take memory, so 2^32 of them cannot be reached.
@@ -177,7 +174,8 @@ impl<T> Slab<T> {
         if self.emptied.is_empty() && !self.searching {
             return;
         }
-        self.free.extend(self.emptied.drain(..).map(Reverse));
+        let free = &mut self.free;
+        self.emptied.drain(..).for_each(|index| free.insert(index));
         // A slot is passed once for each time that it was the last one in use.
         let used = self.slots.iter().take(self.end);
         let empty = used.rev().take(Self::SEARCH_STEPS).take_while(|slot| slot.value.is_none());
@@ -193,9 +191,59 @@ impl<T> Slab<T> {
     fn shrink(&mut self, kept: usize) {
         self.slots.truncate(kept);
         self.slots.shrink_to_fit();
-        self.free.retain(|Reverse(index)| (*index as usize) < kept);
-        self.free.shrink_to_fit();
+        self.free.keep_below(kept);
         self.emptied.shrink_to_fit();
+    }
+}
+
+/// A set of numbers, a bit each, of which the lowest is taken: little memory, and
+/// little work for many at a time.
+#[derive(Debug)]
+struct Numbers {
+    words: Vec<u64>,
+    /// No word before this one has a bit.
+    first: usize,
+}
+
+impl Numbers {
+    const fn new() -> Numbers {
+        Numbers { words: Vec::new(), first: 0 }
+    }
+
+    fn insert(&mut self, number: u32) {
+        let (word, bit) = (number as usize / 64, number % 64);
+        if word >= self.words.len() {
+            self.words.resize(word + 1, 0);
+        }
+        if let Some(bits) = self.words.get_mut(word) {
+            *bits |= 1 << bit;
+            self.first = self.first.min(word);
+        }
+    }
+
+    /// Takes the lowest out.
+    fn pop(&mut self) -> Option<u32> {
+        let words = self.words.iter_mut().enumerate().skip(self.first);
+        for (word, bits) in words {
+            self.first = word;
+            if *bits != 0 {
+                let bit = bits.trailing_zeros();
+                *bits &= *bits - 1;
+                return u32::try_from(word * 64).ok().map(|number| number + bit);
+            }
+        }
+        self.first = self.words.len();
+        None
+    }
+
+    /// Takes all out that are not below `limit`.
+    fn keep_below(&mut self, limit: usize) {
+        self.words.truncate(limit.div_ceil(64));
+        self.words.shrink_to_fit();
+        if let Some(bits) = self.words.get_mut(limit / 64) {
+            *bits &= (1 << (limit % 64)) - 1;
+        }
+        self.first = self.first.min(self.words.len());
     }
 }
 
@@ -212,6 +260,33 @@ impl<T> Default for Slab<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_set_of_numbers_the_lowest_is_taken() {
+        let mut random = crate::reactor::random::Random::new(5);
+        for _ in 0..200 {
+            let (mut numbers, mut model) = (Numbers::new(), std::collections::BTreeSet::new());
+            for _ in 0..300 {
+                match random.index(20) {
+                    0 => {
+                        let limit = random.index(400);
+                        numbers.keep_below(limit);
+                        model.retain(|number| (*number as usize) < limit);
+                    }
+                    1..=9 => assert_eq!(numbers.pop(), model.pop_first()),
+                    _ => {
+                        let number = u32::try_from(random.index(400)).unwrap();
+                        numbers.insert(number);
+                        model.insert(number);
+                    }
+                }
+            }
+            while let Some(number) = model.pop_first() {
+                assert_eq!(numbers.pop(), Some(number));
+            }
+            assert_eq!(numbers.pop(), None);
+        }
+    }
 
     #[test]
     fn a_key_misses_once_its_value_is_gone() {
