@@ -91,7 +91,10 @@ impl Answers {
             name.into_iter().for_each(|name| resolver.unwant(&name));
         }
         let mut failed = Vec::new();
-        for _ in 0..TOLD_PER_TURN.min(self.unasked.len()) {
+        // The resolver has nothing to say of a name that it knows already: one
+        // that is back is forgotten first, and then asked for.
+        let most = if self.unwanted.is_empty() { TOLD_PER_TURN } else { 0 };
+        for _ in 0..most.min(self.unasked.len()) {
             let name = self.unasked.pop().and_then(|name| Name::parse(&name).ok());
             let Some(name) = name else { continue };
             if let Err(error) = resolver.want(now, &name) {
@@ -154,7 +157,6 @@ impl Answers {
         let kept: HashSet<&str> = targets.iter().map(|it| &*it.name).collect();
         let is_kept = |name: &Rc<str>| kept.contains(&**name);
         self.unasked.retain(is_kept);
-        self.unwanted.retain(|name| !is_kept(name));
         let unwanted = &mut self.unwanted;
         self.by_name.retain(|name, _| {
             let stays = is_kept(name);
@@ -415,5 +417,35 @@ mod tests {
             assert_eq!(picks(&mut board, &[]), [format!("{address}:8080")]);
             assert_eq!(board.targets().total(), 50);
         }
+    }
+
+    /// The resolver has no event to tell of a name that it knows already.
+    #[test]
+    fn a_name_that_is_back_before_the_resolver_forgot_it_is_looked_up_again() {
+        let count = 3 * TOLD_PER_TURN;
+        let line = |n: usize| format!("route add web :80 tcp://n{n}.localhost:8080\n");
+        let all: String = (0..count).map(line).collect();
+        let mut board = board(&all);
+        let mut reactor = crate::reactor::Reactor::new().unwrap();
+        let mut resolver = Resolver::new(crate::resolve::Paths::default(), 1);
+        let mut turns = |board: &mut Switchboard, later: std::time::Duration| {
+            for _ in 0..20 {
+                resolver.api(&mut reactor);
+                board.resolve(AT, &mut resolver);
+                board.proceed(AT + later, 1000);
+            }
+        };
+        let nameless = |board: &Switchboard| {
+            assert_eq!(board.names.len(), count);
+            board.names.iter().filter(|name| name.places.is_empty()).count()
+        };
+        turns(&mut board, std::time::Duration::ZERO);
+        assert_eq!(nameless(&board), 0);
+        change(&mut board, "route add web :80 tcp://192.0.2.9:1");
+        proceed(&mut board);
+        change(&mut board, &all);
+        turns(&mut board, std::time::Duration::ZERO);
+        turns(&mut board, std::time::Duration::from_secs(60));
+        assert_eq!(nameless(&board), 0, "names that nobody looks up any more");
     }
 }

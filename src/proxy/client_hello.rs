@@ -29,6 +29,11 @@ const RECORD_HEADER: usize = 5;
 /// Octets of a message's header: type, length (RFC 8446 §4).
 const MESSAGE_HEADER: usize = 4;
 
+/// Most protocols that are kept of a client's list: more than there are. In
+/// [`MAX_HELLO`] octets are eight thousand, which would take thirty times their
+/// memory, and be compared with those of each target.
+const MAX_PROTOCOLS: usize = 64;
+
 /// The content type of records with handshake messages (RFC 8446 §5.1).
 const HANDSHAKE: u8 = 22;
 
@@ -40,15 +45,15 @@ const SERVER_NAME: u16 = 0;
 const ALPN: u16 = 16;
 const SUPPORTED_VERSIONS: u16 = 43;
 
-/// What a client said of itself. A hostile one makes some hundred KiB of it, so
-/// it is to be used, and not to be kept as long as the connection.
+/// What a client said of itself. A hostile one makes some ten KiB of it, so it
+/// is to be used, and not to be kept as long as the connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientHello {
     /// The host that it wants to talk to, if it says so: a DNS name of at most
     /// 253 octets in lower case, without a dot at its end.
     pub server_name: Option<String>,
     /// The protocols that it can speak inside, in its order of preference
-    /// (RFC 7301 §3.1), each 1 to 255 octets such as `h2`.
+    /// (RFC 7301 §3.1), each 1 to 255 octets such as `h2`; the first 64.
     pub alpn: Vec<Vec<u8>>,
     /// The versions that it can speak: 0x0303 is TLS 1.2, 0x0304 is TLS 1.3.
     /// Without that extension of TLS 1.3 it is the one highest version
@@ -333,7 +338,9 @@ fn protocols(data: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut protocols = Vec::new();
     while !list.is_empty() {
         let protocol = list.list8().filter(|protocol| !protocol.is_empty())?;
-        protocols.push(protocol.to_vec());
+        if protocols.len() < MAX_PROTOCOLS {
+            protocols.push(protocol.to_vec());
+        }
     }
     Some(protocols)
 }

@@ -134,10 +134,15 @@ impl Proxy {
             }));
         }
         let addresses: HashSet<SocketAddr> = wanted.iter().map(|it| it.address).collect();
+        let is_wanted = |it: &Listener| {
+            let template = self.dynamic.templates.iter().any(|template| is_of(it, template));
+            template && addresses.contains(&it.asked_address())
+        };
         let (mut open, mut closing) = (HashSet::new(), VecDeque::new());
         for (key, listener) in self.listeners.iter().filter(|(_, it)| it.is_dynamic()) {
-            open.insert(listener.asked_address());
-            if !addresses.contains(&listener.asked_address()) {
+            if is_wanted(listener) {
+                open.insert(listener.asked_address());
+            } else {
                 closing.push_back(key);
             }
         }
@@ -191,7 +196,8 @@ impl Proxy {
     }
 }
 
-/// Whether a listener was made from this template.
+/// Whether a listener's socket is one that this template asks for.
 fn is_of(listener: &Listener, template: &ListenerSettings) -> bool {
     listener.asked_address().ip() == template.address.ip()
+        && listener.is_dual_stack() == template.dual_stack
 }

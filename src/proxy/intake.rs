@@ -11,6 +11,9 @@ use crate::reactor::log_sink::quoted;
 use crate::reactor::slab::Key;
 use crate::reactor::{Kind, Reactor, Readiness};
 
+/// What a client that is taken in costs of a turn's budget, in steps.
+const ACCEPT_STEPS: usize = 4;
+
 /// What an attempt to take a client in came to.
 enum Taken {
     Client(Key),
@@ -27,12 +30,14 @@ impl Proxy {
             return;
         }
         let mut budget = TURN_BUDGET;
-        let mut next = 0;
-        while let Some(key) = self.listeners.key_from(next) {
-            next = key.index.saturating_add(1);
+        for _ in 0..self.listeners.len() {
+            let key = self.listeners.key_from(self.next).or_else(|| self.listeners.key_from(0));
+            let Some(key) = key.filter(|_| !budget.is_spent()) else { return };
+            self.next = key.index.saturating_add(1);
             for _ in 0..ACCEPTS_PER_TURN {
                 match self.accept_one(reactor, key, false) {
                     Taken::Client(client) => {
+                        budget.spend(ACCEPT_STEPS, 0);
                         self.serve(reactor, targets, client, &mut budget);
                     }
                     Taken::Failed => {}

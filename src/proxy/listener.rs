@@ -152,6 +152,11 @@ impl Listener {
         self.settings.address
     }
 
+    /// Whether it was told to serve IPv4 on its IPv6 socket.
+    pub(super) fn is_dual_stack(&self) -> bool {
+        self.settings.dual_stack
+    }
+
     /// Whether its clients say first which server they want.
     pub(super) fn waits_for_names(&self) -> bool {
         self.settings.hello_timeout.is_some()

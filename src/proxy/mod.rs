@@ -114,6 +114,9 @@ pub struct Proxy {
     seed: u64,
     limit: usize,
     at_limit: bool,
+    /// The place of the listener that takes clients in first: where the budget
+    /// of the turn before was spent.
+    next: u32,
     /// The limits of silence that all connections have.
     silences: Silences,
     dial_timeout: Duration,
@@ -142,6 +145,7 @@ impl Proxy {
             seed,
             limit: 0,
             at_limit: false,
+            next: 0,
             silences: Silences::default(),
             dial_timeout: Duration::ZERO,
             removed_target_wait: None,

@@ -124,6 +124,11 @@ impl Opening {
         self.deadline
     }
 
+    /// Whether a PROXY header may come, which says who the client is.
+    pub(super) fn awaits_header(&self) -> bool {
+        matches!(self.stage, Stage::Header)
+    }
+
     /// Takes all octets that have come since the beginning, or since the end of
     /// the header once that was told. `ended` says that the client will send no
     /// more.

@@ -53,6 +53,10 @@ impl Proxy {
             match verdict {
                 Verdict::Wait => {
                     connection.arm(&mut reactor.wheel, key.token(Kind::Client));
+                    // Who says nothing takes a place as well.
+                    if let Some(ending) = self.refuse_source(key) {
+                        self.close(reactor, key, ending);
+                    }
                     return;
                 }
                 Verdict::Again => {
@@ -80,6 +84,8 @@ impl Proxy {
         if let Some(ending) = self.refuse_source(key) {
             return self.close(reactor, key, ending);
         }
+        // What ended in this turn leaves its place to this one.
+        self.tell_released(targets);
         let now = reactor.now();
         let Some(connection) = self.connections.get(key) else { return };
         let pick = match connection.may_dial() {

@@ -213,9 +213,12 @@ impl Connection {
         Client { local: self.local, source: self.peer, hello }
     }
 
-    /// Its permit, the first time that it is asked for: by then its source is
+    /// Its permit, the first time that it is asked for while its source is
     /// known.
     pub(super) fn uncounted(&mut self) -> Option<&mut Permit> {
+        if matches!(&self.stage, Stage::Opening(opening) if opening.awaits_header()) {
+            return None;
+        }
         match std::mem::replace(&mut self.counted, true) {
             true => None,
             false => self.permit.as_mut(),
@@ -254,6 +257,8 @@ impl Connection {
     ) {
         let side = Side::target(stream, target.header.is_some());
         self.target = Some((side, target));
+        // What was said about another one's end is not said about this one.
+        self.leave = None;
         self.stage = Stage::Dialing { since: now, deadline: now + limit };
     }
 
@@ -330,6 +335,7 @@ impl Connection {
             }
             Err(_) => return reset,
         };
+        tools.budget.spend(1, count);
         let mut from = 0;
         loop {
             let octets = tools.scratch.get(from..count).unwrap_or_default();
@@ -550,6 +556,7 @@ impl Connection {
     /// Unix epoch.
     pub(super) fn record(&self, now: Time, wall: Duration, ending: Why) -> TcpRecord<'_> {
         let duration = now.since(self.accepted);
+        let accepted = self.target().filter(|_| self.dial_time.is_some());
         let story = self.story.as_deref();
         let proxy = story.and_then(|story| story.proxy);
         let local = match proxy {
@@ -565,7 +572,7 @@ impl Connection {
             proxy: proxy.map(|(address, _)| address),
             listener: self.local,
             service: self.target().map(|picked| &*picked.service),
-            target: self.target().map(|picked| picked.address),
+            target: accepted.map(|picked| picked.address),
             server_name: story.and_then(|story| story.hello.as_ref()?.server_name.as_deref()),
             bytes_received: self.relay.up.bytes,
             bytes_sent: self.relay.down.bytes,

@@ -178,3 +178,91 @@ fn a_drain_opens_no_port_again() {
     lab.turns(3);
     assert!(StdStream::connect(("127.0.0.1", port)).is_err());
 }
+
+#[test]
+fn the_deadline_of_a_target_that_left_is_not_that_of_the_next_one() {
+    let (backend, address) = backend();
+    let (_listener, hole, _fill) = super::dials::black_hole();
+    let settings = ProxySettings {
+        removed_target_wait: Some(Duration::from_secs(3600)),
+        dial_timeout: Duration::from_millis(40),
+        ..settings()
+    };
+    let mut lab = Lab::new(&settings, &[hole, address]);
+    let client = lab.client();
+    lab.until("the first target is dialled", |lab| lab.house.choice.taken == [hole]);
+    lab.house.choice.targets = vec![address];
+    lab.house.proxy.targets_changed();
+    let mut accepted = None;
+    lab.until("the second one accepts", |lab| {
+        accepted = accepted.take().or_else(|| backend.accept().ok());
+        accepted.is_some() && lab.house.choice.succeeded == [address]
+    });
+    lab.turns(3);
+    assert_eq!(lab.reactor.wheel.len(), 0, "nothing is waited for");
+    drop((client, accepted));
+    lab.assert_empty();
+}
+
+#[test]
+fn one_turn_takes_in_no_more_clients_for_many_listeners() {
+    let (_backend, address) = backend();
+    let listeners = vec![ListenerSettings::new(LOCALHOST.parse().unwrap()); 10];
+    let mut lab = Lab::new(&ProxySettings { listeners, ..settings() }, &[address]);
+    let addresses = lab.house.proxy.listening_on();
+    let connect = |at: &SocketAddr| StdStream::connect(at).unwrap();
+    let clients: Vec<_> = (0..32).flat_map(|_| addresses.iter().map(connect)).collect();
+    let mut most = 0;
+    lab.until("all are accepted", |lab| {
+        let before = lab.counters().accepted;
+        lab.turn();
+        most = most.max(lab.counters().accepted - before);
+        lab.counters().accepted == 320
+    });
+    assert!(most <= 96, "{most} in one turn");
+    drop(clients);
+    lab.assert_empty();
+}
+
+#[test]
+fn a_port_of_the_routes_follows_its_template_from_both_families_to_one() {
+    let with = |dual_stack| {
+        let template = ListenerSettings::new("[::]:0".parse().unwrap());
+        let dynamic = vec![ListenerSettings { dynamic: true, dual_stack, ..template }];
+        ProxySettings { dynamic, ..settings() }
+    };
+    let [port] = free_ports();
+    let mut lab = Lab::new(&with(true), &[]);
+    lab.house.proxy.set_ports(vec![port]);
+    lab.until("it is open", |lab| lab.house.proxy.dynamic_listeners() == Some(1));
+    StdStream::connect(("127.0.0.1", port)).unwrap();
+    let Lab { reactor, house, .. } = &mut lab;
+    let prepared = house.proxy.prepare_change(with(false)).unwrap();
+    assert!(house.proxy.commit_change(reactor, prepared).is_empty());
+    lab.until("nothing is left to do", |lab| !lab.house.proxy.has_ready());
+    assert!(StdStream::connect(("::1", port)).is_ok());
+    assert!(StdStream::connect(("127.0.0.1", port)).is_err());
+}
+
+#[test]
+fn what_ended_in_a_turn_is_counted_off_for_who_asks_in_the_same_turn() {
+    let (backend, address) = backend();
+    let mut settings = settings();
+    settings.listeners[0].hello_timeout = Some(Duration::from_secs(60));
+    let mut lab = Lab::new(&settings, &[address]);
+    let hello = super::openings::client_hello("a.test");
+    let mut first = lab.client();
+    first.send(&hello);
+    let mut accepted = None;
+    lab.until("the first is served", |lab| {
+        accepted = accepted.take().or_else(|| backend.accept().ok());
+        accepted.is_some() && lab.house.choice.succeeded.len() == 1
+    });
+    let mut second = lab.client();
+    second.send(&hello[..20]);
+    lab.turns(5);
+    first.reset();
+    second.send(&hello[20..]);
+    lab.until("the second asks", |lab| lab.house.choice.picks.len() == 2);
+    assert_eq!(lab.house.choice.loads, [0, 0]);
+}

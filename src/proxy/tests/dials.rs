@@ -55,7 +55,7 @@ fn without_a_target_or_a_route_a_client_is_closed_in_order() {
 }
 
 /// A listener that answers nobody, because its backlog is full.
-fn black_hole() -> (mio::net::TcpListener, SocketAddr, Vec<mio::net::TcpStream>) {
+pub(super) fn black_hole() -> (mio::net::TcpListener, SocketAddr, Vec<mio::net::TcpStream>) {
     let options = socket::ListenOptions { backlog: 0, ..socket::ListenOptions::default() };
     let listener = socket::listen(LOCALHOST.parse().unwrap(), &options).unwrap();
     let address = listener.local_addr().unwrap();
@@ -182,4 +182,24 @@ fn a_target_that_no_port_is_left_for_is_followed_by_the_next() {
     let mut client = lab.client();
     lab.until("it is closed in order", |_| client.saw_end());
     assert_eq!((lab.counters().dials_exhausted, lab.counters().no_target), (3, 1));
+}
+
+#[test]
+fn a_target_that_did_not_accept_is_not_told_of_as_one_that_did() {
+    use crate::proxy::access_log::{AccessLog, Format};
+    use crate::reactor::line_sink::LineSink;
+    use std::os::fd::AsRawFd;
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let (_listener, hole, _fill) = black_hole();
+    let mut lab = Lab::new(&settings(), &[refusing(), hole]);
+    let format = Format::compile("$upstream_addr $retries $ending").unwrap();
+    let sink = LineSink::to(writer.as_raw_fd(), 1000);
+    lab.house.proxy.access_log = Some(AccessLog::new(format, sink));
+    let client = lab.client();
+    lab.until("the second target is dialled", |lab| lab.house.choice.taken == [hole]);
+    client.reset();
+    lab.assert_empty();
+    let mut line = [0; 100];
+    let count = reader.read(&mut line).unwrap();
+    assert_eq!(str::from_utf8(&line[..count]), Ok("- 1 client-reset\n"));
 }

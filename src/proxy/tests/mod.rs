@@ -30,6 +30,8 @@ struct Choice {
     /// Listener and client of each question, and the name that was asked for.
     picks: Vec<(SocketAddr, SocketAddr)>,
     names: Vec<Option<String>>,
+    /// How many targets were taken at each question.
+    loads: Vec<usize>,
     failed: Vec<(SocketAddr, String)>,
     succeeded: Vec<SocketAddr>,
     /// Targets that were picked, and are neither failed nor released.
@@ -46,6 +48,7 @@ impl Choice {
 impl Targets for Choice {
     fn pick(&mut self, _: Time, client: &Client<'_>, tried: &[SocketAddr]) -> Pick {
         self.picks.push((client.local, client.source));
+        self.loads.push(self.taken.len());
         self.names.push(client.hello.and_then(|hello| hello.server_name.clone()));
         let left = self.targets.iter().find(|target| !tried.contains(target));
         match left {

@@ -31,7 +31,7 @@ fn names(hello: Duration) -> ProxySettings {
 const LONG: Duration = Duration::from_secs(60);
 
 /// A ClientHello for this name, in one record (RFC 8446 §4.1.2, RFC 6066 §3).
-fn client_hello(name: &str) -> Vec<u8> {
+pub(super) fn client_hello(name: &str) -> Vec<u8> {
     let sized = |octets: &[u8]| [&(octets.len() as u16).to_be_bytes(), octets].concat();
     let entry = [&[0][..], &sized(name.as_bytes())].concat();
     let extension = [&[0, 0][..], &sized(&sized(&entry))].concat();
@@ -227,6 +227,68 @@ fn a_client_that_leaves_before_it_said_anything_leaves_nothing() {
         lab.turns(5);
         assert_eq!(lab.house.proxy.connections(), 1);
         client.reset();
+        lab.assert_empty();
+    }
+}
+
+/// 16 KiB of protocols of one octet each.
+fn hostile_hello() -> Vec<u8> {
+    let sized = |octets: &[u8]| [&(octets.len() as u16).to_be_bytes(), octets].concat();
+    let list = [1, b'x'].repeat(8_100);
+    let extension = [&[0, 16][..], &sized(&sized(&list))].concat();
+    let body =
+        [&[3, 3][..], &[7; 32], &[0], &[0, 2, 0x13, 1], &[1, 0], &sized(&extension)].concat();
+    let message = [&[1, 0][..], &sized(&body)].concat();
+    [&[22, 3, 1][..], &sized(&message)].concat()
+}
+
+#[test]
+fn a_hello_takes_no_more_memory_than_it_has_octets() {
+    use crate::proxy::client_hello::{HelloReader, Progress};
+    let octets = hostile_hello();
+    let read = HelloReader::new().read(&octets);
+    let Progress::Hello(hello) = read else { panic!("{read:?}") };
+    let names = hello.alpn.iter().map(|name| name.capacity().max(24) + 8);
+    let heap = hello.alpn.capacity() * size_of::<Vec<u8>>() + names.sum::<usize>();
+    assert!(heap <= octets.len(), "{heap} for {}", octets.len());
+}
+
+#[test]
+fn what_is_looked_at_again_and_again_is_paid_for() {
+    let (_backend, address) = backend();
+    let mut lab = Lab::new(&names(LONG), &[address]);
+    let hello = hostile_hello();
+    let mut clients: Vec<_> = (0..600).map(|_| lab.client()).collect();
+    lab.until("all are accepted", |lab| lab.counters().accepted == 600);
+    clients.iter_mut().for_each(|client| client.send(&hello[..16_000]));
+    lab.until("all is quiet", |lab| {
+        lab.turns(3);
+        !lab.house.proxy.has_ready()
+    });
+    clients.iter_mut().for_each(|client| client.send(&hello[16_000..16_001]));
+    lab.turn();
+    assert!(lab.house.proxy.has_ready(), "9 MiB are more than a turn's");
+    drop(clients);
+    lab.assert_empty();
+}
+
+#[test]
+fn clients_that_say_nothing_are_counted_for_their_source() {
+    use crate::proxy::limits::SourceSettings;
+    let (_backend, address) = backend();
+    let sources = SourceSettings { limit: 2, ..SourceSettings::default() };
+    let trusted = listening(|it| {
+        it.hello_timeout = Some(LONG);
+        it.header = Some(header(Mode::Lenient, TrustedSources::everybody()));
+    });
+    for (settings, header) in [(names(LONG), &b""[..]), (trusted, V1)] {
+        let mut lab = Lab::new(&ProxySettings { sources, ..settings }, &[address]);
+        let mut clients: Vec<_> = (0..9).map(|_| lab.client()).collect();
+        clients.iter_mut().for_each(|client| client.send(header));
+        lab.until("all are accepted", |lab| lab.counters().accepted == 9);
+        lab.turns(3);
+        assert_eq!((lab.house.proxy.connections(), lab.counters().source_limit), (2, 7));
+        drop(clients);
         lab.assert_empty();
     }
 }
