@@ -133,7 +133,7 @@ impl Daemon {
             info!("bgp event=listening address={address}");
         }
         daemon.load_routes(reactor);
-        daemon.switchboard.tell(&mut daemon.proxy);
+        daemon.switchboard.tell(&mut daemon.proxy, true);
         daemon.proxy.change_all_ports(reactor);
         Ok(daemon)
     }
@@ -464,7 +464,8 @@ impl poll::Phases for Daemon {
         if self.inject_panic && self.bgp.as_ref().is_some_and(|b| b.speaker().established() > 0) {
             fault::inject("shared state");
         }
-        self.switchboard.tell(&mut self.proxy);
+        let is_settled = !self.routes.is_busy();
+        self.switchboard.tell(&mut self.proxy, is_settled);
         self.facts_changed |= self.proxy.take_listeners_changed();
         let changed = self.switchboard.take_changed();
         if changed || std::mem::take(&mut self.facts_changed) {

@@ -130,6 +130,8 @@ impl Daemon {
             self.switchboard.set_picker(Picker::new(settings::strategy(strategy), seed(reactor)));
         }
         self.switchboard.set_service_limit(self.config.proxy.service_limit);
+        // It holds for those as well whose targets have left already.
+        self.switchboard.swept |= self.config.proxy.removed_targets != old.proxy.removed_targets;
         self.resolver.reload(reactor.now());
         let health = &self.config.health;
         self.switchboard.set_thresholds(health.rise, health.fall);

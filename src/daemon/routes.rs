@@ -142,6 +142,11 @@ impl Routes {
         }
     }
 
+    /// Whether another table is on its way.
+    pub(super) fn is_busy(&self) -> bool {
+        self.loader.is_busy()
+    }
+
     /// Whether there is work that needs no further event.
     pub(super) fn has_ready(&self, switchboard: &Switchboard) -> bool {
         (self.loader.is_busy() && !switchboard.awaits_names())

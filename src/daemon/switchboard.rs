@@ -270,13 +270,15 @@ impl Switchboard {
         false
     }
 
-    /// Tells the data plane what a change of the table means to it.
-    pub(super) fn tell(&mut self, proxy: &mut Proxy) {
+    /// Tells the data plane what a change of the table means to it. Who is to be
+    /// cut is found when no other table is on its way, which may bring targets
+    /// back.
+    pub(super) fn tell(&mut self, proxy: &mut Proxy, is_settled: bool) {
         if std::mem::take(&mut self.switched) {
             let ports = self.table.dynamic_ports().iter();
             proxy.set_ports(ports.map(|dynamic| dynamic.port).collect());
         }
-        if std::mem::take(&mut self.swept) {
+        if is_settled && std::mem::take(&mut self.swept) {
             proxy.targets_changed();
         }
     }

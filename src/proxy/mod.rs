@@ -180,11 +180,7 @@ impl Proxy {
         self.pipes.set_limit(usize::try_from(pipe_limit(descriptors)).unwrap_or_default());
         self.silences = silences(settings);
         self.dial_timeout = settings.dial_timeout;
-        if self.removed_target_wait != settings.removed_target_wait {
-            self.removed_target_wait = settings.removed_target_wait;
-            // It holds for those as well whose targets have left already.
-            self.targets_changed();
-        }
+        self.removed_target_wait = settings.removed_target_wait;
         self.admission.set_sources(&settings.sources);
     }
 

@@ -24,7 +24,7 @@ pub const MOST_REPORTS: usize = 1_000;
 
 /// A good number of lines for one [`TableBuilder::step`]: well below a
 /// millisecond.
-pub const LINES_PER_STEP: usize = 100;
+pub const LINES_PER_STEP: usize = 128;
 
 /// What the smallest line costs, in visits to a target, and what one more of
 /// these costs in bytes.

@@ -206,7 +206,7 @@ fn the_deadline_of_a_target_that_left_is_not_that_of_the_next_one() {
 
 #[test]
 fn one_turn_takes_in_no_more_clients_for_many_listeners() {
-    let (_backend, address) = backend();
+    let (backend, address) = backend();
     let listeners = vec![ListenerSettings::new(LOCALHOST.parse().unwrap()); 10];
     let mut lab = Lab::new(&ProxySettings { listeners, ..settings() }, &[address]);
     let addresses = lab.house.proxy.listening_on();
@@ -220,7 +220,7 @@ fn one_turn_takes_in_no_more_clients_for_many_listeners() {
         lab.counters().accepted == 320
     });
     assert!(most <= 96, "{most} in one turn");
-    drop(clients);
+    drop((clients, backend));
     lab.assert_empty();
 }
 
