@@ -21,9 +21,16 @@ const CLIENTS: usize = 64;
 /// counts: how many events one epoll_wait brings is up to the scheduler.
 const WAVES: usize = 20;
 
+/// A listener on a port that the system does not choose by itself, as those of
+/// services are: a dial to one that it may choose is asked whether it met itself.
+fn low_listener() -> TcpListener {
+    let mut bound = (20_000..32_000).filter_map(|port| TcpListener::bind(("127.0.0.1", port)).ok());
+    bound.next().expect("a free port")
+}
+
 /// A target that sends back what it gets.
 fn echo() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let listener = low_listener();
     let address = listener.local_addr().expect("bound");
     thread::spawn(move || {
         for stream in listener.incoming() {
@@ -43,7 +50,7 @@ fn echo() -> SocketAddr {
 
 /// A target that takes everything, and then says how much that was.
 fn sink() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let listener = low_listener();
     let address = listener.local_addr().expect("bound");
     thread::spawn(move || {
         for stream in listener.incoming() {

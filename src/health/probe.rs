@@ -216,7 +216,8 @@ impl Prober {
                 self.due.push_back(key);
             }
             Stage::Connecting { stream, deadline } => {
-                if let Some(outcome) = outcome(stream, check.ready, now >= *deadline) {
+                if let Some(outcome) = outcome(stream, check.address, check.ready, now >= *deadline)
+                {
                     self.in_flight = self.in_flight.saturating_sub(1);
                     self.finish(reactor, key, outcome);
                 }
@@ -283,13 +284,19 @@ fn connect(reactor: &mut Reactor, address: SocketAddr, key: Key) -> io::Result<T
 }
 
 /// What a check came to, once it is known.
-fn outcome(stream: &TcpStream, ready: Readiness, is_over: bool) -> Option<Result<(), String>> {
+fn outcome(
+    stream: &TcpStream,
+    address: SocketAddr,
+    ready: Readiness,
+    is_over: bool,
+) -> Option<Result<(), String>> {
     if ready.intersects(Readiness::ERROR | Readiness::WRITE_CLOSED) {
         let error = socket::take_error(stream).ok().flatten();
         return Some(Err(error.map_or_else(|| "closed at once".to_owned(), |e| e.to_string())));
     }
     if ready.contains(Readiness::WRITABLE) {
-        return Some(Ok(()));
+        let nobody = socket::met_itself(stream, address);
+        return Some(if nobody { Err("nobody listens there".to_owned()) } else { Ok(()) });
     }
     is_over.then(|| Err("no answer in time".to_owned()))
 }

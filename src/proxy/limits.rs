@@ -40,7 +40,7 @@ pub struct SourceSettings {
 
 impl Default for SourceSettings {
     fn default() -> SourceSettings {
-        SourceSettings { limit: 0, ipv4_prefix: 32, ipv6_prefix: 64, table: 65_536 }
+        SourceSettings { limit: 0, ipv4_prefix: 32, ipv6_prefix: 64, table: 262_144 }
     }
 }
 

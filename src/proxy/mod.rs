@@ -1,13 +1,15 @@
 //! The data plane: listeners, and connections relayed to targets.
 //!
 //! [`Proxy`] owns them all. It does not know routes or health: what it needs
-//! of them it asks through [`Targets`]. `relay` has the rules of passing bytes
-//! on, `pump` does it to sockets, `tcp` is one connection from its arrival to
-//! its end, `listener` takes clients in. `udp` has the
+//! of them it asks through [`Targets`]. `listener` is a socket on which clients
+//! come, `intake` takes them in, and `tcp` is one connection from then to its
+//! end, whose wishes `serve` fulfils. `pump` moves bytes. `dynamic` has the
+//! listeners of `proto=tcp-dynamic`, `change` is a reload. `udp` has the
 //! listeners and flows of datagrams.
 //!
-//! Four parts of it are pure: [`proxy_header`] and [`client_hello`] read what a
-//! client sends first, [`limits`] counts connections, and [`access_log`] writes
+//! Some parts are pure: `opening` is what a client says first, which
+//! [`proxy_header`] and [`client_hello`] read, `relay` the rules of passing
+//! bytes on, [`limits`] counts connections, and [`access_log`] writes
 //! a line about each.
 //!
 //! An idle connection is one slot and two sockets. A connection that waits for
@@ -84,8 +86,9 @@ const ACCEPTS_PER_TURN: usize = 32;
 /// Most clients taken from a listener that closes: a full backlog.
 const ACCEPTS_AT_CLOSE: usize = 4096;
 
-/// Most connections that are looked at in a turn after their targets changed.
-const SWEPT_PER_TURN: usize = 1000;
+/// Most slots of connections that are looked at in a turn after their targets
+/// changed.
+const SWEPT_PER_TURN: u32 = 1000;
 
 /// Descriptors that connections leave to everything else: BGP, health checks,
 /// listeners, operators.
@@ -341,6 +344,7 @@ impl Proxy {
             || self.can_accept()
             || self.sweep.is_some()
             || self.dynamic.is_changing()
+            || self.connections.is_searching()
             || self.udp.has_ready()
     }
 
@@ -373,10 +377,10 @@ impl Proxy {
 
     /// Looks at some connections whether their targets are still there.
     fn sweep(&mut self, now: Time, targets: &dyn Targets) {
-        let Some(mut at) = self.sweep.take() else { return };
-        for _ in 0..SWEPT_PER_TURN {
-            let Some(key) = self.connections.key_from(at) else { return };
-            at = key.index.saturating_add(1);
+        let Some(begin) = self.sweep.take() else { return };
+        let end = begin.saturating_add(SWEPT_PER_TURN);
+        for at in begin..end {
+            let Some(key) = self.connections.key_at(at) else { continue };
             let Some(connection) = self.connections.get_mut(key) else { continue };
             let Some(target) = connection.target() else { continue };
             let is_gone = !targets.is_target(target);
@@ -385,7 +389,8 @@ impl Proxy {
                 self.queue(key);
             }
         }
-        self.sweep = Some(at);
+        let is_over = usize::try_from(end).is_ok_and(|end| end >= self.connections.slots());
+        self.sweep = (!is_over).then_some(end);
     }
 
     fn tell_released(&mut self, targets: &mut dyn Targets) {

@@ -397,6 +397,9 @@ impl Connection {
             return Verdict::DialFailed(picked.clone(), text);
         }
         if side.ready.contains(Readiness::WRITABLE) {
+            if socket::met_itself(&side.stream, picked.address) {
+                return self.fail("nobody listens there".to_owned());
+            }
             if let Err(error) = self.introduce() {
                 let text = format!("cannot send the PROXY header: {error}");
                 return self.fail(text);

@@ -160,7 +160,19 @@ impl<T> Slab<T> {
         self.iter().map(|(key, _)| key).collect()
     }
 
-    /// The first value in the slot `index` or behind, for a walk in pieces.
+    /// The value in the slot `index`, if there is one.
+    pub fn key_at(&self, index: u32) -> Option<Key> {
+        let slot = self.slots.get(index as usize)?;
+        slot.value.is_some().then_some(Key { index, generation: slot.generation })
+    }
+
+    /// How many slots there are, used or not: what a walk in pieces has to look
+    /// at.
+    pub fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The first value in the slot `index` or behind.
     pub fn key_from(&self, index: u32) -> Option<Key> {
         let behind = self.slots.iter().enumerate().skip(usize::try_from(index).ok()?);
         let mut used = behind.filter(|(_, slot)| slot.value.is_some());
@@ -186,6 +198,11 @@ impl<T> Slab<T> {
         if kept <= self.slots.len() / 2 {
             self.shrink(kept);
         }
+    }
+
+    /// Whether another [`Slab::reclaim`] may find memory to give back.
+    pub fn is_searching(&self) -> bool {
+        self.searching
     }
 
     fn shrink(&mut self, kept: usize) {

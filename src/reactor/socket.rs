@@ -363,6 +363,20 @@ pub fn take_error(socket: &impl AsFd) -> io::Result<Option<io::Error>> {
     SockRef::from(socket).take_error()
 }
 
+/// The lowest port that Linux chooses for our own end of a connection, unless
+/// `net.ipv4.ip_local_port_range` is another one.
+const FIRST_CHOSEN_PORT: u16 = 32_768;
+
+/// Whether both ends of a connection are this one socket: where nobody listens
+/// on a port of this machine, the system may choose that very port for our own
+/// end, and the two meet (RFC 9293 §3.5). Only ports that it chooses, on the
+/// usual addresses of this machine, are worth the system call.
+pub fn met_itself(stream: &TcpStream, peer: SocketAddr) -> bool {
+    peer.port() >= FIRST_CHOSEN_PORT
+        && peer.ip().is_loopback()
+        && stream.local_addr().is_ok_and(|own| own == peer)
+}
+
 /// Whether a connection has been made; an error says that it failed.
 pub fn connect_finished(stream: &TcpStream) -> io::Result<bool> {
     if let Some(error) = stream.take_error()? {

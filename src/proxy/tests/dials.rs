@@ -203,3 +203,23 @@ fn a_target_that_did_not_accept_is_not_told_of_as_one_that_did() {
     let count = reader.read(&mut line).unwrap();
     assert_eq!(str::from_utf8(&line[..count]), Ok("- 1 client-reset\n"));
 }
+
+/// A port that the system may choose for our own end, where nobody listens.
+#[test]
+fn a_dial_that_meets_itself_is_no_target() {
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+    let first: u16 = range.split_whitespace().next().unwrap().parse().unwrap();
+    let at = SocketAddr::from(([127, 0, 0, 1], (first + 2001) & !1));
+    let mut lab = Lab::new(&settings(), &[at]);
+    for round in 0..1000 {
+        let clients: Vec<_> = (0..32).map(|_| lab.client()).collect();
+        for _ in 0..50 {
+            lab.turn();
+            if lab.house.proxy.connections() == 0 && !lab.house.proxy.has_ready() {
+                break;
+            }
+        }
+        assert_eq!(lab.house.choice.succeeded, [], "after {} dials", round * 32);
+        drop(clients);
+    }
+}
