@@ -420,6 +420,7 @@ mod tests {
     }
 
     /// The resolver has no event to tell of a name that it knows already.
+    #[cfg(feature = "names")]
     #[test]
     fn a_name_that_is_back_before_the_resolver_forgot_it_is_looked_up_again() {
         let count = 3 * TOLD_PER_TURN;
