@@ -47,8 +47,6 @@ impl Default for SourceSettings {
 /// What a limit is set for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// One listener.
-    Listener,
     /// One service, over all listeners.
     Service,
     /// One source of clients, over all listeners.
@@ -59,7 +57,6 @@ impl Scope {
     /// Its name in a log line.
     pub fn name(self) -> &'static str {
         match self {
-            Scope::Listener => "listener",
             Scope::Service => "service",
             Scope::Source => "source",
         }

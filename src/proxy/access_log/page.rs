@@ -180,7 +180,6 @@ fn describe_ending(ending: Ending) -> &'static str {
         Ending::Finished => "both sides ended their streams",
         Ending::ClientReset => "the client reset it",
         Ending::TargetReset => "the target reset it",
-        Ending::Reset => "a side reset it, or octets were lost",
         Ending::IdleTimeout => "nobody sent anything for too long",
         Ending::HalfClosedTimeout => {
             "one side had ended its stream, and the other sent nothing for too long"
@@ -193,7 +192,6 @@ fn describe_ending(ending: Ending) -> &'static str {
         Ending::TargetRemoved => "it was cut because its target left the routes",
         Ending::NoHeader => "its PROXY header was missing, malformed, late or not to be believed",
         Ending::NoHello => "its ClientHello was missing, malformed, late or too large",
-        Ending::Limit(Scope::Listener) => "the listener had as many connections as it may",
         Ending::Limit(Scope::Service) => "the service had as many connections as it may",
         Ending::Limit(Scope::Source) => "the client's address had as many connections as it may",
         Ending::Exhausted => "this machine had no descriptor, memory or port left",

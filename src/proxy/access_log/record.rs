@@ -47,8 +47,6 @@ pub enum Ending {
     ClientReset,
     /// The target reset it.
     TargetReset,
-    /// A side reset it, or bytes were lost.
-    Reset,
     /// Nobody sent anything for too long.
     IdleTimeout,
     /// One side had ended its stream, and the other sent nothing for too long.
@@ -81,11 +79,10 @@ pub enum Ending {
 
 impl Ending {
     /// All of them.
-    pub const ALL: [Ending; 20] = [
+    pub const ALL: [Ending; 18] = [
         Ending::Finished,
         Ending::ClientReset,
         Ending::TargetReset,
-        Ending::Reset,
         Ending::IdleTimeout,
         Ending::HalfClosedTimeout,
         Ending::ReadTimeout,
@@ -96,7 +93,6 @@ impl Ending {
         Ending::TargetRemoved,
         Ending::NoHeader,
         Ending::NoHello,
-        Ending::Limit(Scope::Listener),
         Ending::Limit(Scope::Service),
         Ending::Limit(Scope::Source),
         Ending::Exhausted,
@@ -110,7 +106,6 @@ impl Ending {
             Ending::Finished => "finished",
             Ending::ClientReset => "client-reset",
             Ending::TargetReset => "target-reset",
-            Ending::Reset => "reset",
             Ending::IdleTimeout => "idle-timeout",
             Ending::HalfClosedTimeout => "half-closed-timeout",
             Ending::ReadTimeout => "read-timeout",
@@ -121,7 +116,6 @@ impl Ending {
             Ending::TargetRemoved => "target-removed",
             Ending::NoHeader => "no-header",
             Ending::NoHello => "no-hello",
-            Ending::Limit(Scope::Listener) => "limit-listener",
             Ending::Limit(Scope::Service) => "limit-service",
             Ending::Limit(Scope::Source) => "limit-source",
             Ending::Exhausted => "exhausted",
