@@ -32,7 +32,7 @@ const MESSAGE_HEADER: usize = 4;
 /// Most protocols that are kept of a client's list: more than there are. In
 /// [`MAX_HELLO`] octets are eight thousand, which would take thirty times their
 /// memory, and be compared with those of each target.
-const MAX_PROTOCOLS: usize = 64;
+const MAX_PROTOCOLS: usize = 128;
 
 /// The content type of records with handshake messages (RFC 8446 §5.1).
 const HANDSHAKE: u8 = 22;
@@ -53,7 +53,7 @@ pub struct ClientHello {
     /// 253 octets in lower case, without a dot at its end.
     pub server_name: Option<String>,
     /// The protocols that it can speak inside, in its order of preference
-    /// (RFC 7301 §3.1), each 1 to 255 octets such as `h2`; the first 64.
+    /// (RFC 7301 §3.1), each 1 to 255 octets such as `h2`; the first 128.
     pub alpn: Vec<Vec<u8>>,
     /// The versions that it can speak: 0x0303 is TLS 1.2, 0x0304 is TLS 1.3.
     /// Without that extension of TLS 1.3 it is the one highest version
