@@ -24,7 +24,7 @@ use crate::route::{LineError, Table};
 
 /// Routes and targets that are put in force in one turn, a fraction of a
 /// millisecond.
-const STEPS: usize = 100;
+const STEPS: usize = 60;
 
 /// Octets of a text that is read and built in the same turn.
 const SHORT: usize = 16 * 1024;

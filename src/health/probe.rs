@@ -23,7 +23,7 @@ const IN_FLIGHT: usize = 64;
 
 /// Most checks that begin in one turn, some 20 µs each: those of sixty thousand
 /// new targets must not keep others waiting.
-const BEGIN_PER_TURN: usize = 16;
+const BEGIN_PER_TURN: usize = 8;
 
 /// How long a check is put off when this machine has no descriptor or port
 /// for it.

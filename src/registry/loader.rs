@@ -14,7 +14,7 @@ use crate::route::builder::LINES_PER_STEP;
 
 /// Routes or targets that are compared in one slice: well below a millisecond,
 /// as [`LINES_PER_STEP`] lines are.
-const COMPARED: usize = 200;
+const COMPARED: usize = 100;
 
 /// How often a text is read from the beginning again because it changed
 /// meanwhile. Whoever goes on to change it is told of by a further event.

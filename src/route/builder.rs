@@ -24,7 +24,7 @@ pub const MOST_REPORTS: usize = 1_000;
 
 /// A good number of lines for one [`TableBuilder::step`]: well below a
 /// millisecond.
-pub const LINES_PER_STEP: usize = 128;
+pub const LINES_PER_STEP: usize = 80;
 
 /// What the smallest line costs, in visits to a target, and what one more of
 /// these costs in bytes.
@@ -41,7 +41,7 @@ const PORTS_PER_VISIT: usize = 16;
 const SORT_VISITS: usize = 8;
 
 /// What it costs to give the memory of some hundred drafts back.
-const GIVE_BACK_VISITS: usize = 512;
+const GIVE_BACK_VISITS: usize = 256;
 
 /// A table, and what was wrong with the text.
 #[derive(Clone, Debug, Default)]
