@@ -16,6 +16,9 @@ pub fn map_large_pieces() {
     // SAFETY: mallopt takes no pointer, and no other thread runs.
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED);
+        // Small pieces that are freed are joined with their neighbours at once,
+        // and not tens of thousands of them when the next large one is.
+        libc::mallopt(libc::M_MXFAST, 0);
         // What it would be if the library had raised the threshold to that
         // itself (mallopt(3)).
         libc::mallopt(libc::M_TRIM_THRESHOLD, 2 * MAPPED);
