@@ -21,7 +21,10 @@
 //! - [`route`] is fabio's route language, the table made from it and the
 //!   pickers; [`registry`] says where the route commands come from.
 //! - [`health`] decides which targets are fit to serve; [`announce`] turns
-//!   facts into what is announced, and why.
+//!   facts into what is announced, and why; [`vip`] puts the anycast addresses on
+//!   the host.
+//! - `http` is HTTP/1.1 as pure machines; `admin` is the API on it, and `command` the
+//!   commands that ask it. All three come with the feature `http`.
 //! - [`resolve`] looks up names over DNS, and keeps the last good answer.
 //! - [`proxy`] is the data plane: listeners, relayed connections, and flows of
 //!   datagrams.
@@ -36,15 +39,22 @@
     deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::string_slice)
 )]
 
+#[cfg(feature = "http")]
+pub mod admin;
 pub mod announce;
 pub mod bfd;
 pub mod bgp;
+#[cfg(feature = "http")]
+pub mod command;
 pub mod config;
 pub mod daemon;
 pub mod demo;
 pub mod health;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod proxy;
 pub mod reactor;
 pub mod registry;
 pub mod resolve;
 pub mod route;
+pub mod vip;
