@@ -32,8 +32,14 @@ const WELL_KNOWN: [(&str, u32); 8] = [
 ];
 
 /// The options whose values have blanks between them.
-pub(super) const BLANK_LISTS: [&str; 4] =
-    ["communities", "largecommunities", "extcommunities", "peers"];
+pub(super) const BLANK_LISTS: [&str; 6] = [
+    "communities",
+    "largecommunities",
+    "extcommunities",
+    "peers",
+    "service",
+    "deprefercommunities",
+];
 
 /// Reads the options of one prefix or neighbour. After an error it goes on as
 /// if the option were not there.
@@ -41,17 +47,23 @@ pub(super) fn read(item: &Item<'_>, report: &mut Report) -> AttributeConfig {
     AttributeConfig {
         med: item.number(report, "med", 0..=u32::MAX),
         local_pref: item.number(report, "localpref", 0..=u32::MAX),
-        prepend: prepend(item, report),
-        communities: communities(item, report, "communities", community),
+        prepend: prepend(item, report, "prepend").unwrap_or_default(),
+        communities: plain_communities(item, report, "communities"),
         large_communities: communities(item, report, "largecommunities", large_community),
         extended_communities: communities(item, report, "extcommunities", extended_community),
         next_hop: item.parse(report, "nexthop", next_hop),
     }
 }
 
-fn prepend(item: &Item<'_>, report: &mut Report) -> u8 {
-    let times = item.number(report, "prepend", 0..=MOST_PREPENDS);
-    times.and_then(|times| u8::try_from(times).ok()).unwrap_or_default()
+/// How many more times our AS is in AS_PATH.
+pub(super) fn prepend(item: &Item<'_>, report: &mut Report, key: &str) -> Option<u8> {
+    let times = item.number(report, key, 0..=MOST_PREPENDS);
+    times.and_then(|times| u8::try_from(times).ok())
+}
+
+/// The communities of RFC 1997 in an option.
+pub(super) fn plain_communities(item: &Item<'_>, report: &mut Report, key: &str) -> Vec<u32> {
+    communities(item, report, key, community)
 }
 
 /// Reads texts with blanks between them, in ascending order and without

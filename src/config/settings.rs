@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::command_line::CommandLine;
 use super::expansion::Expander;
 use super::nearest::nearest;
-use super::options::{self, Kind, OPTIONS, Spec, Support};
+use super::options::{self, Kind, Spec, Support};
 use super::report::{Report, Source};
 use super::{properties, values};
 
@@ -78,7 +78,7 @@ pub(super) fn merge(
         from_flag().or_else(from_environment).or_else(|| entries.get(name).cloned())
     };
     let mut settings = Vec::new();
-    for spec in OPTIONS {
+    for spec in options::all() {
         let found = written(spec.key).or_else(|| by_alias(spec, &written, report));
         let default = || (spec.default.to_string(), Source::Default, false);
         let (value, source, broken) = found.unwrap_or_else(default);
@@ -173,7 +173,7 @@ impl<'a> Variables<'a> {
     }
 
     fn warn_of_strays(&self, report: &mut Report) {
-        let keys = OPTIONS.iter().flat_map(|spec| spec.aliases.iter().chain([&spec.key]));
+        let keys = options::all().flat_map(|spec| spec.aliases.iter().chain([&spec.key]));
         let names: Vec<String> =
             keys.map(|key| format!("{PREFIX}{}", variable_name(key))).collect();
         for (upper, (name, _)) in &self.by_name {
