@@ -17,6 +17,7 @@ pub mod log_sink;
 pub mod memory;
 pub mod pipe;
 pub mod poll;
+pub mod presence;
 pub mod random;
 pub mod readiness;
 pub mod signal;
