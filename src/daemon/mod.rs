@@ -11,6 +11,7 @@ mod reload;
 mod routes;
 mod routes_file;
 mod run;
+mod scope;
 mod settings;
 mod stopping;
 mod switchboard;
