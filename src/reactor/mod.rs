@@ -19,6 +19,7 @@ pub mod pipe;
 pub mod poll;
 pub mod random;
 pub mod readiness;
+pub mod sd_notify;
 pub mod signal;
 pub mod slab;
 pub mod socket;
