@@ -20,6 +20,7 @@ pub mod poll;
 pub mod presence;
 pub mod random;
 pub mod readiness;
+pub mod sd_notify;
 pub mod signal;
 pub mod slab;
 pub mod socket;
