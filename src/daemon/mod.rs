@@ -19,7 +19,10 @@ use mio::Interest;
 use self::routes::Routes;
 use self::switchboard::Switchboard;
 use crate::announce::drain::{self, Drain, Step};
-use crate::announce::{self, Announcer, Change, Facts, ListenerFact, Reason, TargetFact};
+use crate::announce::{
+    Announcer, Change, Facts, ListenerFact, PoolFact, PrefixFacts, Reason, RegistryFact, Restored,
+    Stop, TargetFact,
+};
 use crate::bfd::transport::{BfdTransport, Notice, Ports};
 use crate::bgp::message::notification::{Notification, cease};
 use crate::bgp::peer::{Action, Peer};
@@ -100,10 +103,11 @@ impl Daemon {
         let routes = Routes::open(reactor, routes::source(&config.registry))?;
         let bgp = start_bgp(reactor, &config, seed.rotate_left(31))?;
         let bfd = start_bfd(reactor, &config, seed.rotate_left(47))?;
-        let prefixes = bgp.iter().flat_map(|_| settings::prefixes(&config.bgp));
+        let announcing = settings::announcing(&config.bgp);
+        let rules = bgp.iter().flat_map(|_| settings::rules(&config.bgp));
         let mut daemon = Daemon {
-            announcer: Announcer::new(now, prefixes),
-            drain: Drain::new(config.proxy.deregister_grace_period, config.proxy.shutdown_wait),
+            announcer: Announcer::new(now, announcing, rules, &Restored::default()),
+            drain: Drain::new(settings::drain_limits(&config.proxy)),
             signals,
             proxy,
             switchboard,
@@ -165,12 +169,18 @@ impl Daemon {
     }
 
     fn facts(&self) -> Facts {
-        Facts {
-            policy: settings::announce_policy(&self.config.bgp),
+        let own = PrefixFacts {
             listeners: self.listener_fact(),
+            pools: vec![PoolFact { service: None, targets: self.switchboard.target_fact() }],
+            drained: false,
+        };
+        let is_stopping = self.drain.step() != Step::Serving;
+        Facts {
             table_loaded: self.switchboard.is_loaded(),
-            targets: self.switchboard.target_fact(),
-            draining: self.drain.step() != Step::Serving,
+            registry: RegistryFact::Fresh,
+            maintenance: None,
+            stopping: is_stopping.then(|| Stop { hurried: self.drain.is_hurried() }),
+            prefixes: self.announcer.rules().map(|_| own.clone()).collect(),
         }
     }
 
@@ -199,12 +209,12 @@ impl Daemon {
         bgp.change(reactor, |speaker| {
             speaker.set_complete(settled);
             for change in &changes {
-                match change.state {
-                    announce::State::Announced => {
+                match change.to.is_announced() {
+                    true => {
                         let path = settings::path(config, change.prefix);
                         speaker.originate(change.prefix, Owner::Announcer, path);
                     }
-                    announce::State::Withdrawn => {
+                    false => {
                         speaker.withdraw(change.prefix, Owner::Announcer);
                     }
                 }
@@ -270,6 +280,7 @@ impl Daemon {
                 self.announce(reactor);
             } else {
                 info!("drain event=hurried effect=\"waits are skipped\"");
+                self.announce(reactor);
             }
         }
         while let Some(step) = self.drain.advance(now, &self.drain_facts()) {
@@ -287,6 +298,7 @@ impl Daemon {
 
     fn drain_facts(&self) -> drain::Facts {
         drain::Facts {
+            withdrawn: self.announcer.is_withdrawn(),
             acknowledged: self.bgp.as_ref().is_none_or(Transport::is_acknowledged),
             connections: self.proxy.connections(),
             bgp_closed: self.bgp.as_ref().is_none_or(Transport::is_closed),
@@ -316,7 +328,11 @@ impl Daemon {
                 }
                 self.bfd.retire_all(reactor);
             }
-            Step::Serving | Step::Withdrawing | Step::Converging | Step::Done => {}
+            Step::Serving
+            | Step::GracefulShutdown
+            | Step::Withdrawing
+            | Step::Converging
+            | Step::Done => {}
         }
     }
 
@@ -532,21 +548,27 @@ fn watch_signals(reactor: &mut Reactor) -> std::io::Result<Signals> {
 /// One line for each decision; a withdrawal that nobody asked for is what an
 /// operator looks for at night.
 fn report(change: &Change) {
-    use announce::State::{Announced, Withdrawn};
-    let event = match (change.from, change.state) {
-        (_, Announced) => "announced",
-        (Announced, Withdrawn) => "withdrawn",
-        (Withdrawn, Withdrawn) => "not_announced",
+    let is_announced = change.to.is_announced();
+    let event = match (change.from.is_announced(), is_announced) {
+        (_, true) => "announced",
+        (true, false) => "withdrawn",
+        (false, false) => "not_announced",
     };
     let expected = matches!(
         change.reason,
-        Reason::Draining | Reason::AwaitingChecks { .. } | Reason::Starting
+        Reason::Stopping
+            | Reason::Maintenance(_)
+            | Reason::Drained
+            | Reason::AwaitingChecks { .. }
+            | Reason::Starting
     );
-    let level = if change.state == Announced || expected { Level::Info } else { Level::Warn };
+    let is_fall = change.to < change.from || !is_announced;
+    let level = if is_fall && !expected { Level::Warn } else { Level::Info };
     log!(
         level,
-        "announce event={event} prefix={} reason={}",
+        "announce event={event} prefix={} level={} reason={}",
         change.prefix,
+        change.to,
         quoted(&change.reason)
     );
 }

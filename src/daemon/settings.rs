@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::announce;
+use crate::announce::{self, drain};
 use crate::bfd::machine;
 use crate::bfd::transport::{Kinds as BfdKinds, SessionSettings};
 use crate::bgp::export::{NextHops, Overrides};
@@ -136,6 +136,11 @@ fn host_names() -> (String, String) {
 /// What is announced.
 pub(super) fn prefixes(config: &BgpConfig) -> Vec<IpNet> {
     config.anycast_addresses.iter().map(|anycast| anycast.prefix).collect()
+}
+
+/// On what each prefix depends.
+pub(super) fn rules(config: &BgpConfig) -> Vec<announce::Rule> {
+    prefixes(config).into_iter().map(announce::Rule::new).collect()
 }
 
 /// The path of one of the prefixes.
@@ -377,11 +382,27 @@ fn datagram_listener(listener: &ListenerConfig) -> Option<UdpListenerSettings> {
     }
 }
 
-/// `bgp.announce`, as the announcer wants it.
-pub(super) fn announce_policy(config: &BgpConfig) -> announce::Policy {
-    match config.announce {
+/// What holds for all prefixes.
+pub(super) fn announcing(config: &BgpConfig) -> announce::Settings {
+    let policy = match config.announce {
         AnnouncePolicy::Ready => announce::Policy::Ready,
         AnnouncePolicy::Always => announce::Policy::Always,
+    };
+    // As long as no setting says otherwise, nothing is held up.
+    announce::Settings {
+        policy,
+        hold_up: Duration::ZERO,
+        half_life: Duration::ZERO,
+        ..announce::Settings::default()
+    }
+}
+
+/// How long the steps of a planned stop may take.
+pub(super) fn drain_limits(config: &ProxyConfig) -> drain::Limits {
+    drain::Limits {
+        graceful_shutdown: Duration::ZERO,
+        grace: config.deregister_grace_period,
+        finish: config.shutdown_wait,
     }
 }
 
