@@ -20,10 +20,11 @@ mod udp_targets;
 use log::{info, warn};
 use mio::Interest;
 
+use self::announcing::Announcing;
 use self::routes::Routes;
 use self::switchboard::Switchboard;
 use crate::announce::drain::{Drain, Step};
-use crate::announce::{Announcer, TargetFact};
+use crate::announce::{Announcer, Restored, TargetFact};
 use crate::bfd::transport::BfdTransport;
 use crate::bgp::transport::Transport;
 use crate::config::{Config, Loaded, Sources};
@@ -34,6 +35,7 @@ use crate::proxy::Proxy;
 use crate::proxy::access_log::{AccessLog, Format};
 use crate::reactor::inotify::FileWatch;
 use crate::reactor::log_sink::quoted;
+use crate::reactor::presence::Presence;
 use crate::reactor::signal::{Signal, Signals};
 use crate::reactor::timer_wheel::Alarm;
 use crate::reactor::{Kind, Reactor, Readiness, Token, fault, poll};
@@ -44,8 +46,9 @@ pub use self::routes_file::read_routes_file;
 pub use self::run::run;
 pub(crate) use self::run::seed;
 
-/// The daemon's timer: steps of a drain.
+/// The daemon's timers: steps of a drain, and decisions of the announcer.
 const TIMER: Token = Token::new(Kind::Daemon, 0, 0);
+const ANNOUNCING_TIMER: Token = Token::new(Kind::Daemon, 0, 1);
 
 /// Owns everything: see the module's page.
 #[derive(Debug)]
@@ -58,7 +61,7 @@ pub struct Daemon {
     prober: Prober,
     knocker: Knocker,
     resolver: Resolver,
-    announcer: Announcer,
+    announcing: Announcing,
     bgp: Option<Transport>,
     bfd: BfdTransport,
     drain: Drain,
@@ -71,6 +74,10 @@ pub struct Daemon {
     /// What a reload reads; `None`: there is nothing to read again.
     sources: Option<Sources>,
     watch: Option<FileWatch>,
+    /// `bgp.maintenancefile`
+    maintenance_file: Option<Presence>,
+    /// The registry fails for too long.
+    is_stale: bool,
     reload_requested: bool,
 }
 
@@ -100,10 +107,10 @@ impl Daemon {
         let routes = Routes::open(reactor, routes::source(&config.registry))?;
         let bgp = neighbours::start_bgp(reactor, &config, seed.rotate_left(31))?;
         let bfd = neighbours::start_bfd(reactor, &config, seed.rotate_left(47))?;
-        let prefixes = bgp.iter().flat_map(|_| settings::prefixes(&config.bgp));
+        let announcing = Announcing::new(now, &config, &Restored::default());
         let mut daemon = Daemon {
-            announcer: Announcer::new(now, prefixes),
-            drain: Drain::new(config.proxy.deregister_grace_period, config.proxy.shutdown_wait),
+            announcing,
+            drain: Drain::new(settings::drain_limits(&config)),
             signals,
             proxy,
             switchboard,
@@ -120,6 +127,8 @@ impl Daemon {
             inject_panic: false,
             sources: None,
             watch: None,
+            maintenance_file: None,
+            is_stale: false,
             reload_requested: false,
             config,
         };
@@ -140,7 +149,7 @@ impl Daemon {
 
     /// The announcer, to show what is announced and why.
     pub fn announcer(&self) -> &Announcer {
-        &self.announcer
+        &self.announcing.announcer
     }
 
     /// How many targets are healthy, and how many there are.
@@ -266,6 +275,7 @@ impl poll::Phases for Daemon {
                 self.watch.iter_mut().for_each(|watch| watch.expired(token));
                 self.routes.expired(token);
             }
+            Kind::Daemon if token == ANNOUNCING_TIMER => self.announcing.expired(),
             Kind::Daemon => self.alarm.fired(),
             Kind::Signal
             | Kind::Log
@@ -308,7 +318,8 @@ impl poll::Phases for Daemon {
         self.switchboard.tell(&mut self.proxy, is_settled);
         self.facts_changed |= self.proxy.take_listeners_changed();
         let changed = self.switchboard.take_changed();
-        if changed || std::mem::take(&mut self.facts_changed) {
+        let is_due = self.is_decision_due(reactor.now());
+        if std::mem::take(&mut self.facts_changed) || changed || is_due {
             self.announce(reactor);
         }
     }

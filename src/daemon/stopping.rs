@@ -27,11 +27,11 @@ impl Daemon {
             self.facts_changed = true;
             if began {
                 info!("drain event=begun connections={}", self.proxy.connections());
-                // The facts reach the neighbours before anything else is done.
-                self.announce(reactor);
             } else {
                 info!("drain event=hurried effect=\"waits are skipped\"");
             }
+            // The facts reach the neighbours before anything else is done.
+            self.announce(reactor);
         }
         while let Some(step) = self.drain.advance(now, &self.drain_facts()) {
             let limit = self.drain.remaining(now);
@@ -48,6 +48,7 @@ impl Daemon {
 
     pub(super) fn drain_facts(&self) -> drain::Facts {
         drain::Facts {
+            withdrawn: self.announcing.announcer.is_withdrawn(),
             acknowledged: self.bgp.as_ref().is_none_or(Transport::is_acknowledged),
             connections: self.proxy.connections(),
             bgp_closed: self.bgp.as_ref().is_none_or(Transport::is_closed),
@@ -77,7 +78,11 @@ impl Daemon {
                 }
                 self.bfd.retire_all(reactor);
             }
-            Step::Serving | Step::Withdrawing | Step::Converging | Step::Done => {}
+            Step::Serving
+            | Step::GracefulShutdown
+            | Step::Withdrawing
+            | Step::Converging
+            | Step::Done => {}
         }
     }
 
