@@ -415,15 +415,15 @@ mod tests {
         let capped = &ours[..HEADER];
         assert_eq!(read(&refusal(0, 0, &ours, &[])), [Answer::Done]);
         assert_eq!(read(&refusal(name::NLM_F_CAPPED, 0, capped, &[])), [Answer::Done]);
-        let bare = Answer::Refused(17, String::new());
-        assert_eq!(read(&refusal(0, 17, &ours, &[])), [bare.clone()]);
+        let bare = || Answer::Refused(17, String::new());
+        assert_eq!(read(&refusal(0, 17, &ours, &[])), [bare()]);
         let text = "IPv6 is disabled on this device";
         let spoken = [Answer::Refused(13, text.to_owned())];
         let tlvs = name::NLM_F_ACK_TLVS;
         assert_eq!(read(&refusal(tlvs, 13, &ours, &words(text))), spoken);
         assert_eq!(read(&refusal(tlvs | name::NLM_F_CAPPED, 13, capped, &words(text))), spoken);
         let two = [refusal(0, 0, &ours, &[]), refusal(0, 17, &ours, &[])].concat();
-        assert_eq!(read(&two), [Answer::Done, bare]);
+        assert_eq!(read(&two), [Answer::Done, bare()]);
         let route = message(name::RTM_NEWROUTE, 0, 7, &[2, 32, 0, 0, 255, 2, 0, 2, 0, 0, 0, 0]);
         assert_eq!(read(&route), [Answer::Route(name::RTN_LOCAL)]);
         let link = [0_u32, 1, 0x1_0049, 0].map(u32::to_ne_bytes).concat();
