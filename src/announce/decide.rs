@@ -99,7 +99,8 @@ fn pool_range(rule: &Rule, targets: &TargetFact) -> Range {
     Range { floor: level(rule, targets.healthy, total), ceiling: level(rule, possible, total) }
 }
 
-fn level(rule: &Rule, healthy: usize, total: usize) -> Level {
+/// What so many healthy targets are good for.
+pub(super) fn level(rule: &Rule, healthy: usize, total: usize) -> Level {
     let below = |minimum: super::Minimum| healthy < minimum.of(total);
     let ladder = if rule.shutdown_below.is_some_and(below) {
         Level::GracefulShutdown
@@ -111,7 +112,8 @@ fn level(rule: &Rule, healthy: usize, total: usize) -> Level {
     if below(rule.minimum) { ladder.min(rule.when_empty.level()) } else { ladder }
 }
 
-fn is_short(rule: &Rule, targets: &TargetFact) -> bool {
+/// Whether a threshold is not reached.
+pub(super) fn is_short(rule: &Rule, targets: &TargetFact) -> bool {
     let below = |minimum: super::Minimum| targets.healthy < minimum.of(targets.total);
     below(rule.minimum)
         || rule.shutdown_below.is_some_and(below)

@@ -2,13 +2,14 @@
 
 use super::Change;
 use super::decide::{Decision, decide};
+use super::explain::{self, Condition};
 use super::facts::{Facts, PrefixFacts};
 use super::gate::{Gate, Shown, Wanted};
 use super::hysteresis::{Hold, Hysteresis};
 use super::level::Level;
 use super::penalty::Penalty;
 use super::reason::Reason;
-use super::record::PrefixRecord;
+use super::record::Restored;
 use super::rule::{Rule, Settings};
 use super::status::{Next, PrefixStatus};
 use crate::reactor::Time;
@@ -24,27 +25,22 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// Nothing was decided yet. `record` is what a process before this one left,
-    /// which was `unclean` if it did not end as planned.
-    pub(super) fn new(
-        now: Time,
-        settings: &Settings,
-        rule: Rule,
-        record: Option<&PrefixRecord>,
-        unclean: bool,
-    ) -> Entry {
-        let mut penalty = Penalty::restored(now, settings, record);
+    /// Nothing was decided yet. `restored` is what a process before this one left.
+    pub(super) fn new(now: Time, settings: &Settings, rule: Rule, restored: &Restored) -> Entry {
+        let record = restored.record_of(&rule.prefix);
+        let mut penalty = Penalty::restored(now, settings, record, restored.away);
         // The neighbours lost the prefix when that process died, which is a fall
         // as any other.
-        if unclean && record.is_some_and(|record| record.level.is_announced()) {
+        if restored.unclean && record.is_some_and(|record| record.level.is_announced()) {
             penalty.charge(now, settings, Level::Withdrawn);
         }
-        let hysteresis = Hysteresis::new(penalty, !unclean);
+        let hysteresis = Hysteresis::new(penalty, !restored.unclean);
         Entry { rule, hysteresis, gate: Gate::Open, is_preliminary: true }
     }
 
     /// The status before the first decision.
-    pub(super) fn first_status(&self, now: Time, record: Option<&PrefixRecord>) -> PrefixStatus {
+    pub(super) fn first_status(&self, now: Time, restored: &Restored) -> PrefixStatus {
+        let record = restored.record_of(&self.rule.prefix);
         PrefixStatus {
             prefix: self.rule.prefix,
             level: Level::Withdrawn,
@@ -144,6 +140,17 @@ impl Entry {
         let rise = self.hysteresis.next_rise(settings).filter(|_| self.gate == Gate::Open)?;
         let why = if rise.was_suppressed { "the suppression" } else { "the hold-up" };
         Some(Next { at: rise.at, level: rise.level, why })
+    }
+
+    /// What the prefix depends on, one by one.
+    pub(super) fn conditions(
+        &self,
+        now: Time,
+        settings: &Settings,
+        facts: &Facts,
+        own: &PrefixFacts,
+    ) -> Vec<Condition> {
+        explain::conditions(now, settings, &self.rule, facts, own, &self.hysteresis)
     }
 
     /// When something changes by itself, seen from outside or not.

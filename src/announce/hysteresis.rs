@@ -1,7 +1,7 @@
 //! Falls at once, rises slowly: what becomes of one prefix's level over time.
 //!
 //! Only what the service itself can do counts here. What the operator switches
-//! off comes on top, in [`gate`](super::gate), so that it costs no penalty, and
+//! off comes on top, in `gate`, so that it costs no penalty, and
 //! switching on again is immediate where the service could serve all the while.
 
 use super::level::Level;
@@ -128,7 +128,8 @@ impl Hysteresis {
         rises.reduce(|first, next| if next.at <= first.at { next } else { first })
     }
 
-    fn since(&self, level: Level) -> Option<Time> {
+    /// Since when the service can do `level`.
+    pub(super) fn since(&self, level: Level) -> Option<Time> {
         self.since.get(level as usize).copied().flatten()
     }
 }

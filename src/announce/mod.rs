@@ -8,10 +8,9 @@
 //! switches off is withdrawn in either case. All of it is pure; who carries the
 //! decisions out reads [`Announcer::desired`].
 //!
-//! [`decide`] says what the facts of a moment allow, [`hysteresis`] and
-//! [`penalty`] what follows over time, and [`gate`] puts the operator's
-//! switches on top. [`record`] outlives the process, and [`drain`] is the
-//! planned stop.
+//! `decide` says what the facts of a moment allow, `hysteresis` and [`penalty`]
+//! what follows over time, and `gate` puts the operator's switches on top.
+//! [`record`] outlives the process, and [`drain`] is the planned stop.
 
 mod decide;
 pub mod drain;
@@ -93,9 +92,8 @@ impl Announcer {
         if self.status.iter().any(|known| known.prefix == prefix) {
             return;
         }
-        let record = restored.prefixes.iter().find(|record| record.prefix == prefix);
-        let entry = Entry::new(now, &self.settings, rule, record, restored.unclean);
-        self.status.push(entry.first_status(now, record));
+        let entry = Entry::new(now, &self.settings, rule, restored);
+        self.status.push(entry.first_status(now, restored));
         self.entries.push(entry);
     }
 
@@ -182,14 +180,12 @@ impl Announcer {
 
     /// What a prefix depends on, one by one; empty, if it is not configured.
     pub fn conditions(&self, now: Time, prefix: &IpNet, facts: &Facts) -> Vec<Condition> {
-        let found = self.status.iter().position(|status| status.prefix == prefix.trunc());
+        let place = self.status.iter().position(|status| status.prefix == prefix.trunc());
+        let Some((index, entry)) = place.and_then(|at| Some((at, self.entries.get(at)?))) else {
+            return Vec::new();
+        };
         let missing = PrefixFacts::default();
-        let place = found.and_then(|index| {
-            let own = facts.prefixes.get(index).unwrap_or(&missing);
-            Some((self.entries.get(index)?, self.status.get(index)?, own))
-        });
-        place.map_or_else(Vec::new, |(entry, status, own)| {
-            explain::conditions(now, &self.settings, entry.rule(), facts, own, status)
-        })
+        let own = facts.prefixes.get(index).unwrap_or(&missing);
+        entry.conditions(now, &self.settings, facts, own)
     }
 }

@@ -38,32 +38,29 @@ impl Penalty {
         Penalty { value: 0.0, at: now, half_life: Duration::ZERO, suppression: None }
     }
 
-    /// What another process left, as of now, and how long that was still going
-    /// to suppress the prefix.
+    /// What is left of another process's penalty, whose `record` was made
+    /// `away` ago.
     pub(super) fn restored(
         now: Time,
         settings: &Settings,
         record: Option<&PrefixRecord>,
+        away: Duration,
     ) -> Penalty {
         let mut penalty = Penalty::new(now);
-        penalty.value = record.map_or(0.0, |record| f64::from(record.penalty));
-        penalty.adopt(now, settings);
-        let suppressed = record.and_then(|record| record.suppressed);
-        if settings.half_life > Duration::ZERO {
-            let until = |left: Duration| now + left.min(settings.max_suppress);
-            let until = suppressed.map(until).filter(|until| *until > now);
-            penalty.suppression = until.map(|until| Suppression { since: now, until });
-        }
+        let Some(record) = record.filter(|_| !settings.half_life.is_zero()) else {
+            return penalty;
+        };
+        let kept = decayed(f64::from(record.penalty), away, settings.half_life);
+        penalty.set(now, settings, kept);
+        let left = record.suppressed.unwrap_or_default().saturating_sub(away);
+        let until = now + left.min(settings.max_suppress);
+        penalty.suppression = (until > now).then_some(Suppression { since: now, until });
         penalty
     }
 
     /// The figure now.
     pub fn at(&self, now: Time) -> f64 {
-        if self.half_life.is_zero() {
-            return 0.0;
-        }
-        let half_lives = now.since(self.at).as_secs_f64() / self.half_life.as_secs_f64();
-        self.value * (-half_lives).exp2()
+        decayed(self.value, now.since(self.at), self.half_life)
     }
 
     /// Until when the prefix does not rise, if it is suppressed.
@@ -91,12 +88,11 @@ impl Penalty {
 
     /// Other settings hold from now on.
     pub(super) fn adopt(&mut self, now: Time, settings: &Settings) {
-        let value = if self.half_life.is_zero() { self.value } else { self.at(now) };
         if settings.half_life.is_zero() {
             *self = Penalty::new(now);
             return;
         }
-        self.set(now, settings, value);
+        self.set(now, settings, self.at(now));
         self.set_until(now, settings);
         self.expire(now);
     }
@@ -118,6 +114,14 @@ impl Penalty {
             suppression.until = (now + decay).min(suppression.since + settings.max_suppress);
         }
     }
+}
+
+/// What is left of a penalty after a while; nothing, without a half-life.
+fn decayed(value: f64, elapsed: Duration, half_life: Duration) -> f64 {
+    if half_life.is_zero() {
+        return 0.0;
+    }
+    value * (-(elapsed.as_secs_f64() / half_life.as_secs_f64())).exp2()
 }
 
 /// The most that a penalty can be: what decays to `reuse` in `max_suppress`,
