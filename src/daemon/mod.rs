@@ -6,6 +6,7 @@ mod announcing;
 mod load;
 mod names;
 mod neighbours;
+mod operator;
 mod picking;
 mod reload;
 mod routes;
@@ -141,6 +142,7 @@ impl Daemon {
         for address in daemon.bgp.iter().flat_map(Transport::listening_on) {
             info!("bgp event=listening address={address}");
         }
+        daemon.watch_maintenance(reactor);
         daemon.load_routes(reactor);
         daemon.switchboard.tell(&mut daemon.proxy, true);
         daemon.proxy.change_all_ports(reactor);
@@ -242,6 +244,7 @@ impl poll::Phases for Daemon {
             Kind::BfdListener | Kind::Bfd => self.bfd.collect(token, readiness),
             Kind::Watch => {
                 self.watch.iter_mut().for_each(|watch| watch.collect(token));
+                self.maintenance_file.iter_mut().for_each(|file| file.collect(token));
                 self.routes.collect(token);
             }
             // The log sink's events stay in the reactor; guests have a house
@@ -296,6 +299,7 @@ impl poll::Phases for Daemon {
             info!("reload event=file_changed");
             self.reload_requested = true;
         }
+        self.look_at_maintenance();
         self.routes.control(reactor);
         if let Some(bgp) = &mut self.bgp {
             bgp.control(reactor);
@@ -358,6 +362,7 @@ impl poll::Phases for Daemon {
             || self.switchboard.has_changed()
             || self.stop_requests > 0
             || self.watch.as_ref().is_some_and(FileWatch::has_ready)
+            || self.maintenance_file.as_ref().is_some_and(Presence::has_ready)
             || self.routes.has_ready(&self.switchboard)
             || self.proxy.has_ready()
             || self.prober.has_ready()

@@ -146,6 +146,7 @@ impl Daemon {
             problems.extend(self.change_bgp(reactor, bgp));
         }
         self.watch_file(reactor);
+        self.watch_maintenance(reactor);
         self.facts_changed = true;
         problems
     }
