@@ -2,6 +2,7 @@
 //! order of one turn of the loop. It holds the one table from token to
 //! handler.
 
+mod addresses;
 mod announcing;
 mod load;
 mod names;
@@ -42,14 +43,17 @@ use crate::reactor::timer_wheel::Alarm;
 use crate::reactor::{Kind, Reactor, Readiness, Token, fault, poll};
 use crate::resolve::{Paths, Resolver};
 use crate::route::Picker;
+use crate::vip;
 
 pub use self::routes_file::read_routes_file;
 pub use self::run::run;
 pub(crate) use self::run::seed;
 
-/// The daemon's timers: steps of a drain, and decisions of the announcer.
+/// The daemon's timers: steps of a drain, decisions of the announcer, addresses on
+/// the host.
 const TIMER: Token = Token::new(Kind::Daemon, 0, 0);
 const ANNOUNCING_TIMER: Token = Token::new(Kind::Daemon, 0, 1);
+const VIP_TIMER: Token = Token::new(Kind::Daemon, 0, 2);
 
 /// Owns everything: see the module's page.
 #[derive(Debug)]
@@ -75,6 +79,8 @@ pub struct Daemon {
     /// What a reload reads; `None`: there is nothing to read again.
     sources: Option<Sources>,
     watch: Option<FileWatch>,
+    /// `bgp.vip`
+    vip: Option<vip::Door>,
     /// `bgp.maintenancefile`
     maintenance_file: Option<Presence>,
     /// The registry fails for too long.
@@ -128,6 +134,7 @@ impl Daemon {
             inject_panic: false,
             sources: None,
             watch: None,
+            vip: None,
             maintenance_file: None,
             is_stale: false,
             reload_requested: false,
@@ -142,6 +149,8 @@ impl Daemon {
         for address in daemon.bgp.iter().flat_map(Transport::listening_on) {
             info!("bgp event=listening address={address}");
         }
+        daemon.open_vip(reactor, &[]);
+        daemon.warn_of_missing_addresses();
         daemon.watch_maintenance(reactor);
         daemon.load_routes(reactor);
         daemon.switchboard.tell(&mut daemon.proxy, true);
@@ -279,6 +288,9 @@ impl poll::Phases for Daemon {
                 self.routes.expired(token);
             }
             Kind::Daemon if token == ANNOUNCING_TIMER => self.announcing.expired(),
+            Kind::Daemon if token == VIP_TIMER => {
+                self.vip.iter_mut().for_each(|door| door.expired(token));
+            }
             Kind::Daemon => self.alarm.fired(),
             Kind::Signal
             | Kind::Log
@@ -300,6 +312,9 @@ impl poll::Phases for Daemon {
             self.reload_requested = true;
         }
         self.look_at_maintenance();
+        if let Some(door) = &mut self.vip {
+            door.control(reactor);
+        }
         self.routes.control(reactor);
         if let Some(bgp) = &mut self.bgp {
             bgp.control(reactor);

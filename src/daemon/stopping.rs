@@ -69,6 +69,7 @@ impl Daemon {
                     );
                 }
                 self.proxy.abort_all(reactor);
+                self.take_all_from_host(reactor);
                 if let Some(bgp) = &mut self.bgp {
                     let cease = Notification::cease(
                         cease::ADMINISTRATIVE_SHUTDOWN,
