@@ -166,6 +166,7 @@ impl Daemon {
         for change in changes.iter().filter(|change| !change.to.is_announced()) {
             self.take_from_host(reactor, change.prefix);
         }
+        self.tell_status(reactor);
         let stale = self.stale_from().filter(|at| *at > now);
         let deadline = [self.announcing.announcer.deadline(), stale].into_iter().flatten().min();
         self.announcing.alarm.set(&mut reactor.wheel, ANNOUNCING_TIMER, deadline);

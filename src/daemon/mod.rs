@@ -5,6 +5,7 @@
 mod addresses;
 mod announcing;
 mod load;
+mod manager;
 mod names;
 mod neighbours;
 mod operator;
@@ -38,6 +39,7 @@ use crate::proxy::access_log::{AccessLog, Format};
 use crate::reactor::inotify::FileWatch;
 use crate::reactor::log_sink::quoted;
 use crate::reactor::presence::Presence;
+use crate::reactor::sd_notify::Notifier;
 use crate::reactor::signal::{Signal, Signals};
 use crate::reactor::timer_wheel::Alarm;
 use crate::reactor::{Kind, Reactor, Readiness, Token, fault, poll};
@@ -50,10 +52,11 @@ pub use self::run::run;
 pub(crate) use self::run::seed;
 
 /// The daemon's timers: steps of a drain, decisions of the announcer, addresses on
-/// the host.
+/// the host, signs of life for the service manager.
 const TIMER: Token = Token::new(Kind::Daemon, 0, 0);
 const ANNOUNCING_TIMER: Token = Token::new(Kind::Daemon, 0, 1);
 const VIP_TIMER: Token = Token::new(Kind::Daemon, 0, 2);
+const MANAGER_TIMER: Token = Token::new(Kind::Daemon, 0, 3);
 
 /// Owns everything: see the module's page.
 #[derive(Debug)]
@@ -83,6 +86,8 @@ pub struct Daemon {
     vip: Option<vip::Door>,
     /// `bgp.maintenancefile`
     maintenance_file: Option<Presence>,
+    /// The service manager, if it wants to know.
+    notifier: Option<Notifier>,
     /// The registry fails for too long.
     is_stale: bool,
     reload_requested: bool,
@@ -136,6 +141,7 @@ impl Daemon {
             watch: None,
             vip: None,
             maintenance_file: None,
+            notifier: None,
             is_stale: false,
             reload_requested: false,
             config,
@@ -291,6 +297,9 @@ impl poll::Phases for Daemon {
             Kind::Daemon if token == VIP_TIMER => {
                 self.vip.iter_mut().for_each(|door| door.expired(token));
             }
+            Kind::Daemon if token == MANAGER_TIMER => {
+                self.notifier.iter_mut().for_each(|notifier| notifier.expired(token));
+            }
             Kind::Daemon => self.alarm.fired(),
             Kind::Signal
             | Kind::Log
@@ -315,6 +324,9 @@ impl poll::Phases for Daemon {
         if let Some(door) = &mut self.vip {
             door.control(reactor);
         }
+        if let Some(notifier) = &mut self.notifier {
+            notifier.control(reactor);
+        }
         self.routes.control(reactor);
         if let Some(bgp) = &mut self.bgp {
             bgp.control(reactor);
@@ -324,7 +336,9 @@ impl poll::Phases for Daemon {
 
     fn apply(&mut self, reactor: &mut Reactor) {
         if std::mem::take(&mut self.reload_requested) {
+            self.tell_reloading(reactor);
             self.reload(reactor);
+            self.tell_ready(reactor);
         }
         self.advance_routes(reactor);
         if self.drain.step() != Step::Serving || self.stop_requests > 0 {

@@ -27,6 +27,7 @@ impl Daemon {
             self.facts_changed = true;
             if began {
                 info!("drain event=begun connections={}", self.proxy.connections());
+                self.tell_stopping(reactor);
             } else {
                 info!("drain event=hurried effect=\"waits are skipped\"");
             }
@@ -41,6 +42,7 @@ impl Daemon {
                 self.proxy.connections()
             );
             self.enter_step(reactor, step);
+            self.tell_status(reactor);
         }
         let deadline = self.drain.deadline(now);
         self.alarm.set(&mut reactor.wheel, TIMER, deadline);
