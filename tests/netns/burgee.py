@@ -42,6 +42,7 @@ class Burgee:
         self.program = program
         self.namespace = namespace
         self.directory = directory
+        self.run_directory = directory / "run-burgee"
         self.config = directory / "burgee.properties"
         self.values = {**DEFAULTS, "bgp.peers": ", ".join(peers), **settings}
         self.process = None
@@ -52,9 +53,10 @@ class Burgee:
         self.config.write_text("".join(lines))
 
     def start(self):
-        """Starts `burgee run`."""
-        (self.directory / "run-burgee").mkdir(exist_ok=True)
-        command = command_in(self.namespace, self.directory / "run-burgee",
+        """Starts `burgee run`. Its /run/burgee is its own, as a service manager makes it,
+        and outlives it: there are its control socket and its last announcements."""
+        (self.run_directory / "burgee").mkdir(parents=True, exist_ok=True)
+        command = command_in(self.namespace, self.run_directory,
                              [self.program, "run", "-cfg", self.config])
         self.process = Process(command, self.directory / "burgee.log")
         return self
