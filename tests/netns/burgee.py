@@ -2,7 +2,7 @@
 
 import signal
 
-from processes import Process, command_in
+from processes import Process, command_in, output_of
 from waiting import wait_for
 
 ANYCAST4, ANYCAST6 = "192.0.2.10/32", "2001:db8:a::10/128"
@@ -66,6 +66,11 @@ class Burgee:
         self.values |= {key.replace("_", "."): value for key, value in settings.items()}
         self._write()
         self.process.popen.send_signal(signal.SIGHUP)
+
+    def command(self, *words):
+        """What a command says that talks to this burgee."""
+        return output_of(command_in(self.namespace, self.run_directory,
+                                    [self.program, *words, "-cfg", self.config]))
 
     def terminate(self):
         """SIGTERM: drain, then exit."""
