@@ -19,6 +19,7 @@ pub mod memory;
 pub mod netlink;
 pub mod pipe;
 pub mod poll;
+pub mod presence;
 pub mod random;
 pub mod readiness;
 pub mod sd_notify;
