@@ -89,6 +89,11 @@ impl Speaker {
         self.peers.get(&id)
     }
 
+    /// All neighbours, in the order of their numbers, for those who look at them.
+    pub fn peers(&self) -> impl Iterator<Item = (PeerId, &Peer)> {
+        self.peers.iter().map(|(id, peer)| (*id, peer))
+    }
+
     fn peer_mut(&mut self, id: PeerId) -> Option<&mut Peer> {
         self.peers.get_mut(&id)
     }

@@ -12,7 +12,10 @@ use super::peers::{self, Timers};
 use super::reader::Reader;
 use super::report::quoted;
 use super::settings::Setting;
-use super::{AnnouncePolicy, BgpConfig, PeerConfig, anycast, bgp_rules, duration, values};
+use super::{
+    AnnouncePolicy, BgpConfig, PeerConfig, announcing, anycast, bgp_rules, duration, peer_remote,
+    values,
+};
 
 /// The port of BGP (RFC 4271 §8.2.1).
 pub(super) const PORT: u16 = 179;
@@ -66,6 +69,10 @@ pub(super) fn read(reader: &mut Reader<'_>, read_file: ReadFile<'_>) -> BgpConfi
         next_hop6: reader.parse("bgp.nexthop6", next_hop6).unwrap_or(Some(Ipv6Addr::LOCALHOST)),
         anycast_addresses,
         announce: announce.unwrap_or(AnnouncePolicy::Ready),
+        announcing: announcing::read(reader),
+        maintenance_file: announcing::file(reader, "bgp.maintenancefile"),
+        graceful_shutdown: announcing::graceful_shutdown(reader),
+        vip: reader.parse("bgp.vip", interface).flatten(),
         listen_port: reader.parse("bgp.listenport", listen_port).unwrap_or(Some(PORT)),
         listen_addresses: listen_addresses(reader, &peers),
         connect_retry: reader.duration_from("bgp.connectretry", Duration::from_millis(100)),
@@ -183,6 +190,18 @@ fn next_hop6(text: &str) -> Result<Option<Ipv6Addr>, String> {
 /// this is asked).
 pub(super) fn is_host(address: IpAddr) -> bool {
     address != IpAddr::V4(Ipv4Addr::BROADCAST) && !address.is_multicast()
+}
+
+/// `None`: no address is added to any.
+fn interface(text: &str) -> Result<Option<String>, String> {
+    match text {
+        "" => Ok(None),
+        name if peer_remote::is_interface(name) => Ok(Some(name.to_owned())),
+        _ => Err(format!(
+            "expected the name of an interface, of at most {} octets and without / and blanks",
+            peer_remote::LONGEST_INTERFACE
+        )),
+    }
 }
 
 fn listen_port(text: &str) -> Result<Option<u16>, String> {

@@ -99,7 +99,7 @@ pub fn between(old: &Config, new: &Config) -> Vec<Change> {
 }
 
 /// What a reload puts in force: the new configuration, but what needs a restart
-/// is as it was: listeners for datagrams, the access log, and BGP as a whole when
+/// is as it was: listeners for datagrams, the access log, the file and the interface of announcements, and BGP as a whole when
 /// it is switched on or off. (While BGP is off, nothing else is known of it.)
 pub fn in_force(old: &Config, new: &Config) -> Config {
     let mut config = new.clone();
@@ -107,6 +107,8 @@ pub fn in_force(old: &Config, new: &Config) -> Config {
     config.proxy.listeners.retain(|listener| !listener.takes_datagrams());
     config.proxy.listeners.extend(bound.cloned());
     config.log.access = old.log.access.clone();
+    config.bgp.announcing.state_file = old.bgp.announcing.state_file.clone();
+    config.bgp.vip = old.bgp.vip.clone();
     if old.bgp.enabled != new.bgp.enabled {
         config.bgp = old.bgp.clone();
     }
@@ -248,7 +250,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::super::ListenerConfig;
-    use super::super::options::{OPTIONS, Support};
+    use super::super::options::Support;
     use super::super::testing::loaded;
     use super::*;
 
@@ -503,21 +505,31 @@ mod tests {
     /// What needs a restart is to be left as it is by [`in_force`]: whoever adds
     /// such a key has to think of it there.
     #[test]
-    fn three_keys_need_a_restart() {
+    fn five_keys_need_a_restart() {
         let keys = fields::keys(&loaded(BASE).config);
         let restart = |key: &str| spec(key).is_some_and(|spec| spec.impact == Impact::Restart);
         let names: Vec<&str> =
             keys.iter().map(|(key, _)| *key).filter(|key| restart(key)).collect();
-        assert_eq!(names, ["log.access.target", "log.access.format", "bgp.enabled"]);
+        assert_eq!(
+            names,
+            [
+                "log.access.target",
+                "log.access.format",
+                "bgp.enabled",
+                "bgp.vip",
+                "bgp.announce.statefile"
+            ]
+        );
     }
 
     /// Keys that act only through the items of others.
-    const THROUGH_OTHERS: [&str; 5] = [
+    const THROUGH_OTHERS: [&str; 6] = [
         "proxy.readtimeout",
         "proxy.writetimeout",
         "bgp.holdtime",
         "bgp.keepalive",
         "bgp.templates",
+        "ui.passwordfile",
     ];
 
     #[test]
@@ -553,7 +565,7 @@ mod tests {
                 assert!(found.impact_of(option).is_some(), "{key} {option}");
             }
         }
-        let supported = OPTIONS.iter().filter(|spec| spec.support == Support::Supported);
+        let supported = options::all().filter(|spec| spec.support == Support::Supported);
         let known: BTreeSet<&str> = supported.map(|spec| spec.key).collect();
         assert_eq!(named, known);
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::command_line::OTHER_FLAGS;
-use super::options::{Impact, OPTIONS, PairSpec, Spec, Support};
+use super::options::{self, Impact, PairSpec, Spec, Support};
 
 const WIDTH: usize = 100;
 
@@ -32,7 +32,7 @@ pub fn usage() -> String {
         text.push_str(&format!("  {flag}\n{}", wrap(help, "        ", "        ")));
     }
     let mut group = "";
-    for spec in OPTIONS.iter().filter(|spec| spec.support == Support::Supported) {
+    for spec in options::all().filter(|spec| spec.support == Support::Supported) {
         if spec.group() != group {
             group = spec.group();
             text.push_str(&format!("\n{group}\n"));
@@ -51,7 +51,7 @@ pub fn usage() -> String {
             text.push_str(&wrap(&help, "          ", "            "));
         }
     }
-    let others = OPTIONS.iter().filter(|spec| spec.support != Support::Supported);
+    let others = options::all().filter(|spec| spec.support != Support::Supported);
     let others: Vec<&str> = others.map(|spec| spec.key).collect();
     text.push_str("\nknown from fabio, and without effect\n");
     text.push_str(&wrap(&others.join(" "), "  ", "  "));
@@ -153,7 +153,7 @@ pub fn markdown() -> String {
         "\n`burgee check --diff OLD NEW` prints what a reload from one file to the other would do.\n",
     );
     let mut group = "";
-    for spec in OPTIONS.iter().filter(|spec| spec.support == Support::Supported) {
+    for spec in options::all().filter(|spec| spec.support == Support::Supported) {
         if spec.group() != group {
             group = spec.group();
             text.push_str(&format!("\n## {group}\n"));
@@ -165,7 +165,7 @@ pub fn markdown() -> String {
          Setting one of these is a warning, unless it is set to nothing or to `false`.\n\n\
          | key | kind | default of fabio | what it is |\n|---|---|---|---|\n",
     );
-    for spec in OPTIONS.iter().filter(|spec| spec.support != Support::Supported) {
+    for spec in options::all().filter(|spec| spec.support != Support::Supported) {
         let default = markdown_default(spec.default, spec.default_note);
         let (key, kind) = (spec.key, spec.kind.name());
         let help = with_support(spec.help, spec.support) + &aliases(spec);
@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn usage_names_every_key_in_narrow_lines() {
         let usage = usage();
-        for spec in OPTIONS {
+        for spec in options::all() {
             assert!(usage.contains(spec.key), "{}", spec.key);
         }
         for line in usage.lines() {

@@ -2,31 +2,35 @@
 //! order of one turn of the loop. It holds the one table from token to
 //! handler.
 
+mod addresses;
+mod announcing;
 mod load;
+mod manager;
 mod names;
+mod neighbours;
+mod operator;
 mod picking;
 mod reload;
 mod routes;
 mod routes_file;
 mod run;
+mod scope;
 mod settings;
+mod stopping;
 mod switchboard;
 mod udp_targets;
 
-use log::{Level, info, log, warn};
+use log::{info, warn};
 use mio::Interest;
 
+use self::announcing::Announcing;
 use self::routes::Routes;
 use self::switchboard::Switchboard;
-use crate::announce::drain::{self, Drain, Step};
-use crate::announce::{self, Announcer, Change, Facts, ListenerFact, Reason, TargetFact};
-use crate::bfd::transport::{BfdTransport, Notice, Ports};
-use crate::bgp::message::notification::{Notification, cease};
-use crate::bgp::peer::{Action, Peer};
-use crate::bgp::rib::originated::Owner;
-use crate::bgp::speaker::{PeerId, Speaker};
+use crate::announce::drain::{Drain, Step};
+use crate::announce::{Announcer, Restored, TargetFact};
+use crate::bfd::transport::BfdTransport;
 use crate::bgp::transport::Transport;
-use crate::config::{Config, ListenerConfig, Loaded, Protocol, Sources};
+use crate::config::{Config, Loaded, Sources};
 use crate::health::knock::Knocker;
 use crate::health::probe::{Prober, ProberSettings};
 use crate::health::targets::Targets;
@@ -34,18 +38,25 @@ use crate::proxy::Proxy;
 use crate::proxy::access_log::{AccessLog, Format};
 use crate::reactor::inotify::FileWatch;
 use crate::reactor::log_sink::quoted;
+use crate::reactor::presence::Presence;
+use crate::reactor::sd_notify::Notifier;
 use crate::reactor::signal::{Signal, Signals};
 use crate::reactor::timer_wheel::Alarm;
 use crate::reactor::{Kind, Reactor, Readiness, Token, fault, poll};
 use crate::resolve::{Paths, Resolver};
 use crate::route::Picker;
+use crate::vip;
 
 pub use self::routes_file::read_routes_file;
 pub use self::run::run;
 pub(crate) use self::run::seed;
 
-/// The daemon's timer: steps of a drain.
+/// The daemon's timers: steps of a drain, decisions of the announcer, addresses on
+/// the host, signs of life for the service manager.
 const TIMER: Token = Token::new(Kind::Daemon, 0, 0);
+const ANNOUNCING_TIMER: Token = Token::new(Kind::Daemon, 0, 1);
+const VIP_TIMER: Token = Token::new(Kind::Daemon, 0, 2);
+const MANAGER_TIMER: Token = Token::new(Kind::Daemon, 0, 3);
 
 /// Owns everything: see the module's page.
 #[derive(Debug)]
@@ -58,7 +69,7 @@ pub struct Daemon {
     prober: Prober,
     knocker: Knocker,
     resolver: Resolver,
-    announcer: Announcer,
+    announcing: Announcing,
     bgp: Option<Transport>,
     bfd: BfdTransport,
     drain: Drain,
@@ -71,6 +82,14 @@ pub struct Daemon {
     /// What a reload reads; `None`: there is nothing to read again.
     sources: Option<Sources>,
     watch: Option<FileWatch>,
+    /// `bgp.vip`
+    vip: Option<vip::Door>,
+    /// `bgp.maintenancefile`
+    maintenance_file: Option<Presence>,
+    /// The service manager, if it wants to know.
+    notifier: Option<Notifier>,
+    /// The registry fails for too long.
+    is_stale: bool,
     reload_requested: bool,
 }
 
@@ -98,12 +117,12 @@ impl Daemon {
         let prober = Prober::new(checks, seed.rotate_left(17));
         let knocker = Knocker::new(checks);
         let routes = Routes::open(reactor, routes::source(&config.registry))?;
-        let bgp = start_bgp(reactor, &config, seed.rotate_left(31))?;
-        let bfd = start_bfd(reactor, &config, seed.rotate_left(47))?;
-        let prefixes = bgp.iter().flat_map(|_| settings::prefixes(&config.bgp));
+        let bgp = neighbours::start_bgp(reactor, &config, seed.rotate_left(31))?;
+        let bfd = neighbours::start_bfd(reactor, &config, seed.rotate_left(47))?;
+        let announcing = Announcing::new(now, &config, &Restored::default());
         let mut daemon = Daemon {
-            announcer: Announcer::new(now, prefixes),
-            drain: Drain::new(config.proxy.deregister_grace_period, config.proxy.shutdown_wait),
+            announcing,
+            drain: Drain::new(settings::drain_limits(&config)),
             signals,
             proxy,
             switchboard,
@@ -120,6 +139,10 @@ impl Daemon {
             inject_panic: false,
             sources: None,
             watch: None,
+            vip: None,
+            maintenance_file: None,
+            notifier: None,
+            is_stale: false,
             reload_requested: false,
             config,
         };
@@ -132,25 +155,18 @@ impl Daemon {
         for address in daemon.bgp.iter().flat_map(Transport::listening_on) {
             info!("bgp event=listening address={address}");
         }
+        daemon.open_vip(reactor, &[]);
+        daemon.warn_of_missing_addresses();
+        daemon.watch_maintenance(reactor);
         daemon.load_routes(reactor);
         daemon.switchboard.tell(&mut daemon.proxy, true);
         daemon.proxy.change_all_ports(reactor);
         Ok(daemon)
     }
 
-    /// Asks for a stop, as SIGTERM does; a second time the waits are skipped.
-    pub fn request_stop(&mut self) {
-        self.stop_requests = self.stop_requests.saturating_add(1);
-    }
-
-    /// The step of the planned stop.
-    pub fn step(&self) -> Step {
-        self.drain.step()
-    }
-
     /// The announcer, to show what is announced and why.
     pub fn announcer(&self) -> &Announcer {
-        &self.announcer
+        &self.announcing.announcer
     }
 
     /// How many targets are healthy, and how many there are.
@@ -162,85 +178,6 @@ impl Daemon {
     /// The bound addresses of the proxy's listeners.
     pub fn listening_on(&self) -> Vec<std::net::SocketAddr> {
         self.proxy.listening_on()
-    }
-
-    fn facts(&self) -> Facts {
-        Facts {
-            policy: settings::announce_policy(&self.config.bgp),
-            listeners: self.listener_fact(),
-            table_loaded: self.switchboard.is_loaded(),
-            targets: self.switchboard.target_fact(),
-            draining: self.drain.step() != Step::Serving,
-        }
-    }
-
-    /// The dynamic listeners are one: a single port that another process holds
-    /// must not take everything else down.
-    fn listener_fact(&self) -> ListenerFact {
-        let dynamic = self.proxy.dynamic_listeners().map(|open| usize::from(open > 0));
-        let streams = self.proxy.listening_on().len();
-        let datagrams = self.proxy.listening_for_datagrams_on().len();
-        let is_named = |it: &&ListenerConfig| it.protocol != Protocol::TcpDynamic;
-        let named = self.config.proxy.listeners.iter().filter(is_named).count();
-        ListenerFact {
-            bound: streams.saturating_add(datagrams).saturating_add(dynamic.unwrap_or(0)),
-            configured: named.saturating_add(usize::from(dynamic.is_some())),
-        }
-    }
-
-    /// Carries the announcer's decisions into the speaker's table.
-    fn announce(&mut self, reactor: &mut Reactor) {
-        let facts = self.facts();
-        let changes = self.announcer.update(reactor.now(), &facts);
-        changes.iter().for_each(report);
-        let Some(bgp) = &mut self.bgp else { return };
-        let config = &self.config.bgp;
-        let settled = self.announcer.is_settled();
-        bgp.change(reactor, |speaker| {
-            speaker.set_complete(settled);
-            for change in &changes {
-                match change.state {
-                    announce::State::Announced => {
-                        let path = settings::path(config, change.prefix);
-                        speaker.originate(change.prefix, Owner::Announcer, path);
-                    }
-                    announce::State::Withdrawn => {
-                        speaker.withdraw(change.prefix, Owner::Announcer);
-                    }
-                }
-            }
-        });
-    }
-
-    /// What BFD finds out reaches BGP in the same turn (RFC 5882 §4.3).
-    fn watch_paths(&mut self, reactor: &mut Reactor) {
-        self.bfd.control(reactor);
-        while let Some((id, notice)) = self.bfd.poll_notice() {
-            // A session that is taken down on purpose says nothing of the path
-            // (RFC 5882 §3.2).
-            if let (Notice::Down { .. }, Some(bgp)) = (notice, &mut self.bgp) {
-                bgp.reset(reactor, PeerId(id), Notification::cease(cease::BFD_DOWN, ""));
-            }
-        }
-    }
-
-    /// The path is watched while there is a session on it: some neighbours begin
-    /// with BFD anew when BGP comes up, and that must not look like a loss.
-    fn read_notices(&mut self, reactor: &mut Reactor) {
-        let Some(bgp) = &mut self.bgp else { return };
-        while let Some((id, notice)) = bgp.poll_notice() {
-            match notice {
-                Action::Up { .. } => watch_path(reactor, bgp, &mut self.bfd, &self.config, id),
-                Action::Down { down, .. } if down.was_established => {
-                    let stays = bgp.speaker().peer(id).is_some() && bgp.group(id).is_none();
-                    match stays {
-                        true => self.bfd.set_administratively_down(id.0, true),
-                        false => self.bfd.retire(reactor, id.0),
-                    }
-                }
-                _ => {}
-            }
-        }
     }
 
     fn read_signals(&mut self) {
@@ -255,68 +192,6 @@ impl Daemon {
                     self.reload_requested = true;
                 }
             }
-        }
-    }
-
-    fn advance_drain(&mut self, reactor: &mut Reactor) {
-        let now = reactor.now();
-        for _ in 0..std::mem::take(&mut self.stop_requests) {
-            let began = self.drain.step() == Step::Serving;
-            self.drain.request(now);
-            self.facts_changed = true;
-            if began {
-                info!("drain event=begun connections={}", self.proxy.connections());
-                // The facts reach the neighbours before anything else is done.
-                self.announce(reactor);
-            } else {
-                info!("drain event=hurried effect=\"waits are skipped\"");
-            }
-        }
-        while let Some(step) = self.drain.advance(now, &self.drain_facts()) {
-            let limit = self.drain.remaining(now);
-            info!(
-                "drain event=step step={step} limit={}ms connections={}",
-                limit.as_millis(),
-                self.proxy.connections()
-            );
-            self.enter_step(reactor, step);
-        }
-        let deadline = self.drain.deadline(now);
-        self.alarm.set(&mut reactor.wheel, TIMER, deadline);
-    }
-
-    fn drain_facts(&self) -> drain::Facts {
-        drain::Facts {
-            acknowledged: self.bgp.as_ref().is_none_or(Transport::is_acknowledged),
-            connections: self.proxy.connections(),
-            bgp_closed: self.bgp.as_ref().is_none_or(Transport::is_closed),
-        }
-    }
-
-    fn enter_step(&mut self, reactor: &mut Reactor, step: Step) {
-        match step {
-            Step::Finishing => {
-                self.proxy.close_listeners(reactor, &mut self.switchboard);
-                self.facts_changed = true;
-            }
-            Step::Closing => {
-                let cut = self.proxy.connections();
-                if cut > 0 {
-                    warn!(
-                        "drain event=cut connections={cut} reason=\"proxy.shutdownwait is over\""
-                    );
-                }
-                self.proxy.abort_all(reactor);
-                if let Some(bgp) = &mut self.bgp {
-                    let cease = Notification::cease(
-                        cease::ADMINISTRATIVE_SHUTDOWN,
-                        "burgee was asked to stop",
-                    );
-                    bgp.stop(reactor, &cease);
-                }
-                self.bfd.retire_all(reactor);
-            }
-            Step::Serving | Step::Withdrawing | Step::Converging | Step::Done => {}
         }
     }
 
@@ -361,15 +236,6 @@ impl Daemon {
             _ => warn!("daemon event=ignored BURGEE_INJECT_PANIC={}", quoted(place)),
         }
     }
-
-    /// Last words after a fault in shared state: a best-effort Cease, so that
-    /// the neighbours withdraw at once.
-    fn last_words(&mut self) {
-        if let Some(bgp) = &mut self.bgp {
-            let cease = Notification::cease(cease::ADMINISTRATIVE_SHUTDOWN, "internal fault");
-            bgp.last_words(&cease);
-        }
-    }
 }
 
 impl poll::Phases for Daemon {
@@ -393,6 +259,7 @@ impl poll::Phases for Daemon {
             Kind::BfdListener | Kind::Bfd => self.bfd.collect(token, readiness),
             Kind::Watch => {
                 self.watch.iter_mut().for_each(|watch| watch.collect(token));
+                self.maintenance_file.iter_mut().for_each(|file| file.collect(token));
                 self.routes.collect(token);
             }
             // The log sink's events stay in the reactor; guests have a house
@@ -426,6 +293,13 @@ impl poll::Phases for Daemon {
                 self.watch.iter_mut().for_each(|watch| watch.expired(token));
                 self.routes.expired(token);
             }
+            Kind::Daemon if token == ANNOUNCING_TIMER => self.announcing.expired(),
+            Kind::Daemon if token == VIP_TIMER => {
+                self.vip.iter_mut().for_each(|door| door.expired(token));
+            }
+            Kind::Daemon if token == MANAGER_TIMER => {
+                self.notifier.iter_mut().for_each(|notifier| notifier.expired(token));
+            }
             Kind::Daemon => self.alarm.fired(),
             Kind::Signal
             | Kind::Log
@@ -446,6 +320,13 @@ impl poll::Phases for Daemon {
             info!("reload event=file_changed");
             self.reload_requested = true;
         }
+        self.look_at_maintenance();
+        if let Some(door) = &mut self.vip {
+            door.control(reactor);
+        }
+        if let Some(notifier) = &mut self.notifier {
+            notifier.control(reactor);
+        }
         self.routes.control(reactor);
         if let Some(bgp) = &mut self.bgp {
             bgp.control(reactor);
@@ -455,7 +336,9 @@ impl poll::Phases for Daemon {
 
     fn apply(&mut self, reactor: &mut Reactor) {
         if std::mem::take(&mut self.reload_requested) {
+            self.tell_reloading(reactor);
             self.reload(reactor);
+            self.tell_ready(reactor);
         }
         self.advance_routes(reactor);
         if self.drain.step() != Step::Serving || self.stop_requests > 0 {
@@ -468,7 +351,8 @@ impl poll::Phases for Daemon {
         self.switchboard.tell(&mut self.proxy, is_settled);
         self.facts_changed |= self.proxy.take_listeners_changed();
         let changed = self.switchboard.take_changed();
-        if changed || std::mem::take(&mut self.facts_changed) {
+        let is_due = self.is_decision_due(reactor.now());
+        if std::mem::take(&mut self.facts_changed) || changed || is_due {
             self.announce(reactor);
         }
     }
@@ -507,6 +391,7 @@ impl poll::Phases for Daemon {
             || self.switchboard.has_changed()
             || self.stop_requests > 0
             || self.watch.as_ref().is_some_and(FileWatch::has_ready)
+            || self.maintenance_file.as_ref().is_some_and(Presence::has_ready)
             || self.routes.has_ready(&self.switchboard)
             || self.proxy.has_ready()
             || self.prober.has_ready()
@@ -527,73 +412,4 @@ fn watch_signals(reactor: &mut Reactor) -> std::io::Result<Signals> {
     let mut signals = Signals::new()?;
     reactor.register(&mut signals, Token::new(Kind::Signal, 0, 0), Interest::READABLE)?;
     Ok(signals)
-}
-
-/// One line for each decision; a withdrawal that nobody asked for is what an
-/// operator looks for at night.
-fn report(change: &Change) {
-    use announce::State::{Announced, Withdrawn};
-    let event = match (change.from, change.state) {
-        (_, Announced) => "announced",
-        (Announced, Withdrawn) => "withdrawn",
-        (Withdrawn, Withdrawn) => "not_announced",
-    };
-    let expected = matches!(
-        change.reason,
-        Reason::Draining | Reason::AwaitingChecks { .. } | Reason::Starting
-    );
-    let level = if change.state == Announced || expected { Level::Info } else { Level::Warn };
-    log!(
-        level,
-        "announce event={event} prefix={} reason={}",
-        change.prefix,
-        quoted(&change.reason)
-    );
-}
-
-fn start_bfd(reactor: &mut Reactor, config: &Config, seed: u64) -> Result<BfdTransport, String> {
-    let mut bfd = BfdTransport::new(settings::BFD_KINDS, Ports::default(), seed);
-    let sessions = config.bgp.enabled.then(|| settings::bfd(&config.bgp));
-    for settings in sessions.into_iter().flatten() {
-        let id = settings.id;
-        bfd.ensure(reactor, settings)?;
-        bfd.set_administratively_down(id, true);
-    }
-    Ok(bfd)
-}
-
-/// Lets the BFD session with a neighbour that is up run, and makes it first
-/// where the connection had to say where that is.
-fn watch_path(
-    reactor: &mut Reactor,
-    bgp: &Transport,
-    bfd: &mut BfdTransport,
-    config: &Config,
-    id: PeerId,
-) {
-    let Some(peer) = bgp.speaker().peer(id).map(Peer::settings) else { return };
-    let remote = bgp.remote(id);
-    let settings =
-        remote.and_then(|remote| settings::bfd_at(&config.bgp, id.0, peer.audience(), remote));
-    if let Some(settings) = settings
-        && let Err(problem) = bfd.ensure(reactor, settings)
-    {
-        warn!("bfd event=not_started peer={} error={}", peer.name, quoted(problem));
-    }
-    bfd.set_administratively_down(id.0, false);
-}
-
-fn start_bgp(
-    reactor: &mut Reactor,
-    config: &Config,
-    seed: u64,
-) -> Result<Option<Transport>, String> {
-    if !config.bgp.enabled {
-        return Ok(None);
-    }
-    let mut speaker = Speaker::new(settings::peers(&config.bgp), seed);
-    speaker.set_complete(false);
-    let mut bgp = Transport::new(reactor, speaker, settings::transport(&config.bgp))?;
-    bgp.start(reactor);
-    Ok(Some(bgp))
 }

@@ -126,6 +126,14 @@ impl FileWatch {
     /// # Errors
     /// Those of inotify_init1(2), inotify_add_watch(2) and epoll_ctl(2).
     pub fn open(reactor: &mut Reactor, path: &str, token: Token) -> io::Result<FileWatch> {
+        let mut file = FileWatch::begin(reactor, path, token)?;
+        file.watch_directories()?;
+        file.seen = Identity::of(&file.path);
+        Ok(file)
+    }
+
+    /// A watch of nothing yet.
+    pub(super) fn begin(reactor: &mut Reactor, path: &str, token: Token) -> io::Result<FileWatch> {
         // SAFETY: inotify_init1 takes no pointer.
         let descriptor = unsafe { libc::inotify_init1(libc::IN_NONBLOCK | libc::IN_CLOEXEC) };
         if descriptor < 0 {
@@ -135,10 +143,7 @@ impl FileWatch {
         // else owns it.
         let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
         reactor.register(&mut SourceFd(&descriptor.as_raw_fd()), token, Interest::READABLE)?;
-        let mut file = FileWatch::new(path, token, Some(descriptor));
-        file.watch_directories()?;
-        file.seen = Identity::of(&file.path);
-        Ok(file)
+        Ok(FileWatch::new(path, token, Some(descriptor)))
     }
 
     /// The same without inotify: the file is looked at as
@@ -251,7 +256,7 @@ impl FileWatch {
     }
 
     /// Reads events, whatever they are; says whether there were any.
-    fn read_events(&mut self) -> bool {
+    pub(super) fn read_events(&mut self) -> bool {
         let Some(descriptor) = self.descriptor.as_ref().map(AsRawFd::as_raw_fd) else {
             self.ready = false;
             return false;
@@ -272,7 +277,7 @@ impl FileWatch {
 
     /// Watches the directory of the name and those that the file may be
     /// exchanged in, and no others. To watch one again changes nothing.
-    fn watch_directories(&mut self) -> io::Result<()> {
+    pub(super) fn watch_directories(&mut self) -> io::Result<()> {
         let Some(descriptor) = &self.descriptor else { return Ok(()) };
         let own = watch(descriptor, &directory(&self.path));
         let mut wanted: Vec<i32> = own.as_ref().copied().into_iter().collect();

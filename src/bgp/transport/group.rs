@@ -165,9 +165,7 @@ mod tests {
 
     /// The names of all neighbours and the states that they are in.
     fn names(house: &mut House) -> Vec<(String, State)> {
-        let speaker = house.bgp().speaker();
-        let peers = speaker.peer_ids().filter_map(|id| speaker.peer(id));
-        peers.map(|peer| (peer.settings().name.clone(), peer.state())).collect()
+        house.bgp().statuses().map(|(_, peer)| (peer.name, peer.state)).collect()
     }
 
     fn established(house: &mut House, from: &str) -> Router {

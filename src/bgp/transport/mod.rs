@@ -30,6 +30,7 @@ use self::neighbour::Neighbour;
 use super::message::notification::Notification;
 use super::peer::{Action, Side};
 use super::speaker::{PeerId, Speaker};
+use super::status::PeerStatus;
 use crate::reactor::slab::{Key, Slab};
 use crate::reactor::socket;
 use crate::reactor::timer_wheel::Alarm;
@@ -182,6 +183,11 @@ impl Transport {
     /// The bound addresses of the listeners.
     pub fn listening_on(&self) -> Vec<SocketAddr> {
         self.listeners.iter().filter_map(Listener::local_address).collect()
+    }
+
+    /// All that is known of each neighbour, in the order of their numbers.
+    pub fn statuses(&self) -> impl Iterator<Item = (PeerId, PeerStatus)> {
+        self.speaker.peers().map(|(id, peer)| (id, peer.status()))
     }
 
     /// Connections from addresses that are no neighbour's.
