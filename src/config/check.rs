@@ -70,9 +70,7 @@ fn in_force(setting: &Setting, config: &Config) -> String {
             let addresses = config.bgp.listen_addresses.iter().map(IpAddr::to_string);
             addresses.collect::<Vec<String>>().join(",")
         }
-        "health.fastinterval" if !setting.is_set() => {
-            duration::print(config.health.fast_interval)
-        }
+        "health.fastinterval" if !setting.is_set() => duration::print(config.health.fast_interval),
         "ui.addr" if !setting.is_set() && config.ui.addr.is_none() => String::new(),
         "ui.socket" if !setting.is_set() && config.ui.socket.is_none() => String::new(),
         _ => setting.value.clone(),

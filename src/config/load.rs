@@ -374,8 +374,8 @@ fn warn_of_silence(config: &Config, reader: &mut Reader<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{AnnouncePolicy, HealthConfig};
     use super::super::testing::{errors, load_file, loaded, on_a_host};
+    use super::super::{AnnouncePolicy, HealthConfig};
     use super::*;
     use crate::reactor::random::Random;
 
