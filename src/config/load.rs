@@ -15,7 +15,7 @@ use super::{
     AccessLogConfig, AccessLogTarget, Backend, Config, LogConfig, ProxyConfig, RegistryConfig,
     RemovedTargets, Strategy,
 };
-use super::{bgp, duration, health, listeners, ui};
+use super::{bgp, deprefer_rules, duration, health, listeners, ui};
 use crate::reactor::interfaces::Interfaces;
 
 /// Reads a whole file by its path. The loader opens no file itself.
@@ -198,6 +198,7 @@ fn build(
     let watch = reader.boolean("config.watch");
     let config = Config { proxy, log, registry, health, bgp, ui, watch };
     warn_of_silence(&config, &mut reader);
+    deprefer_rules::check(&config, &mut reader);
     config
 }
 
