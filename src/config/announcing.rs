@@ -4,8 +4,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::duration;
 use super::reader::Reader;
+use super::{duration, values};
 
 /// `bgp.announce.*`: what keeps announcements from going up and down.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,26 +103,45 @@ const SHORTEST_HALF_LIFE: Duration = Duration::from_secs(1);
 /// As much as a thousand withdrawals.
 const MOST_PENALTY: u32 = 1_000_000;
 
-/// What the values are after an error. They are never used.
-const AFTER_AN_ERROR: Duration = Duration::ZERO;
+/// The two that are measured by others.
+const REUSE: &str = "bgp.announce.flapreuse";
+const MAX: &str = "bgp.announce.flapmax";
 
 /// Reads `bgp.announce.*`.
 pub(super) fn read(reader: &mut Reader<'_>) -> AnnouncingConfig {
+    let hold_up = duration_to(reader, "bgp.announce.holdup", LONGEST_WAIT);
+    let flap_half_life = reader.parse("bgp.announce.flaphalflife", half_life);
+    let flap_suppress = reader.parse("bgp.announce.flapsuppress", penalty);
+    let flap_reuse = reader.parse(REUSE, penalty);
+    let flap_max = duration_to(reader, MAX, LONGEST_MEMORY);
+    if let (Some(suppress), Some(reuse)) = (flap_suppress, flap_reuse)
+        && reuse >= suppress
+        && let Some(setting) = reader.setting(REUSE)
+    {
+        let what = format!("expected less than bgp.announce.flapsuppress, which is {suppress}");
+        reader.fail(setting, &what);
+    }
+    if let (Some(half_life), Some(longest)) = (flap_half_life, flap_max)
+        && longest < half_life
+        && let Some(setting) = reader.setting(MAX)
+    {
+        let half_life = duration::print(half_life);
+        let what = format!("expected at least bgp.announce.flaphalflife, which is {half_life}");
+        reader.fail(setting, &what);
+    }
     AnnouncingConfig {
-        hold_up: duration_to(reader, "bgp.announce.holdup", LONGEST_WAIT),
-        flap_half_life: reader
-            .parse("bgp.announce.flaphalflife", half_life)
-            .unwrap_or(AFTER_AN_ERROR),
-        flap_suppress: reader.number("bgp.announce.flapsuppress", 1..=MOST_PENALTY),
-        flap_reuse: reader.number("bgp.announce.flapreuse", 1..=MOST_PENALTY),
-        flap_max: duration_to(reader, "bgp.announce.flapmax", LONGEST_MEMORY),
+        hold_up: hold_up.unwrap_or_default(),
+        flap_half_life: flap_half_life.unwrap_or_default(),
+        flap_suppress: flap_suppress.unwrap_or_default(),
+        flap_reuse: flap_reuse.unwrap_or_default(),
+        flap_max: flap_max.unwrap_or_default(),
         state_file: file(reader, "bgp.announce.statefile"),
     }
 }
 
 /// Reads `bgp.gracefulshutdown`.
 pub(super) fn graceful_shutdown(reader: &mut Reader<'_>) -> Duration {
-    duration_to(reader, "bgp.gracefulshutdown", LONGEST_WAIT)
+    duration_to(reader, "bgp.gracefulshutdown", LONGEST_WAIT).unwrap_or_default()
 }
 
 /// Reads the name of a file; `None`: there is none.
@@ -130,7 +149,7 @@ pub(super) fn file(reader: &mut Reader<'_>, key: &str) -> Option<String> {
     Some(reader.text(key)).filter(|path| !path.is_empty()).map(str::to_owned)
 }
 
-fn duration_to(reader: &mut Reader<'_>, key: &str, most: Duration) -> Duration {
+fn duration_to(reader: &mut Reader<'_>, key: &str, most: Duration) -> Option<Duration> {
     let parse = |text: &str| {
         let value = duration::parse(text)?;
         match value <= most {
@@ -138,7 +157,14 @@ fn duration_to(reader: &mut Reader<'_>, key: &str, most: Duration) -> Duration {
             false => Err(format!("expected a duration of at most {}", duration::print(most))),
         }
     };
-    reader.parse(key, parse).unwrap_or(AFTER_AN_ERROR)
+    reader.parse(key, parse)
+}
+
+fn penalty(text: &str) -> Result<u32, String> {
+    u32::try_from(values::integer(text)?)
+        .ok()
+        .filter(|penalty| (1..=MOST_PENALTY).contains(penalty))
+        .ok_or_else(|| format!("expected a whole number from 1 to {MOST_PENALTY}"))
 }
 
 fn half_life(text: &str) -> Result<Duration, String> {

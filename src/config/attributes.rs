@@ -18,10 +18,13 @@ const MOST_PREPENDS: u32 = 32;
 /// the prefix: 2 × 64 × (4 + 8 + 12) octets are 3072.
 const MOST_COMMUNITIES: usize = 64;
 
+/// GRACEFUL_SHUTDOWN (RFC 8326 §6).
+pub(super) const GRACEFUL_SHUTDOWN: u32 = 0xffff_0000;
+
 /// Well-known communities that a speaker may put on a route, as the registry of
 /// IANA calls them: RFC 1997, 3765, 7999, 8326 and 9494.
 const WELL_KNOWN: [(&str, u32); 8] = [
-    ("graceful-shutdown", 0xffff_0000),
+    ("graceful-shutdown", GRACEFUL_SHUTDOWN),
     ("llgr-stale", 0xffff_0006),
     ("no-llgr", 0xffff_0007),
     ("blackhole", 0xffff_029a),

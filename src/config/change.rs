@@ -505,21 +505,31 @@ mod tests {
     /// What needs a restart is to be left as it is by [`in_force`]: whoever adds
     /// such a key has to think of it there.
     #[test]
-    fn three_keys_need_a_restart() {
+    fn five_keys_need_a_restart() {
         let keys = fields::keys(&loaded(BASE).config);
         let restart = |key: &str| spec(key).is_some_and(|spec| spec.impact == Impact::Restart);
         let names: Vec<&str> =
             keys.iter().map(|(key, _)| *key).filter(|key| restart(key)).collect();
-        assert_eq!(names, ["log.access.target", "log.access.format", "bgp.enabled"]);
+        assert_eq!(
+            names,
+            [
+                "log.access.target",
+                "log.access.format",
+                "bgp.enabled",
+                "bgp.vip",
+                "bgp.announce.statefile"
+            ]
+        );
     }
 
     /// Keys that act only through the items of others.
-    const THROUGH_OTHERS: [&str; 5] = [
+    const THROUGH_OTHERS: [&str; 6] = [
         "proxy.readtimeout",
         "proxy.writetimeout",
         "bgp.holdtime",
         "bgp.keepalive",
         "bgp.templates",
+        "ui.passwordfile",
     ];
 
     #[test]

@@ -7,12 +7,14 @@
 //!
 //! To read the room: `properties`, `expansion`, `kv_list`, `duration` and
 //! `values` are the grammars; `command_line` and `settings` merge the sources;
-//! `reader` takes values out of the settings, for `load`, `listeners`, `proxy_header`, `bgp`,
-//! `anycast`, `peers`, `peer_remote`, `peer_templates` and `attributes`; `bgp_rules` and `announcement_rules`
-//! look at what does not go together; `address` and `templates` are for addresses to
-//! listen on; `report` gathers what is wrong; `change` is
-//! the difference of two configurations; `check` and `help` print. None of them
-//! opens a file or looks into the environment.
+//! `reader` takes values out of the settings, for `load`, `listeners`,
+//! `proxy_header`, `health`, `ui`, `bgp`, `announcing`, `anycast`, `services`,
+//! `peers`, `peer_remote`, `peer_templates` and `attributes`; `bgp_rules`,
+//! `announcement_rules` and `deprefer_rules` look at what does not go together;
+//! `address` and `templates` are for addresses to listen on; `report` gathers
+//! what is wrong; `neighbours` is what `peers` reads; `change` is the difference
+//! of two configurations; `check` and `help` print. None of them opens a file or
+//! looks into the environment.
 
 mod address;
 mod announcement_rules;
@@ -25,6 +27,7 @@ mod capabilities;
 pub mod change;
 mod check;
 mod command_line;
+mod deprefer_rules;
 pub mod duration;
 mod expansion;
 mod health;

@@ -39,6 +39,7 @@ pub(super) fn read(item: &Item<'_>, report: &mut Report) -> Rule {
         deprefer: deprefer(item, report),
     };
     check_ladder(item, &rule, report);
+    warn_of_idle_when_empty(item, &rule, report);
     rule
 }
 
@@ -140,6 +141,17 @@ fn check_ladder(item: &Item<'_>, rule: &Rule, report: &mut Report) {
             }
             Some(Ordering::Greater) | None => {}
         }
+    }
+}
+
+/// With too few targets a prefix is on the lowest of its steps, and below
+/// `shutdownbelow` that is GRACEFUL_SHUTDOWN.
+fn warn_of_idle_when_empty(item: &Item<'_>, rule: &Rule, report: &mut Report) {
+    let lower = rule.shutdown_below.and_then(|below| compare(below, rule.min_healthy));
+    if rule.when_empty == WhenEmptyConfig::Deprefer && lower.is_some() {
+        let what = "whenempty=deprefer has no effect beside shutdownbelow: a prefix with fewer \
+                    than minhealthy carries graceful-shutdown then";
+        item.warn(report, what);
     }
 }
 

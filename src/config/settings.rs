@@ -435,13 +435,13 @@ mod tests {
 
     #[test]
     fn without_effect_unless_it_asks_for_nothing() {
-        let text = "ui.addr=:9998\nui.title=\nbgp.enablegrpc=false\nruntime.gogc=1\n\
+        let text = "ui.color=red\nui.title=\nbgp.enablegrpc=false\nruntime.gogc=1\n\
                     registry.consul.token=s3cret\nbgp.grpctls=true";
         let some = merged(&[], &[], Some(text));
         assert_eq!(
             some.warnings,
             [
-                "f:1: ui.addr is known from fabio but not supported yet; it has no effect",
+                "f:1: ui.color is known from fabio but not supported yet; it has no effect",
                 "f:4: runtime.gogc has no effect: it is for the runtime of Go, in which fabio is \
                  written",
                 "f:5: registry.consul.token is known from fabio but not supported yet; it has no \

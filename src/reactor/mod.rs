@@ -15,6 +15,7 @@ pub mod interfaces;
 pub mod line_sink;
 pub mod log_sink;
 pub mod memory;
+pub mod netlink;
 pub mod pipe;
 pub mod poll;
 pub mod presence;

@@ -171,8 +171,7 @@ static LOG_AND_HEALTH: &[Spec] = &[
         "refuse",
         Live,
         "What becomes of connections to a service without a healthy target: `refuse`, or `all` to \
-         use all its targets as if they were healthy. The prefixes that depend on it are withdrawn \
-         either way.",
+         use all its targets as if they were healthy. What is announced does not depend on it.",
     )
     .not_in_fabio(),
 ];

@@ -152,8 +152,8 @@ pub(in super::super) static PREFIX: &[PairSpec] = &[
         "withdraw",
         Supported,
         "What becomes of the prefix with fewer healthy targets than `minhealthy`: `withdraw`, `keep` \
-         it announced as it is, or `deprefer` it, so that it is used only where no other instance \
-         announces it.",
+         it announced on the lowest of its steps, or `deprefer` it, so that it is used only where no \
+         other instance announces it.",
     )
     .not_in_fabio(),
     pair(
