@@ -2,10 +2,13 @@
 //! order of one turn of the loop. It holds the one table from token to
 //! handler.
 
+mod addresses;
 mod announcing;
 mod load;
+mod manager;
 mod names;
 mod neighbours;
+mod operator;
 mod picking;
 mod reload;
 mod routes;
@@ -20,10 +23,11 @@ mod udp_targets;
 use log::{info, warn};
 use mio::Interest;
 
+use self::announcing::Announcing;
 use self::routes::Routes;
 use self::switchboard::Switchboard;
 use crate::announce::drain::{Drain, Step};
-use crate::announce::{Announcer, TargetFact};
+use crate::announce::{Announcer, Restored, TargetFact};
 use crate::bfd::transport::BfdTransport;
 use crate::bgp::transport::Transport;
 use crate::config::{Config, Loaded, Sources};
@@ -34,18 +38,25 @@ use crate::proxy::Proxy;
 use crate::proxy::access_log::{AccessLog, Format};
 use crate::reactor::inotify::FileWatch;
 use crate::reactor::log_sink::quoted;
+use crate::reactor::presence::Presence;
+use crate::reactor::sd_notify::Notifier;
 use crate::reactor::signal::{Signal, Signals};
 use crate::reactor::timer_wheel::Alarm;
 use crate::reactor::{Kind, Reactor, Readiness, Token, fault, poll};
 use crate::resolve::{Paths, Resolver};
 use crate::route::Picker;
+use crate::vip;
 
 pub use self::routes_file::read_routes_file;
 pub use self::run::run;
 pub(crate) use self::run::seed;
 
-/// The daemon's timer: steps of a drain.
+/// The daemon's timers: steps of a drain, decisions of the announcer, addresses on
+/// the host, signs of life for the service manager.
 const TIMER: Token = Token::new(Kind::Daemon, 0, 0);
+const ANNOUNCING_TIMER: Token = Token::new(Kind::Daemon, 0, 1);
+const VIP_TIMER: Token = Token::new(Kind::Daemon, 0, 2);
+const MANAGER_TIMER: Token = Token::new(Kind::Daemon, 0, 3);
 
 /// Owns everything: see the module's page.
 #[derive(Debug)]
@@ -58,7 +69,7 @@ pub struct Daemon {
     prober: Prober,
     knocker: Knocker,
     resolver: Resolver,
-    announcer: Announcer,
+    announcing: Announcing,
     bgp: Option<Transport>,
     bfd: BfdTransport,
     drain: Drain,
@@ -71,6 +82,14 @@ pub struct Daemon {
     /// What a reload reads; `None`: there is nothing to read again.
     sources: Option<Sources>,
     watch: Option<FileWatch>,
+    /// `bgp.vip`
+    vip: Option<vip::Door>,
+    /// `bgp.maintenancefile`
+    maintenance_file: Option<Presence>,
+    /// The service manager, if it wants to know.
+    notifier: Option<Notifier>,
+    /// The registry fails for too long.
+    is_stale: bool,
     reload_requested: bool,
 }
 
@@ -100,10 +119,10 @@ impl Daemon {
         let routes = Routes::open(reactor, routes::source(&config.registry))?;
         let bgp = neighbours::start_bgp(reactor, &config, seed.rotate_left(31))?;
         let bfd = neighbours::start_bfd(reactor, &config, seed.rotate_left(47))?;
-        let prefixes = bgp.iter().flat_map(|_| settings::prefixes(&config.bgp));
+        let announcing = Announcing::new(now, &config, &Restored::default());
         let mut daemon = Daemon {
-            announcer: Announcer::new(now, prefixes),
-            drain: Drain::new(config.proxy.deregister_grace_period, config.proxy.shutdown_wait),
+            announcing,
+            drain: Drain::new(settings::drain_limits(&config)),
             signals,
             proxy,
             switchboard,
@@ -120,6 +139,10 @@ impl Daemon {
             inject_panic: false,
             sources: None,
             watch: None,
+            vip: None,
+            maintenance_file: None,
+            notifier: None,
+            is_stale: false,
             reload_requested: false,
             config,
         };
@@ -132,6 +155,9 @@ impl Daemon {
         for address in daemon.bgp.iter().flat_map(Transport::listening_on) {
             info!("bgp event=listening address={address}");
         }
+        daemon.open_vip(reactor, &[]);
+        daemon.warn_of_missing_addresses();
+        daemon.watch_maintenance(reactor);
         daemon.load_routes(reactor);
         daemon.switchboard.tell(&mut daemon.proxy, true);
         daemon.proxy.change_all_ports(reactor);
@@ -140,7 +166,7 @@ impl Daemon {
 
     /// The announcer, to show what is announced and why.
     pub fn announcer(&self) -> &Announcer {
-        &self.announcer
+        &self.announcing.announcer
     }
 
     /// How many targets are healthy, and how many there are.
@@ -233,6 +259,7 @@ impl poll::Phases for Daemon {
             Kind::BfdListener | Kind::Bfd => self.bfd.collect(token, readiness),
             Kind::Watch => {
                 self.watch.iter_mut().for_each(|watch| watch.collect(token));
+                self.maintenance_file.iter_mut().for_each(|file| file.collect(token));
                 self.routes.collect(token);
             }
             // The log sink's events stay in the reactor; guests have a house
@@ -266,6 +293,13 @@ impl poll::Phases for Daemon {
                 self.watch.iter_mut().for_each(|watch| watch.expired(token));
                 self.routes.expired(token);
             }
+            Kind::Daemon if token == ANNOUNCING_TIMER => self.announcing.expired(),
+            Kind::Daemon if token == VIP_TIMER => {
+                self.vip.iter_mut().for_each(|door| door.expired(token));
+            }
+            Kind::Daemon if token == MANAGER_TIMER => {
+                self.notifier.iter_mut().for_each(|notifier| notifier.expired(token));
+            }
             Kind::Daemon => self.alarm.fired(),
             Kind::Signal
             | Kind::Log
@@ -286,6 +320,13 @@ impl poll::Phases for Daemon {
             info!("reload event=file_changed");
             self.reload_requested = true;
         }
+        self.look_at_maintenance();
+        if let Some(door) = &mut self.vip {
+            door.control(reactor);
+        }
+        if let Some(notifier) = &mut self.notifier {
+            notifier.control(reactor);
+        }
         self.routes.control(reactor);
         if let Some(bgp) = &mut self.bgp {
             bgp.control(reactor);
@@ -295,7 +336,9 @@ impl poll::Phases for Daemon {
 
     fn apply(&mut self, reactor: &mut Reactor) {
         if std::mem::take(&mut self.reload_requested) {
+            self.tell_reloading(reactor);
             self.reload(reactor);
+            self.tell_ready(reactor);
         }
         self.advance_routes(reactor);
         if self.drain.step() != Step::Serving || self.stop_requests > 0 {
@@ -308,7 +351,8 @@ impl poll::Phases for Daemon {
         self.switchboard.tell(&mut self.proxy, is_settled);
         self.facts_changed |= self.proxy.take_listeners_changed();
         let changed = self.switchboard.take_changed();
-        if changed || std::mem::take(&mut self.facts_changed) {
+        let is_due = self.is_decision_due(reactor.now());
+        if std::mem::take(&mut self.facts_changed) || changed || is_due {
             self.announce(reactor);
         }
     }
@@ -347,6 +391,7 @@ impl poll::Phases for Daemon {
             || self.switchboard.has_changed()
             || self.stop_requests > 0
             || self.watch.as_ref().is_some_and(FileWatch::has_ready)
+            || self.maintenance_file.as_ref().is_some_and(Presence::has_ready)
             || self.routes.has_ready(&self.switchboard)
             || self.proxy.has_ready()
             || self.prober.has_ready()

@@ -137,8 +137,7 @@ impl Daemon {
         self.switchboard.set_thresholds(health.rise, health.fall);
         let prober = ProberSettings { interval: health.interval, timeout: health.timeout };
         self.prober.change(reactor, prober);
-        let proxy = &self.config.proxy;
-        self.drain = Drain::new(proxy.deregister_grace_period, proxy.shutdown_wait);
+        self.drain = Drain::new(settings::drain_limits(&self.config));
         self.routes.commit(reactor, routes::source(&self.config.registry), routes);
         if self.config.proxy.listeners != old.proxy.listeners {
             self.warn_of_missing_routes();
@@ -147,6 +146,7 @@ impl Daemon {
             problems.extend(self.change_bgp(reactor, bgp));
         }
         self.watch_file(reactor);
+        self.watch_maintenance(reactor);
         self.facts_changed = true;
         problems
     }
@@ -154,18 +154,20 @@ impl Daemon {
     fn change_bgp(&mut self, reactor: &mut Reactor, prepared: transport::Prepared) -> Vec<String> {
         let Some(bgp) = &mut self.bgp else { return Vec::new() };
         let config = &self.config.bgp;
-        let gone = self.announcer.set_prefixes(reactor.now(), settings::prefixes(config));
+        let gone = self.announcing.change(reactor.now(), &self.config);
         for prefix in &gone {
             info!("announce event=withdrawn prefix={prefix} reason=\"no longer configured\"");
         }
-        let announced = &self.announcer;
+        let announced = &self.announcing.announcer;
         let before: Vec<PeerId> = bgp.speaker().peer_ids().collect();
         let mut problems = bgp.commit_change(reactor, prepared, |speaker| {
             gone.iter().for_each(|prefix| speaker.withdraw(*prefix, Owner::Announcer));
-            for prefix in announced.desired() {
-                speaker.originate(prefix, Owner::Announcer, settings::path(config, prefix));
+            for (prefix, level) in announced.desired() {
+                let path = settings::path(config, prefix, level);
+                speaker.originate(prefix, Owner::Announcer, path);
             }
         });
+        gone.iter().for_each(|prefix| self.take_from_host(reactor, *prefix));
         self.read_notices(reactor);
         problems.extend(self.change_bfd(reactor, &before));
         problems

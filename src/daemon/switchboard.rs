@@ -40,6 +40,8 @@ pub(super) struct Switchboard {
     pub(super) sweep: Option<Sweep>,
     spent: Vec<Table>,
     loaded: bool,
+    /// Tables that came into force.
+    tables: u64,
     pub(super) changed: bool,
     /// What the data plane was not told yet: another table serves, and the
     /// targets that it does not have are gone.
@@ -103,6 +105,7 @@ impl Switchboard {
             sweep: None,
             spent: Vec::new(),
             loaded: false,
+            tables: 0,
             changed: false,
             switched: false,
             swept: false,
@@ -244,6 +247,7 @@ impl Switchboard {
         self.spent.push(std::mem::replace(&mut self.table, incoming.table));
         self.sweep = Some(Sweep { wanted: incoming.wanted, from: 0 });
         self.loaded = true;
+        self.tables = self.tables.wrapping_add(1);
         self.changed = true;
         self.switched = true;
     }
@@ -327,6 +331,23 @@ impl Switchboard {
         }
     }
 
+    /// The same of one service.
+    pub(super) fn service_fact(&self, service: &str) -> TargetFact {
+        let mut fact = TargetFact::default();
+        for (_, target) in self.targets.iter().filter(|(_, target)| target.service() == service) {
+            let machine = target.machine();
+            fact.total = fact.total.saturating_add(1);
+            match machine.state() {
+                health::State::Healthy => fact.healthy = fact.healthy.saturating_add(1),
+                health::State::Unknown => fact.unknown = fact.unknown.saturating_add(1),
+                health::State::Unhealthy => {
+                    fact.last_error = machine.last_error().map(|(_, error)| error.to_owned());
+                }
+            }
+        }
+        fact
+    }
+
     /// Names the listeners, of connections and of datagrams, that have no route.
     pub(super) fn warn_of_missing_routes(&self, proxy: &Proxy) {
         let warn = |address: SocketAddr, effect: &str, expected: &str| {
@@ -351,6 +372,11 @@ impl Switchboard {
                 warn(*address, "datagrams are dropped", &port(*address, "udp"));
             }
         }
+    }
+
+    /// How many tables have come into force.
+    pub(super) fn tables(&self) -> u64 {
+        self.tables
     }
 
     /// Whether a first table was loaded.

@@ -131,6 +131,11 @@ pub struct Proxy {
     inject_panic: bool,
 }
 
+/// Whether a socket is bound to what was asked for.
+fn is_meant(asked: SocketAddr, bound: SocketAddr) -> bool {
+    asked.ip() == bound.ip() && (asked.port() == 0 || asked.port() == bound.port())
+}
+
 impl Proxy {
     /// A data plane that listens nowhere. `seed` is what no client knows.
     pub fn new(seed: u64) -> Proxy {
@@ -219,6 +224,17 @@ impl Proxy {
     /// port that was chosen.
     pub fn listening_on(&self) -> Vec<SocketAddr> {
         self.static_listeners().map(Listener::address).collect()
+    }
+
+    /// Whether connections are accepted on this address; port 0 stands for any
+    /// port of it.
+    pub fn is_bound(&self, address: SocketAddr) -> bool {
+        self.static_listeners().any(|listener| is_meant(address, listener.address()))
+    }
+
+    /// The same of datagrams.
+    pub fn is_bound_for_datagrams(&self, address: SocketAddr) -> bool {
+        self.udp.listening_on().iter().any(|bound| is_meant(address, *bound))
     }
 
     /// Whether the listener on this address waits for a ClientHello, whose server
