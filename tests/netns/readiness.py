@@ -18,7 +18,7 @@ ACCEPT_ALL = {WEB: f"{WEB}, {MAIL}, {EITHER}"}
 
 MAIL_PORT = 2525
 WEB_TARGETS = ("10.0.9.10:8000", "10.0.9.11:8000", "10.0.9.11:8001")
-MAIL_TARGETS = ("10.0.9.10:2525", "10.0.9.11:2525")
+MAIL_TARGETS = ("10.0.9.10:8025", "10.0.9.11:8025")
 
 HOLD_UP = 1.0
 """Seconds of bgp.announce.holdup."""
