@@ -133,3 +133,141 @@ impl Hysteresis {
         self.since.get(level as usize).copied().flatten()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Level::{Depreferred, Full, GracefulShutdown, Withdrawn};
+
+    fn at(seconds: u64) -> Time {
+        Time::from_millis(seconds * 1_000)
+    }
+
+    /// A hysteresis whose level is what the neighbours have.
+    struct Tried {
+        settings: Settings,
+        it: Hysteresis,
+    }
+
+    impl Tried {
+        fn new(immediate: bool) -> Tried {
+            let it = Hysteresis::new(Penalty::new(at(0)), immediate);
+            Tried { settings: Settings::default(), it }
+        }
+
+        fn up(level: Level) -> Tried {
+            let mut tried = Tried::new(true);
+            assert_eq!(tried.certain(0, level), (level, None));
+            tried
+        }
+
+        fn range(&mut self, second: u64, floor: Level, ceiling: Level) -> (Level, Option<Hold>) {
+            let shown = self.it.level();
+            let range = Range { floor, ceiling };
+            let hold = self.it.update(at(second), &self.settings, range, shown);
+            (self.it.level(), hold)
+        }
+
+        fn certain(&mut self, second: u64, level: Level) -> (Level, Option<Hold>) {
+            self.range(second, level, level)
+        }
+
+        fn next(&self) -> Option<(Time, Level)> {
+            self.it.next_rise(&self.settings).map(|rise| (rise.at, rise.level))
+        }
+    }
+
+    fn holding(level: Level, second: u64) -> Option<Hold> {
+        Some(Hold::HoldingUp { level, since: at(second) })
+    }
+
+    #[test]
+    fn the_first_announcement_is_immediate_after_a_clean_start_only() {
+        let mut tried = Tried::new(true);
+        assert_eq!(tried.certain(1, Withdrawn), (Withdrawn, None));
+        assert_eq!(tried.certain(2, Full), (Full, None));
+        let mut tried = Tried::new(false);
+        assert_eq!(tried.certain(2, Full), (Withdrawn, holding(Full, 2)));
+        assert_eq!(tried.certain(7, Full), (Full, None));
+    }
+
+    #[test]
+    fn it_falls_at_once_and_rises_after_the_hold_up() {
+        let mut tried = Tried::up(Full);
+        assert_eq!(tried.certain(10, GracefulShutdown), (GracefulShutdown, None));
+        assert_eq!(tried.certain(11, Full), (GracefulShutdown, holding(Full, 11)));
+        assert_eq!(tried.next(), Some((at(16), Full)));
+        assert_eq!(tried.certain(15, Full).0, GracefulShutdown);
+        // An interruption, as short as it may be, begins it anew.
+        assert_eq!(tried.certain(15, Depreferred).0, GracefulShutdown);
+        assert_eq!(tried.next(), Some((at(16), Depreferred)), "that was possible all the while");
+        assert_eq!(tried.certain(15, Full).0, GracefulShutdown);
+        assert_eq!(tried.certain(16, Full), (Depreferred, holding(Full, 15)));
+        assert_eq!(tried.next(), Some((at(20), Full)));
+        assert_eq!(tried.certain(20, Full), (Full, None));
+        assert_eq!(tried.next(), None);
+    }
+
+    #[test]
+    fn several_steps_are_taken_at_once() {
+        let mut tried = Tried::up(Full);
+        tried.certain(10, Withdrawn);
+        tried.certain(11, Full);
+        assert_eq!(tried.next(), Some((at(16), Full)));
+        assert_eq!(tried.certain(16, Full), (Full, None));
+    }
+
+    #[test]
+    fn without_a_hold_up_it_rises_at_once() {
+        let mut tried = Tried::up(Full);
+        tried.settings.hold_up = Default::default();
+        tried.certain(10, Withdrawn);
+        assert_eq!(tried.certain(10, Full), (Full, None));
+    }
+
+    #[test]
+    fn what_is_not_known_changes_nothing() {
+        let mut tried = Tried::new(true);
+        assert_eq!(tried.range(1, Withdrawn, Full), (Withdrawn, Some(Hold::AwaitingChecks)));
+        assert_eq!(tried.range(2, Depreferred, Full).0, Withdrawn, "nothing is announced yet");
+        assert_eq!(tried.certain(3, Full), (Full, None));
+        assert_eq!(tried.range(4, Withdrawn, Full), (Full, None));
+        assert_eq!(tried.range(5, Withdrawn, Depreferred), (Depreferred, None));
+        assert_eq!(tried.range(6, Withdrawn, Full), (Depreferred, None));
+        assert_eq!(tried.range(99, Withdrawn, Full), (Depreferred, None), "and holds nothing up");
+        assert_eq!(tried.certain(100, Full), (Depreferred, holding(Full, 100)));
+    }
+
+    #[test]
+    fn one_that_falls_too_often_is_suppressed() {
+        let mut tried = Tried::up(Full);
+        for flap in 0..4 {
+            assert_eq!(tried.certain(flap * 7, Full).0, Full, "{flap}");
+            assert_eq!(tried.certain(flap * 7 + 1, Withdrawn).0, Withdrawn);
+            tried.certain(flap * 7 + 2, Full);
+        }
+        let until = tried.it.penalty.suppressed_until().expect("a penalty above 3000");
+        assert_eq!(tried.certain(28, Full), (Withdrawn, Some(Hold::Suppressed { until })));
+        assert_eq!(tried.next(), Some((until, Full)));
+        // A level further down is taken at once all the same, and one that could
+        // be reached is held up beyond the suppression.
+        let last = until.as_nanos() / 1_000_000_000;
+        tried.certain(last - 1, Withdrawn);
+        tried.certain(last, Full);
+        assert_eq!(tried.next(), Some((at(last + 5), Full)));
+        let hold = tried.certain(last + 1, Full).1;
+        assert_eq!(hold, holding(Full, last), "the suppression is over");
+    }
+
+    #[test]
+    fn a_fall_that_nobody_sees_costs_nothing() {
+        let mut tried = Tried::up(Full);
+        for second in 0..99 {
+            let able = if second % 2 == 0 { Withdrawn } else { Full };
+            tried.settings.hold_up = Default::default();
+            let range = Range { floor: able, ceiling: able };
+            tried.it.update(at(second), &tried.settings, range, Withdrawn);
+        }
+        assert_eq!(tried.it.penalty.at(at(99)), 0.0);
+    }
+}

@@ -39,3 +39,26 @@ impl Drains {
         self.prefixes.contains(&prefix.trunc())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn net(text: &str) -> Option<IpNet> {
+        Some(text.parse().unwrap())
+    }
+
+    #[test]
+    fn one_prefix_or_everything() {
+        let mut drains = Drains::default();
+        assert!(drains.drain(net("192.0.2.1/24")));
+        assert!(!drains.drain(net("192.0.2.0/24")), "the same");
+        assert!(drains.has(&net("192.0.2.9/24").unwrap()) && !drains.all);
+        assert!(drains.drain(None) && !drains.drain(None) && drains.all);
+        assert!(drains.resume(net("192.0.2.0/24")) && !drains.resume(net("192.0.2.0/24")));
+        assert!(drains.all, "a single one does not end the drain of everything");
+        drains.drain(net("192.0.2.0/24"));
+        assert!(drains.resume(None) && !drains.resume(None));
+        assert_eq!(drains, Drains::default());
+    }
+}

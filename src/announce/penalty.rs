@@ -131,3 +131,144 @@ pub fn ceiling(settings: &Settings) -> f64 {
     let ceiling = f64::from(settings.reuse) * half_lives.exp2();
     ceiling.min(f64::from(u32::MAX)).max(f64::from(settings.suppress))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Time {
+        Time::from_millis(seconds * 1_000)
+    }
+
+    fn record(penalty: u32, suppressed: u64) -> PrefixRecord {
+        PrefixRecord {
+            prefix: "192.0.2.1/32".parse().unwrap(),
+            level: Level::Full,
+            penalty,
+            suppressed: (suppressed > 0).then(|| Duration::from_secs(suppressed)),
+            changes: 0,
+        }
+    }
+
+    fn close(a: f64, b: f64) -> bool {
+        (a - b).abs() < 1e-6
+    }
+
+    #[test]
+    fn a_fall_adds_and_half_is_forgotten_in_each_half_life() {
+        let settings = Settings::default();
+        let mut penalty = Penalty::new(at(0));
+        penalty.charge(at(10), &settings, Level::Withdrawn);
+        assert!(close(penalty.at(at(10)), 1000.0));
+        assert!(close(penalty.at(at(70)), 500.0));
+        penalty.charge(at(70), &settings, Level::Depreferred);
+        assert!(close(penalty.at(at(70)), 1000.0));
+        assert!(close(penalty.at(at(190)), 250.0));
+        assert_eq!(penalty.suppressed_until(), None);
+    }
+
+    #[test]
+    fn it_suppresses_until_it_has_decayed_to_reuse() {
+        let settings = Settings::default();
+        let mut penalty = Penalty::new(at(0));
+        (0..3).for_each(|_| penalty.charge(at(0), &settings, Level::GracefulShutdown));
+        assert_eq!(penalty.suppressed_until(), None, "1500");
+        (0..2).for_each(|_| penalty.charge(at(0), &settings, Level::Withdrawn));
+        let until = penalty.suppressed_until().expect("3500 is too much");
+        assert!(close(penalty.at(until), 1000.0), "{}", penalty.at(until));
+        penalty.expire(Time::from_nanos(until.as_nanos() - 1));
+        assert_eq!(penalty.suppressed_until(), Some(until));
+        penalty.expire(until);
+        assert_eq!(penalty.suppressed_until(), None);
+    }
+
+    #[test]
+    fn a_suppression_is_never_longer_than_it_may_be() {
+        let settings = Settings { max_suppress: Duration::from_secs(90), ..Settings::default() };
+        let mut penalty = Penalty::new(at(0));
+        let first = (0..80).find(|second| {
+            penalty.charge(at(*second), &settings, Level::Withdrawn);
+            penalty.suppressed_until().is_some()
+        });
+        assert_eq!(first, Some(3), "a little less than 3000 before");
+        for second in 4..80 {
+            penalty.charge(at(second), &settings, Level::Withdrawn);
+            assert_eq!(penalty.suppressed_until(), Some(at(3 + 90)));
+            assert!(penalty.at(at(second)) <= 3000.0, "there is a ceiling");
+        }
+        // 2^(90 s / 60 s) * 1000 is less than what suppresses.
+        assert!(close(ceiling(&settings), 3000.0));
+        assert!(close(ceiling(&Settings::default()), 1_024_000.0));
+    }
+
+    #[test]
+    fn without_a_half_life_there_is_none() {
+        let settings = Settings { half_life: Duration::ZERO, ..Settings::default() };
+        let mut penalty = Penalty::new(at(0));
+        (0..9).for_each(|_| penalty.charge(at(0), &settings, Level::Withdrawn));
+        assert_eq!((penalty.at(at(0)), penalty.suppressed_until()), (0.0, None));
+        let restored = Penalty::restored(at(0), &settings, Some(&record(9000, 60)), Duration::ZERO);
+        assert_eq!((restored.at(at(0)), restored.suppressed_until()), (0.0, None));
+    }
+
+    #[test]
+    fn other_settings_hold_for_what_is_there() {
+        let mut settings = Settings::default();
+        let mut penalty = Penalty::new(at(0));
+        (0..4).for_each(|_| penalty.charge(at(0), &settings, Level::Withdrawn));
+        assert_eq!(penalty.suppressed_until(), Some(at(120)));
+        settings.half_life = Duration::from_secs(120);
+        penalty.adopt(at(60), &settings);
+        assert!(close(penalty.at(at(60)), 2000.0), "what was forgotten stays so");
+        assert_eq!(penalty.suppressed_until(), Some(at(180)));
+        settings.max_suppress = Duration::from_secs(60);
+        penalty.adopt(at(61), &settings);
+        assert_eq!(penalty.suppressed_until(), None, "it has lasted longer already");
+        settings.half_life = Duration::ZERO;
+        penalty.adopt(at(62), &settings);
+        assert_eq!(penalty.at(at(62)), 0.0);
+    }
+
+    #[test]
+    fn it_decays_while_no_process_runs() {
+        let settings = Settings::default();
+        let restored = |penalty, suppressed, away| {
+            let away = Duration::from_secs(away);
+            Penalty::restored(at(7), &settings, Some(&record(penalty, suppressed)), away)
+        };
+        let penalty = restored(4000, 120, 60);
+        assert!(close(penalty.at(at(7)), 2000.0));
+        assert_eq!(penalty.suppressed_until(), Some(at(67)));
+        assert_eq!(restored(2000, 60, 60).suppressed_until(), None);
+        assert_eq!(restored(2000, 0, 0).suppressed_until(), None, "not above the threshold yet");
+        let absurd = restored(u32::MAX, u64::MAX / 1_000, 0);
+        assert!(absurd.at(at(7)) <= ceiling(&settings));
+        assert_eq!(absurd.suppressed_until(), Some(at(607)), "no file suppresses longer");
+    }
+
+    #[test]
+    fn settings_without_sense_do_no_harm() {
+        for suppress in [0, 1, u32::MAX] {
+            for reuse in [0, 1, u32::MAX] {
+                for half_life in [Duration::from_nanos(1), Duration::MAX] {
+                    for max_suppress in [Duration::ZERO, Duration::from_secs(1), Duration::MAX] {
+                        let settings = Settings {
+                            suppress,
+                            reuse,
+                            half_life,
+                            max_suppress,
+                            ..Settings::default()
+                        };
+                        let mut penalty = Penalty::new(at(0));
+                        for second in [0, 1, 1 << 30] {
+                            penalty.charge(at(second), &settings, Level::Withdrawn);
+                            penalty.expire(at(second));
+                            let value = penalty.at(at(second));
+                            assert!((0.0..=ceiling(&settings)).contains(&value), "{settings:?}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -56,7 +56,7 @@ mod values;
 pub use announcing::{
     AnnouncingConfig, DepreferConfig, RequireConfig, ShareConfig, WhenEmptyConfig,
 };
-pub use check::Effective;
+pub use check::{Effective, EffectiveValue};
 pub use command_line::{DifferenceRequest, Request, difference, request};
 pub use load::{LoadError, Loaded, ReadFile, Sources, load};
 pub use neighbours::{

@@ -157,7 +157,17 @@ impl Daemon {
         let facts = self.facts();
         let changes = self.announcing.announcer.update(now, &facts);
         changes.iter().for_each(report);
+        // An address that is asked for has to be there before anybody is told, and
+        // stays until all have been told otherwise.
+        for change in changes.iter().filter(|change| change.to.is_announced()) {
+            self.put_on_host(reactor, change.prefix);
+        }
         self.originate(reactor, &changes);
+        for change in changes.iter().filter(|change| !change.to.is_announced()) {
+            self.take_from_host(reactor, change.prefix);
+        }
+        self.remember(reactor);
+        self.tell_status(reactor);
         let stale = self.stale_from().filter(|at| *at > now);
         let deadline = [self.announcing.announcer.deadline(), stale].into_iter().flatten().min();
         self.announcing.alarm.set(&mut reactor.wheel, ANNOUNCING_TIMER, deadline);
@@ -229,6 +239,7 @@ fn report(change: &Change) {
             | Reason::Maintenance(_)
             | Reason::Drained
             | Reason::AwaitingChecks { .. }
+            | Reason::HoldingUp { .. }
             | Reason::Starting
     );
     let is_good = expected || change.to > change.from || change.to == announce::Level::Full;

@@ -2,8 +2,11 @@
 //! order of one turn of the loop. It holds the one table from token to
 //! handler.
 
+mod addresses;
 mod announcing;
 mod load;
+mod manager;
+mod memory;
 mod names;
 mod neighbours;
 mod operator;
@@ -22,10 +25,11 @@ use log::{info, warn};
 use mio::Interest;
 
 use self::announcing::Announcing;
+use self::memory::Memory;
 use self::routes::Routes;
 use self::switchboard::Switchboard;
 use crate::announce::drain::{Drain, Step};
-use crate::announce::{Announcer, Restored, TargetFact};
+use crate::announce::{Announcer, TargetFact};
 use crate::bfd::transport::BfdTransport;
 use crate::bgp::transport::Transport;
 use crate::config::{Config, Loaded, Sources};
@@ -37,19 +41,24 @@ use crate::proxy::access_log::{AccessLog, Format};
 use crate::reactor::inotify::FileWatch;
 use crate::reactor::log_sink::quoted;
 use crate::reactor::presence::Presence;
+use crate::reactor::sd_notify::Notifier;
 use crate::reactor::signal::{Signal, Signals};
 use crate::reactor::timer_wheel::Alarm;
 use crate::reactor::{Kind, Reactor, Readiness, Token, fault, poll};
 use crate::resolve::{Paths, Resolver};
 use crate::route::Picker;
+use crate::vip;
 
 pub use self::routes_file::read_routes_file;
 pub use self::run::run;
 pub(crate) use self::run::seed;
 
-/// The daemon's timers: steps of a drain, and decisions of the announcer.
+/// The daemon's timers: steps of a drain, decisions of the announcer, addresses on
+/// the host, signs of life for the service manager.
 const TIMER: Token = Token::new(Kind::Daemon, 0, 0);
 const ANNOUNCING_TIMER: Token = Token::new(Kind::Daemon, 0, 1);
+const VIP_TIMER: Token = Token::new(Kind::Daemon, 0, 2);
+const MANAGER_TIMER: Token = Token::new(Kind::Daemon, 0, 3);
 
 /// Owns everything: see the module's page.
 #[derive(Debug)]
@@ -75,8 +84,13 @@ pub struct Daemon {
     /// What a reload reads; `None`: there is nothing to read again.
     sources: Option<Sources>,
     watch: Option<FileWatch>,
+    memory: Option<Memory>,
+    /// `bgp.vip`
+    vip: Option<vip::Door>,
     /// `bgp.maintenancefile`
     maintenance_file: Option<Presence>,
+    /// The service manager, if it wants to know.
+    notifier: Option<Notifier>,
     /// The registry fails for too long.
     is_stale: bool,
     reload_requested: bool,
@@ -108,7 +122,8 @@ impl Daemon {
         let routes = Routes::open(reactor, routes::source(&config.registry))?;
         let bgp = neighbours::start_bgp(reactor, &config, seed.rotate_left(31))?;
         let bfd = neighbours::start_bfd(reactor, &config, seed.rotate_left(47))?;
-        let announcing = Announcing::new(now, &config, &Restored::default());
+        let (memory, restored) = memory::recall(&config, reactor.wall());
+        let announcing = Announcing::new(now, &config, &restored);
         let mut daemon = Daemon {
             announcing,
             drain: Drain::new(settings::drain_limits(&config)),
@@ -128,7 +143,10 @@ impl Daemon {
             inject_panic: false,
             sources: None,
             watch: None,
+            memory,
+            vip: None,
             maintenance_file: None,
+            notifier: None,
             is_stale: false,
             reload_requested: false,
             config,
@@ -142,6 +160,8 @@ impl Daemon {
         for address in daemon.bgp.iter().flat_map(Transport::listening_on) {
             info!("bgp event=listening address={address}");
         }
+        daemon.open_vip(reactor, &restored.vips);
+        daemon.warn_of_missing_addresses();
         daemon.watch_maintenance(reactor);
         daemon.load_routes(reactor);
         daemon.switchboard.tell(&mut daemon.proxy, true);
@@ -279,6 +299,14 @@ impl poll::Phases for Daemon {
                 self.routes.expired(token);
             }
             Kind::Daemon if token == ANNOUNCING_TIMER => self.announcing.expired(),
+            Kind::Daemon if token == VIP_TIMER => {
+                self.vip.iter_mut().for_each(|door| door.expired(token));
+                // What is ours may be other addresses then.
+                self.facts_changed = true;
+            }
+            Kind::Daemon if token == MANAGER_TIMER => {
+                self.notifier.iter_mut().for_each(|notifier| notifier.expired(token));
+            }
             Kind::Daemon => self.alarm.fired(),
             Kind::Signal
             | Kind::Log
@@ -300,6 +328,12 @@ impl poll::Phases for Daemon {
             self.reload_requested = true;
         }
         self.look_at_maintenance();
+        if let Some(door) = &mut self.vip {
+            door.control(reactor);
+        }
+        if let Some(notifier) = &mut self.notifier {
+            notifier.control(reactor);
+        }
         self.routes.control(reactor);
         if let Some(bgp) = &mut self.bgp {
             bgp.control(reactor);
@@ -309,7 +343,9 @@ impl poll::Phases for Daemon {
 
     fn apply(&mut self, reactor: &mut Reactor) {
         if std::mem::take(&mut self.reload_requested) {
+            self.tell_reloading(reactor);
             self.reload(reactor);
+            self.tell_ready(reactor);
         }
         self.advance_routes(reactor);
         if self.drain.step() != Step::Serving || self.stop_requests > 0 {

@@ -167,6 +167,7 @@ impl Daemon {
                 speaker.originate(prefix, Owner::Announcer, path);
             }
         });
+        gone.iter().for_each(|prefix| self.take_from_host(reactor, *prefix));
         self.read_notices(reactor);
         problems.extend(self.change_bfd(reactor, &before));
         problems

@@ -46,6 +46,7 @@ fn start(config: Config, sources: Sources) -> Result<(Reactor, Daemon), String> 
     let seed = seed(&reactor);
     let mut daemon = Daemon::start(&mut reactor, config, seed)?;
     daemon.reload_from(&mut reactor, sources);
+    daemon.report_to_manager(&mut reactor);
     if let Ok(place) = std::env::var("BURGEE_INJECT_PANIC") {
         daemon.inject_panic(&place);
     }

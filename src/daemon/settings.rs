@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-pub(super) use self::announcing::{announcing, drain_limits, path, rules};
+pub(super) use self::announcing::{announcing, drain_limits, hosts, path, rules};
 use crate::bfd::machine;
 use crate::bfd::transport::{Kinds as BfdKinds, SessionSettings};
 use crate::bgp::export::{NextHops, Overrides};

@@ -26,7 +26,13 @@ impl Daemon {
             self.drain.request(now);
             self.facts_changed = true;
             if began {
-                info!("drain event=begun connections={}", self.proxy.connections());
+                info!(
+                    "drain event=begun step={} limit={}ms connections={}",
+                    self.drain.step(),
+                    self.drain.remaining(now).as_millis(),
+                    self.proxy.connections()
+                );
+                self.tell_stopping(reactor);
             } else {
                 info!("drain event=hurried effect=\"waits are skipped\"");
             }
@@ -41,6 +47,7 @@ impl Daemon {
                 self.proxy.connections()
             );
             self.enter_step(reactor, step);
+            self.tell_status(reactor);
         }
         let deadline = self.drain.deadline(now);
         self.alarm.set(&mut reactor.wheel, TIMER, deadline);
@@ -69,6 +76,7 @@ impl Daemon {
                     );
                 }
                 self.proxy.abort_all(reactor);
+                self.take_all_from_host(reactor);
                 if let Some(bgp) = &mut self.bgp {
                     let cease = Notification::cease(
                         cease::ADMINISTRATIVE_SHUTDOWN,
@@ -78,11 +86,8 @@ impl Daemon {
                 }
                 self.bfd.retire_all(reactor);
             }
-            Step::Serving
-            | Step::GracefulShutdown
-            | Step::Withdrawing
-            | Step::Converging
-            | Step::Done => {}
+            Step::Serving | Step::GracefulShutdown | Step::Withdrawing | Step::Converging => {}
+            Step::Done => self.remember(reactor),
         }
     }
 
