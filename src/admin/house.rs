@@ -39,6 +39,34 @@ impl<T> Slice<T> {
     }
 }
 
+/// A setting with the value that is in force.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setting {
+    /// `proxy.shutdownwait`
+    pub key: &'static str,
+    /// The value as it would be written in a properties file.
+    pub text: String,
+    /// The value itself.
+    pub value: Value,
+}
+
+/// The value of a setting, by its kind.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// Any text.
+    Text(String),
+    /// `true` or `false`
+    Boolean(bool),
+    /// A number.
+    Integer(i64),
+    /// A duration.
+    Duration(Duration),
+    /// Texts.
+    List(Vec<String>),
+    /// A kv-list: maps, in which a value without a key has the empty one.
+    Maps(Vec<Vec<(String, Value)>>),
+}
+
 /// Why an order was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -71,11 +99,13 @@ pub trait House {
     fn targets(&self, at: &Moment, from: u64, most: usize) -> Slice<TargetView>;
     /// The targets of all routes, by host, then by path downwards.
     fn routes(&self, from: u64, most: usize) -> Slice<RouteView>;
+    /// The same as commands of the route language, each a line with its end;
+    /// as in fabio without the targets that get no traffic.
+    fn route_commands(&self, from: u64, most: usize) -> Slice<String>;
     /// What is counted.
     fn measures(&self, at: &Moment) -> Measures;
-    /// The value in force of each setting, as text, with secrets masked; also
-    /// those in the queries and the user parts of URLs.
-    fn config(&self) -> Vec<(&'static str, String)>;
+    /// The value in force of each setting, with secrets masked.
+    fn config(&self) -> Vec<Setting>;
     /// Withdraws one prefix or everything, until [`House::resume`]. It is
     /// remembered here and happens in the next turn. The answer is a sentence
     /// that says what begins.

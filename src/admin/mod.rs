@@ -4,7 +4,19 @@
 //! [`view`] has the values that are told, and [`House`] is who fills them: the
 //! daemon.
 
+mod access;
+pub mod api;
+mod body;
+mod configuration;
 mod house;
+mod json;
+pub mod metrics;
+mod request;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod view;
 
-pub use house::{House, Moment, Refusal, Slice};
+pub use access::Credentials;
+pub use body::{Body, Stream};
+pub use house::{House, Moment, Refusal, Setting, Slice, Value};
+pub use request::{Request, parse_prefix};

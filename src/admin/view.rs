@@ -19,6 +19,40 @@ pub use instance::{
     HealthView, InstanceState, InstanceView, ListenerView, MaintenanceView, RegistryView,
     StatusView, StopView,
 };
-pub use measures::{Counts, Measures, PoolMeasure};
+pub use measures::{Counts, Measures, PoolMeasure, Usage};
 pub use session::{BfdView, FailureView, MessagesView, NegotiatedView, SessionState, SessionView};
 pub use target::{RouteView, ServiceView, ServicesView, TargetState, TargetView};
+
+#[cfg(test)]
+mod tests {
+    use serde_json::from_str;
+
+    use super::*;
+
+    #[test]
+    fn states_have_one_name() {
+        for name in InstanceState::NAMES {
+            assert_eq!(from_str::<InstanceState>(&format!("{name:?}")).unwrap().name(), name);
+        }
+        for name in SessionState::NAMES {
+            assert_eq!(from_str::<SessionState>(&format!("{name:?}")).unwrap().name(), name);
+        }
+        for name in AnnouncementState::NAMES {
+            assert_eq!(from_str::<AnnouncementState>(&format!("{name:?}")).unwrap().name(), name);
+        }
+    }
+
+    /// What an instance of another version says is read as far as it is known.
+    #[test]
+    fn values_of_other_versions_are_read() {
+        let status = r#"{"version": "9.0.0", "state": "asleep", "new": [{}], "connections": 3,
+            "sessions": [{"name": "a", "state": "stale", "bfd": {"state": "up"}}],
+            "services": {"listed": [{"service": "web"}]}}"#;
+        let status: StatusView = from_str(status).unwrap();
+        assert_eq!((status.instance.version.as_str(), status.instance.connections), ("9.0.0", 3));
+        assert_eq!(status.instance.state, InstanceState::Unknown);
+        assert_eq!(status.sessions[0].state, SessionState::Unknown);
+        assert_eq!(status.services.listed[0].service, "web");
+        assert!(status.announcements.is_empty() && status.instance.stop.is_none());
+    }
+}

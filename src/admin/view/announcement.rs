@@ -66,6 +66,23 @@ pub enum AnnouncementState {
     Unknown,
 }
 
+impl AnnouncementState {
+    /// The names of all that there are.
+    pub const NAMES: [&'static str; 4] =
+        ["announced", "depreferred", "graceful-shutdown", "withdrawn"];
+
+    /// Its name, as in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            AnnouncementState::Announced => "announced",
+            AnnouncementState::Depreferred => "depreferred",
+            AnnouncementState::GracefulShutdown => "graceful-shutdown",
+            AnnouncementState::Withdrawn => "withdrawn",
+            AnnouncementState::Unknown => "unknown",
+        }
+    }
+}
+
 /// A change that is to come.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

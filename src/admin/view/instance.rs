@@ -75,6 +75,22 @@ pub enum InstanceState {
     Unknown,
 }
 
+impl InstanceState {
+    /// The names of all that there are.
+    pub const NAMES: [&'static str; 4] = ["starting", "serving", "maintenance", "draining"];
+
+    /// Its name, as in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            InstanceState::Starting => "starting",
+            InstanceState::Serving => "serving",
+            InstanceState::Maintenance => "maintenance",
+            InstanceState::Draining => "draining",
+            InstanceState::Unknown => "unknown",
+        }
+    }
+}
+
 /// What `/health` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -1,11 +1,15 @@
 //! What is counted of the process as a whole; only for the metrics.
 
+use std::time::Duration;
+
 /// Counts by a label out of a small, fixed set.
 pub type Counts = Vec<(&'static str, u64)>;
 
 /// Everything that is counted once, since the start unless it says otherwise.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Measures {
+    /// What the process uses.
+    pub usage: Usage,
     /// Connections that are open.
     pub connections: u64,
     /// Most that there may be.
@@ -74,4 +78,17 @@ pub struct PoolMeasure {
     pub lent: u64,
     /// Most at a time.
     pub limit: u64,
+}
+
+/// What the process uses of the machine. What is not known is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Time on a CPU.
+    pub cpu: Option<Duration>,
+    /// Octets in memory.
+    pub resident: Option<u64>,
+    /// Descriptors that are open.
+    pub descriptors: Option<u64>,
+    /// Most of them.
+    pub descriptor_limit: Option<u64>,
 }

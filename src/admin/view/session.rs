@@ -64,6 +64,25 @@ pub enum SessionState {
     Unknown,
 }
 
+impl SessionState {
+    /// The names of all that there are.
+    pub const NAMES: [&'static str; 6] =
+        ["idle", "connect", "active", "open-sent", "open-confirm", "established"];
+
+    /// Its name, as in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            SessionState::Idle => "idle",
+            SessionState::Connect => "connect",
+            SessionState::Active => "active",
+            SessionState::OpenSent => "open-sent",
+            SessionState::OpenConfirm => "open-confirm",
+            SessionState::Established => "established",
+            SessionState::Unknown => "unknown",
+        }
+    }
+}
+
 /// Messages by type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

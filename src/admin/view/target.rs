@@ -98,8 +98,4 @@ pub struct RouteView {
     pub rate1: f64,
     /// Always 0, as in fabio.
     pub pct99: f64,
-    /// The weight that the operator gave it, which the route language needs;
-    /// 0: none. Not part of the JSON.
-    #[serde(skip)]
-    pub fixed_weight: f64,
 }
