@@ -180,6 +180,8 @@ mod tests {
         finish: Duration::from_secs(5),
     };
 
+    const SIX: Duration = Duration::from_secs(6);
+
     fn at(millis: u64) -> Time {
         Time::from_millis(millis)
     }
@@ -231,5 +233,33 @@ mod tests {
         let steps: Vec<_> = std::iter::from_fn(|| drain.advance(at(1), &busy)).collect();
         assert_eq!(steps, [Step::Converging, Step::Finishing, Step::Closing]);
         assert_eq!(drain.advance(at(2), &facts(true, 0, true)), Some(Step::Done));
+    }
+
+    #[test]
+    fn with_a_graceful_shutdown_everything_is_announced_so_first() {
+        let limits = Limits { graceful_shutdown: Duration::from_secs(10), ..LIMITS };
+        let mut drain = Drain::new(limits);
+        let with = |withdrawn| Facts { withdrawn, ..facts(true, 3, false) };
+        drain.request(at(0));
+        assert_eq!((drain.step(), drain.remaining(at(4_000))), (Step::GracefulShutdown, SIX));
+        // What is acknowledged is the community, not yet the withdrawal.
+        assert_eq!(drain.advance(at(5), &with(false)), None);
+        assert_eq!(drain.deadline(at(5)), Some(at(10_000)));
+        assert_eq!(drain.advance(at(10_000), &with(false)), Some(Step::Withdrawing));
+        assert_eq!(drain.advance(at(10_000), &with(false)), None);
+        assert_eq!(drain.advance(at(10_001), &with(true)), Some(Step::Converging));
+        // It is over early when nothing is announced any more.
+        let mut drain = Drain::new(limits);
+        drain.request(at(0));
+        assert_eq!(drain.advance(at(1), &with(true)), Some(Step::Withdrawing));
+        // And in a hurry.
+        let mut drain = Drain::new(limits);
+        drain.request(at(0));
+        assert!(!drain.is_hurried());
+        drain.request(at(1));
+        assert!(drain.is_hurried());
+        let steps: Vec<_> = std::iter::from_fn(|| drain.advance(at(1), &with(false))).collect();
+        let hurried = [Step::Withdrawing, Step::Converging, Step::Finishing, Step::Closing];
+        assert_eq!(steps, hurried);
     }
 }

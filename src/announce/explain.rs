@@ -151,3 +151,110 @@ fn maintenance(now: Time, switch: Option<&Maintenance>) -> Condition {
     };
     Condition::new("maintenance", switch.is_none(), text)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::announce::hysteresis::Range;
+    use crate::announce::{Minimum, Penalty, Stop, TargetFact};
+
+    fn at(seconds: u64) -> Time {
+        Time::from_millis(seconds * 1_000)
+    }
+
+    fn pool(service: &str, healthy: usize, unknown: usize, error: Option<&str>) -> PoolFact {
+        let last_error = error.map(str::to_owned);
+        let targets = TargetFact { total: 3, healthy, unknown, last_error };
+        PoolFact { service: Some(Rc::from(service)), targets }
+    }
+
+    fn facts() -> Facts {
+        Facts {
+            table_loaded: true,
+            registry: RegistryFact::Fresh,
+            maintenance: None,
+            stopping: None,
+            prefixes: Vec::new(),
+        }
+    }
+
+    fn up(level: Level) -> Hysteresis {
+        let mut memory = Hysteresis::new(Penalty::new(at(0)), true);
+        let range = Range { floor: level, ceiling: level };
+        memory.update(at(0), &Settings::default(), range, Level::Withdrawn);
+        memory
+    }
+
+    fn shown(settings: &Settings, facts: &Facts, own: &PrefixFacts, memory: &Hysteresis) -> String {
+        let deprefer_below = Some(Minimum::Percent(100));
+        let rule = Rule { deprefer_below, ..Rule::new("192.0.2.1/32".parse().unwrap()) };
+        let all = conditions(at(100), settings, &rule, facts, own, memory);
+        let sign = |ok| if ok { '+' } else { '-' };
+        all.iter().map(|c| format!("{} {}: {}\n", sign(c.ok), c.name, c.text)).collect()
+    }
+
+    #[test]
+    fn everything_is_in_place() {
+        let listeners = ListenerFact { bound: 2, configured: 2 };
+        let own = PrefixFacts { listeners, pools: vec![pool("web", 3, 0, None)], drained: false };
+        let text = "\
++ listeners: 2 of 2 bound
++ table: loaded
++ registry: fresh
++ targets: 3 of 3 targets of web healthy (minhealthy 1, depreferbelow 3)
++ holdup: nothing waits for its 5s
++ penalty: 0 of 3000
++ drain: no
++ maintenance: no
++ stop: not asked for
+";
+        assert_eq!(shown(&Settings::default(), &facts(), &own, &up(Level::Full)), text);
+    }
+
+    #[test]
+    fn each_thing_that_is_not_says_so() {
+        let error = "connection refused".to_owned();
+        let facts = Facts {
+            table_loaded: false,
+            registry: RegistryFact::Stale { since: at(40), error },
+            maintenance: Some(Maintenance::Operator { since: at(90) }),
+            stopping: Some(Stop { hurried: false }),
+            prefixes: Vec::new(),
+        };
+        let own = PrefixFacts {
+            listeners: ListenerFact { bound: 1, configured: 2 },
+            pools: vec![pool("web", 2, 1, None), pool("api", 0, 0, Some("timed out"))],
+            drained: true,
+        };
+        let settings = Settings::default();
+        let mut memory = up(Level::Full);
+        for level in [Level::Depreferred, Level::GracefulShutdown, Level::Withdrawn] {
+            memory.penalty.charge(at(97), &settings, level);
+            memory.penalty.charge(at(97), &settings, level);
+            let range = Range { floor: level, ceiling: level };
+            memory.update(at(97), &settings, range, Level::Withdrawn);
+        }
+        let range = Range { floor: Level::Full, ceiling: Level::Full };
+        memory.update(at(98), &settings, range, Level::Withdrawn);
+        let text = "\
+- listeners: 1 of 2 bound
+- table: waiting for the first one
+- registry: not read for 1m0s (last error: connection refused)
+- targets: 2 of 3 targets of web healthy (minhealthy 1, depreferbelow 3); 1 not checked yet
+- targets: 0 of 3 targets of api healthy (minhealthy 1, depreferbelow 3); last error: timed out
+- holdup: full possible since 2s of 5s
+- penalty: 3864: suppressed until it is below 1000, in 1m57s
+- drain: this prefix was drained by the operator
+- maintenance: drained by the operator 10s ago
+- stop: asked for
+";
+        assert_eq!(shown(&settings, &facts, &own, &memory), text);
+        let always = Settings { policy: Policy::Always, half_life: Duration::ZERO, ..settings };
+        let text = shown(&always, &facts, &own, &memory);
+        assert!(text.starts_with("+ policy: bgp.announce=always: listeners, table"), "{text}");
+        assert!(text.contains("+ penalty: off\n"), "{text}");
+    }
+}

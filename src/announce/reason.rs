@@ -262,3 +262,113 @@ impl fmt::Display for Short {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::announce::rule::Settings;
+
+    fn at(seconds: u64) -> Time {
+        Time::from_millis(seconds * 1_000)
+    }
+
+    fn short(service: Option<&str>, healthy: usize, total: usize, error: &str) -> Shortage {
+        let last_error = (!error.is_empty()).then(|| error.to_owned());
+        Shortage { service: service.map(Rc::from), healthy, total, needed: 2, last_error }
+    }
+
+    fn pool(service: Option<&str>, healthy: usize, total: usize) -> PoolCount {
+        PoolCount { service: service.map(Rc::from), healthy, total }
+    }
+
+    #[test]
+    fn reasons_are_short_and_have_numbers() {
+        let web = || Some(Rc::from("web"));
+        let below = |short, when_empty| Reason::BelowMinimum { short, when_empty };
+        let path = Rc::from("/etc/burgee/off");
+        for (reason, text) in [
+            (
+                Reason::Maintenance(Maintenance::File { path }),
+                "maintenance: /etc/burgee/off exists",
+            ),
+            (
+                Reason::Maintenance(Maintenance::Operator { since: at(0) }),
+                "maintenance: drained by the operator",
+            ),
+            (
+                Reason::ListenersNotBound(ListenerFact { bound: 1, configured: 2 }),
+                "listeners not bound (1 of 2)",
+            ),
+            (
+                Reason::AwaitingChecks { service: None, unknown: 1 },
+                "waiting for the first health check of 1 target",
+            ),
+            (
+                Reason::AwaitingChecks { service: web(), unknown: 2 },
+                "waiting for the first health check of 2 targets of web",
+            ),
+            (
+                Reason::NoTarget { service: web(), when_empty: WhenEmpty::Withdraw },
+                "no target of web",
+            ),
+            (
+                Reason::NoTarget { service: None, when_empty: WhenEmpty::Keep },
+                "no target in the route table; whenempty=keep",
+            ),
+            (below(short(None, 0, 3, ""), WhenEmpty::Withdraw), "no healthy target (0 of 3)"),
+            (
+                below(short(None, 0, 3, "connection refused"), WhenEmpty::Withdraw),
+                "no healthy target (0 of 3; last error: connection refused)",
+            ),
+            (
+                below(short(Some("web"), 0, 3, ""), WhenEmpty::Deprefer),
+                "no healthy target of web (0 of 3); whenempty=deprefer",
+            ),
+            (
+                below(short(Some("web"), 1, 3, "timed out"), WhenEmpty::Withdraw),
+                "1 of 3 targets of web healthy, 2 wanted; last error: timed out",
+            ),
+            (Reason::BelowDeprefer(short(None, 1, 1, "")), "1 of 1 target healthy, 2 wanted"),
+            (
+                Reason::Ready { pools: vec![pool(Some("web"), 2, 3), pool(Some("api"), 1, 1)] },
+                "2 of 3 targets of web healthy, 1 of 1 target of api healthy",
+            ),
+            (Reason::Ready { pools: vec![pool(None, 2, 3)] }, "2 of 3 targets healthy"),
+        ] {
+            assert_eq!(reason.to_string(), text);
+            assert_eq!(reason.at(at(9)).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_lasts_is_told_with_how_long() {
+        let hold_up = Duration::from_secs(5);
+        let reason = Reason::HoldingUp { level: Level::Full, since: at(10), hold_up };
+        assert_eq!(reason.at(at(12)).to_string(), "holding up: can serve since 2s of 5s");
+        assert_eq!(reason.to_string(), "holding up: has to be able to serve for 5s");
+        let mut penalty = Penalty::new(at(0));
+        (0..4).for_each(|_| penalty.charge(at(0), &Settings::default(), Level::Withdrawn));
+        let reason = Reason::Suppressed { penalty, until: at(120) };
+        let text = "suppressed: flapped, penalty 2828, for another 1m30s";
+        assert_eq!(reason.at(at(30)).to_string(), text);
+        assert_eq!(reason.to_string(), "suppressed: flapped");
+        let error = "connection refused".to_owned();
+        let reason = Reason::RegistryStale { since: at(0), error };
+        let text = "registry not read for 1h1m (last error: connection refused)";
+        assert_eq!(reason.at(at(3_665)).to_string(), text);
+    }
+
+    #[test]
+    fn times_have_two_units_at_most() {
+        for (millis, text) in [
+            (0, "0s"),
+            (7, "7ms"),
+            (1_900, "1s"),
+            (59_999, "59s"),
+            (60_000, "1m0s"),
+            (3_600_000, "1h0m"),
+        ] {
+            assert_eq!(Short(Duration::from_millis(millis)).to_string(), text);
+        }
+    }
+}

@@ -70,6 +70,8 @@ pub struct Peer {
     kept_out_until: Option<Time>,
     /// When the next announcements may go.
     advertise_at: Option<Time>,
+    /// See [`Peer::take_moved`].
+    moved: Vec<(Key, bool)>,
 }
 
 impl Peer {
@@ -97,6 +99,7 @@ impl Peer {
             restarted_until: None,
             kept_out_until: None,
             advertise_at: None,
+            moved: Vec::new(),
         }
     }
 
@@ -131,6 +134,8 @@ impl Peer {
         fresh.received = std::mem::take(&mut self.received);
         fresh.received.mark_stale(FamilySet::ALL);
         fresh.forget_stale(FamilySet::ALL);
+        self.close_writer();
+        fresh.moved = std::mem::take(&mut self.moved);
         let wait = fresh.kept_out_until.map_or(Duration::ZERO, |until| until.since(now));
         fresh.ensure_outgoing(now, Start::AfterIdleHold(wait.max(IDLE_HOLD_MAXIMUM)));
         fresh.settle(now);
@@ -353,7 +358,21 @@ impl Peer {
                 writer.hold(true);
                 self.advertise_at = Some(now + jitter(interval, &mut self.random));
             }
+            self.moved.append(&mut writer.take_moved());
         }
+    }
+
+    /// The keys that the neighbour has since the last call, with `true`, and
+    /// those that it has no more; see [`Writer::take_moved`].
+    pub fn take_moved(&mut self) -> Vec<(Key, bool)> {
+        std::mem::take(&mut self.moved)
+    }
+
+    /// With its session the neighbour loses all that it was sent.
+    pub(super) fn close_writer(&mut self) {
+        let Some(mut writer) = self.writer.take() else { return };
+        self.moved.append(&mut writer.take_moved());
+        self.moved.extend(writer.sent().map(|(key, _)| (*key, false)));
     }
 
     /// Octets that wait to be sent on the connection of `side`.
@@ -501,7 +520,7 @@ impl Peer {
         {
             uptime = now.since(since);
             self.established = None;
-            self.writer = None;
+            self.close_writer();
             self.advertise_at = None;
             self.warned = FamilySet::EMPTY;
             self.counters.flaps = self.counters.flaps.saturating_add(1);

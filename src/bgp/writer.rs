@@ -45,6 +45,8 @@ pub struct Writer {
     held: BTreeSet<Key>,
     /// Something was announced since this was last asked.
     announced: bool,
+    /// See [`Writer::take_moved`].
+    moved: Vec<(Key, bool)>,
     /// What was done in this round, in keys.
     done: usize,
 }
@@ -101,6 +103,7 @@ impl Writer {
             holding: false,
             held: BTreeSet::new(),
             announced: false,
+            moved: Vec::new(),
             done: 0,
         }
     }
@@ -262,6 +265,12 @@ impl Writer {
         self.sent.get(key).map(|sent| &*sent.attributes)
     }
 
+    /// The keys that the neighbour has since the last call, with `true`, and
+    /// those that it has no more.
+    pub fn take_moved(&mut self) -> Vec<(Key, bool)> {
+        std::mem::take(&mut self.moved)
+    }
+
     /// How many keys the neighbour was sent and has not been told to forget.
     pub fn sent_count(&self) -> usize {
         self.sent.len()
@@ -278,7 +287,9 @@ impl Writer {
         let fitted = encode_withdraw(out, family, &prefixes, &self.options(family));
         for key in keys.drain(..fitted.max(1).min(prefixes.len())) {
             self.dirty.remove(&key);
-            self.sent.remove(&key);
+            if self.sent.remove(&key).is_some() {
+                self.moved.push((key, false));
+            }
         }
     }
 
@@ -307,7 +318,9 @@ impl Writer {
         for key in keys.drain(..fitted.min(keys.len())) {
             self.dirty.remove(&key);
             let sent = Sent { attributes: Rc::clone(attributes), again: false };
-            self.sent.insert(key, sent);
+            if self.sent.insert(key, sent).is_none() {
+                self.moved.push((key, true));
+            }
         }
     }
 

@@ -174,3 +174,89 @@ fn half_life(text: &str) -> Result<Duration, String> {
         false => Err("expected 0 for no penalty, or a duration from 1s to 24h".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{errors, loaded};
+    use super::*;
+
+    fn announcing(text: &str) -> AnnouncingConfig {
+        loaded(text).config.bgp.announcing
+    }
+
+    #[test]
+    fn defaults_and_every_key() {
+        let usual = AnnouncingConfig {
+            hold_up: Duration::from_secs(5),
+            flap_half_life: Duration::from_secs(60),
+            flap_suppress: 3000,
+            flap_reuse: 1000,
+            flap_max: Duration::from_secs(600),
+            state_file: Some("/run/burgee/announcements".to_owned()),
+        };
+        assert_eq!(announcing(""), usual);
+        let all = "bgp.announce.holdup=0\nbgp.announce.flaphalflife=2s\n\
+                   bgp.announce.flapsuppress=1_000_000\nbgp.announce.flapreuse=999999\n\
+                   bgp.announce.flapmax=2s\nbgp.announce.statefile=";
+        assert_eq!(
+            announcing(all),
+            AnnouncingConfig {
+                hold_up: Duration::ZERO,
+                flap_half_life: Duration::from_secs(2),
+                flap_suppress: 1_000_000,
+                flap_reuse: 999_999,
+                flap_max: Duration::from_secs(2),
+                state_file: None,
+            }
+        );
+        let bgp = loaded("bgp.maintenancefile=/etc/drain\nbgp.gracefulshutdown=1m").config.bgp;
+        assert_eq!(bgp.maintenance_file.as_deref(), Some("/etc/drain"));
+        assert_eq!(bgp.graceful_shutdown, Duration::from_secs(60));
+        let bgp = loaded("").config.bgp;
+        assert_eq!((bgp.maintenance_file, bgp.graceful_shutdown), (None, Duration::ZERO));
+    }
+
+    #[test]
+    fn waits_and_memories_are_bounded() {
+        let half_life = "expected 0 for no penalty, or a duration from 1s to 24h";
+        let penalty = "expected a whole number from 1 to 1000000";
+        let golden = [
+            ("bgp.announce.holdup", "1h0m1s", "expected a duration of at most 1h0m0s"),
+            ("bgp.gracefulshutdown", "61m", "expected a duration of at most 1h0m0s"),
+            ("bgp.announce.flapmax", "24h1s", "expected a duration of at most 24h0m0s"),
+            ("bgp.announce.flaphalflife", "999ms", half_life),
+            ("bgp.announce.flaphalflife", "25h", half_life),
+            ("bgp.announce.flapsuppress", "0", penalty),
+            ("bgp.announce.flapsuppress", "1000001", penalty),
+            ("bgp.announce.flapreuse", "-1", penalty),
+        ];
+        for (key, value, what) in golden {
+            assert_eq!(
+                errors(&format!("{key}={value}")),
+                [format!("f:1: {key} = \"{value}\": {what}")]
+            );
+        }
+        assert!(errors("bgp.announce.flaphalflife=0\nbgp.announce.flapmax=0").is_empty());
+    }
+
+    #[test]
+    fn what_contradicts_is_named_once() {
+        assert_eq!(
+            errors("bgp.announce.flapreuse=3000"),
+            ["f:1: bgp.announce.flapreuse = \"3000\": expected less than \
+              bgp.announce.flapsuppress, which is 3000"]
+        );
+        assert_eq!(
+            errors("bgp.announce.flapsuppress=1000"),
+            ["bgp.announce.flapreuse: expected less than bgp.announce.flapsuppress, which is 1000"]
+        );
+        assert_eq!(
+            errors("bgp.announce.flapmax=59s"),
+            ["f:1: bgp.announce.flapmax = \"59s\": expected at least \
+              bgp.announce.flaphalflife, which is 1m0s"]
+        );
+        // A value that cannot be read is not compared.
+        assert_eq!(errors("bgp.announce.flapreuse=x").len(), 1);
+        assert_eq!(errors("bgp.announce.flapmax=x").len(), 1);
+    }
+}

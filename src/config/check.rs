@@ -16,12 +16,12 @@ const MASK: &str = "***";
 ///
 /// Its `Display` is a properties file that [`super::load`] reads back to the
 /// same [`Config`], but for secrets, which are `***`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Effective {
     entries: Vec<Entry>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     key: &'static str,
     value: String,

@@ -5,7 +5,7 @@ use super::announcement_rules::{hearers, prefix_name};
 use super::reader::Reader;
 use super::{
     AnnouncePolicy, AnycastConfig, AttributeConfig, Backend, BgpConfig, Config, DepreferConfig,
-    PeerConfig, WhenEmptyConfig, anycast, attributes,
+    PeerConfig, anycast, attributes, services,
 };
 
 /// LOCAL_PREF of a route of which nothing is said.
@@ -21,9 +21,7 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
     let is_file = matches!(registry.backend, Backend::File { .. });
     let by_registry = is_file && !registry.stale_after.is_zero() && !registry.withdraw_when_stale;
     for prefix in &bgp.anycast_addresses {
-        let by_health =
-            prefix.deprefer_below.is_some() || prefix.when_empty == WhenEmptyConfig::Deprefer;
-        if by_registry || by_health {
+        if by_registry || services::deprefers(prefix) {
             check_prefix(bgp, prefix, reader);
         } else if prefix.deprefer != DepreferConfig::default() {
             let what = "what it says of being less preferred has no effect, as neither \
@@ -112,4 +110,131 @@ fn sent_local_pref(prefix: &AnycastConfig, peer: &PeerConfig) -> u32 {
 fn names(peers: &[&PeerConfig]) -> Option<String> {
     let names: Vec<String> = peers.iter().map(|peer| format!("peer {}", peer.remote)).collect();
     (!names.is_empty()).then(|| names.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::load_file;
+
+    const EBGP: &str = "address=198.51.100.2;asn=65001";
+    const IBGP: &str = "address=198.51.100.3;asn=65000";
+
+    /// What is said of the prefix, without what it all begins with.
+    fn said(options: &str, peers: &[&str], rest: &str) -> Vec<String> {
+        let text = format!(
+            "proxy.addr=:80;proto=tcp\nbgp.enabled=true\n\
+             bgp.anycastaddresses=192.0.2.53/32;{options}\nbgp.peers={}\n\
+             bgp.routerid=198.51.100.1\n{rest}",
+            peers.join(",")
+        );
+        let begin = "f:3: bgp.anycastaddresses: prefix 192.0.2.53/32: ";
+        let warnings = load_file(&text).unwrap().warnings;
+        warnings.iter().map(|text| text.strip_prefix(begin).unwrap().to_owned()).collect()
+    }
+
+    fn only(options: &str, peers: &[&str]) -> String {
+        let mut said = said(options, peers, "");
+        assert_eq!(said.len(), 1, "{options}: {said:?}");
+        said.remove(0)
+    }
+
+    fn nothing(options: &str, peers: &[&str]) {
+        assert_eq!(said(options, peers, ""), Vec::<String>::new(), "{options} {peers:?}");
+    }
+
+    #[test]
+    fn the_defaults_work_towards_every_neighbour() {
+        for peers in [&[EBGP][..], &[IBGP], &[EBGP, IBGP]] {
+            nothing("", peers);
+            nothing("whenempty=deprefer", peers);
+            nothing("depreferbelow=2", peers);
+        }
+    }
+
+    #[test]
+    fn what_is_never_used_is_named() {
+        let idle = "what it says of being less preferred has no effect, as neither depreferbelow \
+                    nor whenempty=deprefer is set";
+        for options in ["depreferprepend=5", "depreferlocalpref=1", "deprefermed=1"] {
+            assert_eq!(only(options, &[EBGP, IBGP]), idle, "{options}");
+        }
+        assert_eq!(only("deprefercommunities=65000:1;shutdownbelow=2", &[EBGP]), idle);
+        let stale = "registry.backend=file\nregistry.file.path=r\nregistry.staleafter=1m\n";
+        assert_eq!(said("depreferprepend=5", &[EBGP], stale), Vec::<String>::new());
+        let withdrawn = format!("{stale}registry.whenstale=withdraw\n");
+        assert_eq!(said("depreferprepend=5", &[EBGP], &withdrawn), [idle]);
+    }
+
+    #[test]
+    fn attributes_for_neighbours_that_are_not_there() {
+        let used = |option: &str| format!("depreferbelow=2;{option}");
+        nothing(&used("depreferlocalpref=40;depreferprepend=4"), &[EBGP, IBGP]);
+        assert_eq!(
+            only(&used("depreferlocalpref=40"), &[EBGP]),
+            "depreferlocalpref has no effect, as every peer that hears of it is in another AS"
+        );
+        assert_eq!(
+            only(&used("depreferprepend=4"), &[IBGP]),
+            "depreferprepend has no effect, as every peer that hears of it is in our own AS"
+        );
+    }
+
+    #[test]
+    fn neighbours_for_which_nothing_changes() {
+        let others = "and neither deprefermed nor deprefercommunities changes what it is sent";
+        let ebgp = format!(
+            "deprefer changes nothing for peer 198.51.100.2: depreferprepend is 0, {others}"
+        );
+        let without = "whenempty=deprefer;depreferprepend=0";
+        assert_eq!(only(without, &[EBGP, IBGP]), ebgp);
+        nothing(&format!("{without};deprefermed=1"), &[EBGP, IBGP]);
+        nothing(&format!("{without};deprefercommunities=65001:80"), &[EBGP, IBGP]);
+        let same = "communities=65001:80;deprefercommunities=65001:80";
+        assert_eq!(only(&format!("{without};{same}"), &[EBGP]), ebgp);
+        assert_eq!(only(&format!("{without};med=5;deprefermed=5"), &[EBGP]), ebgp);
+        let ibgp = format!(
+            "deprefer changes nothing for peer 198.51.100.3: depreferlocalpref = 50 is not below \
+             the localpref that it is sent anyway, {others}"
+        );
+        let low = format!("{IBGP};localpref=40");
+        assert_eq!(only("whenempty=deprefer", &[EBGP, &low]), ibgp);
+        assert_eq!(only("whenempty=deprefer;localpref=50", &[IBGP]), ibgp);
+        assert_eq!(only("whenempty=deprefer;communities=graceful-shutdown", &[IBGP]), ibgp);
+        let two = only(without, &[EBGP, "address=198.51.100.9;asn=65001"]);
+        assert!(two.contains("for peer 198.51.100.2, peer 198.51.100.9: "), "{two}");
+    }
+
+    #[test]
+    fn values_that_are_no_worse() {
+        let low = format!("{IBGP};localpref=40");
+        assert_eq!(
+            only("whenempty=deprefer;deprefermed=1", &[&low]),
+            "depreferlocalpref = 50 is not below the localpref that peer 198.51.100.3 is sent anyway"
+        );
+        let med = format!("{EBGP};med=10");
+        let better =
+            "deprefermed = 5 is no worse than the med that peer 198.51.100.2 is sent anyway";
+        assert_eq!(only("whenempty=deprefer;deprefermed=5", &[&med, IBGP]), better);
+        assert_eq!(only("whenempty=deprefer;deprefermed=5;med=10", &[EBGP]), better);
+        // A path without MED counts as one with the lowest.
+        assert_eq!(
+            only("whenempty=deprefer;deprefermed=0", &[IBGP]),
+            "deprefermed = 0 is no worse than the med that peer 198.51.100.3 is sent anyway"
+        );
+    }
+
+    #[test]
+    fn what_is_always_announced_is_never_less_preferred() {
+        let always = "bgp.announce=always\n";
+        assert_eq!(
+            said("service=web;minhealthy=2;whenempty=deprefer;depreferprepend=0", &[EBGP], always),
+            [
+                "service has no effect, as bgp.announce is always",
+                "minhealthy has no effect, as bgp.announce is always",
+                "whenempty has no effect, as bgp.announce is always",
+                "what it says of being less preferred has no effect, as bgp.announce is always",
+            ]
+        );
+        assert_eq!(said("", &[EBGP], always), Vec::<String>::new());
+    }
 }

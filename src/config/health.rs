@@ -103,3 +103,97 @@ fn ejection(reader: &mut Reader<'_>) -> (Duration, Duration) {
     }
     (first.unwrap_or_default(), longest.unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{errors, loaded, warnings};
+    use super::*;
+
+    #[test]
+    fn checks_are_written_as_in_routes() {
+        for text in ["tcp", "none", "tcp:80", "tcp:65535"] {
+            assert_eq!(check(text), Ok(text.to_owned()));
+        }
+        let expected = "expected tcp, tcp:PORT, http:/PATH, http:PORT/PATH or none";
+        for text in [
+            "",
+            "TCP",
+            "tcp ",
+            "tcp:",
+            "tcp:0",
+            "tcp:65536",
+            "tcp:/x",
+            "none:1",
+            "http",
+            "http:",
+            "http:80",
+            "http:x/",
+            "http:0/",
+            "http:/a b",
+            "http:/\u{e4}",
+            "https:/",
+            "icmp",
+        ] {
+            assert_eq!(check(text), Err(expected.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn checks_over_http_need_the_feature() {
+        for text in ["http:/", "http:/healthz?full=1", "http:8080/healthz"] {
+            match cfg!(feature = "http") {
+                true => assert_eq!(check(text), Ok(text.to_owned())),
+                false => {
+                    let what = check(text).unwrap_err();
+                    assert!(what.ends_with("built without the feature `http`"), "{what}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_fast_interval_is_never_the_slow_one() {
+        let fast = |text: &str| loaded(text).config.health.fast_interval.as_millis();
+        assert_eq!(fast(""), 500);
+        assert_eq!(fast("health.interval=100ms"), 100);
+        assert_eq!(fast("health.fastinterval=10ms"), 10);
+        let own = |text: &str| {
+            warnings(text).into_iter().filter(|text| text.starts_with("f:")).collect::<Vec<_>>()
+        };
+        assert_eq!(own("health.interval=100ms"), Vec::<String>::new());
+        let slow = "health.fastinterval=3s\nhealth.interval=100ms";
+        assert_eq!(fast(slow), 100);
+        assert_eq!(
+            own(slow),
+            ["f:1: health.fastinterval = \"3s\": it has no effect beside health.interval = 100ms"]
+        );
+        assert_eq!(
+            errors("health.fastinterval=9ms"),
+            ["f:1: health.fastinterval = \"9ms\": expected a duration of at least 10ms"]
+        );
+    }
+
+    #[test]
+    fn ejections_are_bounded() {
+        let range = "expected a duration from 100ms to 24h";
+        let golden = [
+            ("health.ejecttime", "99ms", range),
+            ("health.ejectmaxtime", "25h", range),
+            ("health.ejectmaxtime", "9s", "expected at least health.ejecttime, which is 10s"),
+            ("health.ejectlimit", "101", "expected a whole number from 0 to 100"),
+            ("health.ejectafter", "-1", "expected a whole number from 0 to 4294967295"),
+            ("health.whennone", "some", "expected refuse or all"),
+        ];
+        for (key, value, what) in golden {
+            assert_eq!(
+                errors(&format!("{key}={value}")),
+                [format!("f:1: {key} = \"{value}\": {what}")]
+            );
+        }
+        assert_eq!(
+            errors("health.ejecttime=10m"),
+            ["health.ejectmaxtime: expected at least health.ejecttime, which is 10m0s"]
+        );
+        assert!(errors("health.ejectafter=0\nhealth.ejectlimit=0").is_empty());
+    }
+}

@@ -20,6 +20,17 @@ pub fn usage() -> String {
          \x20      burgee check --diff OLD NEW [flags]\n\
          \x20                              print what a reload from one file to the other would do\n\
          \x20      burgee demo [--once]     show the whole in one process, without any privilege\n\
+         \n\
+         and of the instance that runs on this host:\n\
+         \n\
+         \x20      burgee status            what it does: sessions, announcements, services\n\
+         \x20      burgee explain PREFIX    why a prefix is announced, or is not, and what comes next\n\
+         \x20      burgee drain [PREFIX]    withdraw everything, or one prefix, until it is resumed\n\
+         \x20      burgee resume [PREFIX]   end that\n\
+         \x20        --json                 print JSON: status, explain\n\
+         \x20        --watch                go on, and print it anew as it changes: status, explain\n\
+         \x20        --socket PATH          the ui.socket of the instance, unless that is the \
+         default\n\
          \n",
     );
     let intro = "Every key is a flag, -key=value or -key value, and an environment variable: \

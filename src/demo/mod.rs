@@ -16,8 +16,8 @@ use log::LevelFilter;
 use self::guests::{Guests, Host};
 use self::router::Router;
 use self::story::Story;
-use crate::announce::PrefixStatus;
 use crate::announce::drain::Step;
+use crate::announce::{PrefixStatus, Reason};
 use crate::config;
 use crate::daemon::{Daemon, seed};
 use crate::reactor::poll::{self, Phases};
@@ -178,6 +178,11 @@ impl Demo {
     fn narrate_announcements(&mut self, now: Time) {
         let status = self.daemon.announcer().status().to_vec();
         for (old, new) in self.shown.iter().zip(&status) {
+            let holds_up = |of: &PrefixStatus| matches!(of.reason, Reason::HoldingUp { .. });
+            if holds_up(new) && !holds_up(old) {
+                let text = format!("does not announce {} yet, {}", new.prefix, new.reason.at(now));
+                self.story.say(now, "burgee", text);
+            }
             if old.level != new.level {
                 let verb = match new.level.is_announced() {
                     true if self.router.is_up() => "announces",
@@ -407,6 +412,8 @@ fn settings(proxy: SocketAddr, backends: &[SocketAddr; 2], router_port: u16) -> 
              route add web :{port} tcp://{b}"
         ),
         "-health.interval=200ms".to_owned(),
+        "-bgp.announce.holdup=800ms".to_owned(),
+        "-bgp.announce.statefile=".to_owned(),
         "-bgp.enabled=true".to_owned(),
         format!("-bgp.asn={ASN}"),
         "-bgp.routerid=203.0.113.1".to_owned(),

@@ -34,6 +34,7 @@ mod settings;
 mod targets;
 mod tcp;
 pub mod udp;
+mod view;
 
 #[cfg(test)]
 mod tests;
@@ -57,6 +58,7 @@ use self::pump::Budget;
 use self::relay::Limits as Silences;
 pub use self::settings::{ListenerSettings, ProxySettings};
 pub use self::targets::{Client, Pick, Picked, Targets};
+pub use self::view::{Lent, Listening};
 use self::tcp::{Connection, Ending};
 use self::udp::{Udp, UdpCounters};
 use crate::reactor::buffer::Pool;

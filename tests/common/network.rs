@@ -472,8 +472,20 @@ impl Network {
             for side in [Side::Outgoing, Side::Incoming] {
                 self.write(node, side);
             }
-            let Some(action) = self.speakers[node].poll_action(PEER) else { return };
+            let Some(action) = self.speakers[node].poll_action(PEER) else { break };
             self.act(node, action);
+        }
+        self.check_counts(node);
+    }
+
+    /// What is counted of all neighbours is what the one has.
+    fn check_counts(&self, node: usize) {
+        let speaker = &self.speakers[node];
+        let mut after = None;
+        while let Some(key) = speaker.table().next_key(after) {
+            let has = self.peer(node).sent(&key.prefix).is_some();
+            assert_eq!(speaker.sent_to(&key.prefix), usize::from(has), "{key:?}");
+            after = Some(key);
         }
     }
 

@@ -5,11 +5,13 @@ use ipnet::IpNet;
 use super::{Peer, PeerCounters, Side};
 use crate::bgp::down::DownReason;
 use crate::bgp::message::attribute::Attributes;
+use crate::bgp::message::prefix::Family;
 use crate::bgp::peer_settings::PeerSettings;
 use crate::bgp::rib::Key;
 use crate::bgp::rib::originated::Originated;
 use crate::bgp::session::{Session, State};
 use crate::bgp::status::PeerStatus;
+use crate::bgp::timers::Timer;
 use crate::bgp::writer::Writer;
 use crate::reactor::Time;
 
@@ -78,20 +80,39 @@ impl Peer {
     /// All that is known of the neighbour.
     pub fn status(&self) -> PeerStatus {
         let session = self.established.and_then(|(side, _)| self.session(side));
+        let received = Family::ALL.map(|family| self.received.count(family));
         PeerStatus {
             name: self.settings.name.clone(),
+            group: self.settings.group.clone(),
             address: self.settings.address,
+            asn: self.settings.terms.peer_asn,
             state: self.state(),
             established: self.established.map(|(_, since)| since),
             side: self.established.map(|(side, _)| side),
             endpoints: session.and_then(Session::endpoints),
             negotiated: session.and_then(Session::negotiated).cloned(),
             announced: self.writer.as_ref().map_or(0, Writer::sent_count),
+            received: received.into_iter().fold(0, usize::saturating_add),
             counters: self.counters(),
             last_down: self.last_down.clone(),
             last_sent: self.last_sent.clone(),
             last_received: self.last_received.clone(),
             kept_out_until: self.kept_out_until,
+            hold_until: self.furthest().and_then(|session| session.timer(Timer::Hold)),
+            retry_at: self.retry_at(),
         }
+    }
+
+    fn furthest(&self) -> Option<&Session> {
+        let sessions = self.outgoing.iter().chain(&self.incoming);
+        sessions.max_by_key(|session| session.state() as u8)
+    }
+
+    /// An attempt is made after the wait in Idle, and again when an earlier one
+    /// came to nothing (RFC 4271 §8.2.2).
+    fn retry_at(&self) -> Option<Time> {
+        let session = self.outgoing.as_ref()?;
+        let timers = [Timer::IdleHold, Timer::ConnectRetry];
+        timers.into_iter().filter_map(|timer| session.timer(timer)).min()
     }
 }
