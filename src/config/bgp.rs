@@ -526,4 +526,30 @@ mod tests {
             ["f:7: bgp.keepalive = \"9s\": no KEEPALIVE is sent while bgp.holdtime is 0"]
         );
     }
+
+    #[test]
+    fn the_interface_of_the_addresses() {
+        assert_eq!(bgp("").vip, None);
+        assert_eq!(bgp("bgp.vip=lo").vip.as_deref(), Some("lo"));
+        assert_eq!(bgp("bgp.vip=abcdefghijklmno").vip.as_deref(), Some("abcdefghijklmno"));
+        let expected = "expected the name of an interface, of at most 15 octets and without / and \
+                        blanks";
+        for bad in ["abcdefghijklmnop", "a/b", "a b", ".", "..", "eth0:1"] {
+            assert_eq!(
+                errors_with(&format!("bgp.vip={bad}")),
+                [format!("f:6: bgp.vip = \"{bad}\": {expected}")]
+            );
+        }
+        let networks = with("bgp.vip=lo").replace("192.0.2.53/32", "192.0.2.0/24");
+        assert_eq!(
+            loaded(&networks).warnings,
+            [
+                "f:6: bgp.vip = \"lo\": no address is added, as no prefix of bgp.anycastaddresses is \
+              a /32 or a /128"
+            ]
+        );
+        let one = networks.replace("192.0.2.0/24", "192.0.2.0/24,2001:db8::53/128");
+        let one = format!("{one}\nbgp.nexthop6=2001:db8::1");
+        assert_eq!(loaded(&one).warnings, Vec::<String>::new());
+    }
 }

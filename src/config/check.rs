@@ -3,7 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::options::{Spec, Support};
+use super::in_force::InForce;
+use super::options::{self, Spec, Support};
 use super::report::Source;
 use super::settings::{Setting, Settings};
 use super::{Config, duration, kv_list, properties};
@@ -15,12 +16,12 @@ const MASK: &str = "***";
 ///
 /// Its `Display` is a properties file that [`super::load`] reads back to the
 /// same [`Config`], but for secrets, which are `***`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Effective {
     entries: Vec<Entry>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     key: &'static str,
     value: String,
@@ -48,6 +49,14 @@ impl Effective {
             notes: notes_of(setting.spec.key),
         };
         Effective { entries: supported.map(entry).collect() }
+    }
+
+    /// Each of these settings with its value, in the order of the table.
+    pub fn values(&self) -> impl Iterator<Item = InForce> {
+        self.entries.iter().filter_map(|entry| {
+            let spec = options::find(entry.key)?;
+            Some(InForce::new(spec, &entry.value))
+        })
     }
 
     /// A text about the value of a key, behind the place where that was set.

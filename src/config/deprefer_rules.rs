@@ -5,7 +5,7 @@ use super::announcement_rules::{hearers, prefix_name};
 use super::reader::Reader;
 use super::{
     AnnouncePolicy, AnycastConfig, AttributeConfig, Backend, BgpConfig, Config, DepreferConfig,
-    PeerConfig, WhenEmptyConfig, anycast, attributes,
+    PeerConfig, anycast, attributes, services,
 };
 
 /// LOCAL_PREF of a route of which nothing is said.
@@ -21,9 +21,7 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
     let is_file = matches!(registry.backend, Backend::File { .. });
     let by_registry = is_file && !registry.stale_after.is_zero() && !registry.withdraw_when_stale;
     for prefix in &bgp.anycast_addresses {
-        let by_health =
-            prefix.deprefer_below.is_some() || prefix.when_empty == WhenEmptyConfig::Deprefer;
-        if by_registry || by_health {
+        if by_registry || services::deprefers(prefix) {
             check_prefix(bgp, prefix, reader);
         } else if prefix.deprefer != DepreferConfig::default() {
             let what = "what it says of being less preferred has no effect, as neither \

@@ -406,6 +406,29 @@ mod tests {
     }
 
     #[test]
+    fn addresses_that_the_host_may_not_have() {
+        for protocol in ["tcp", "tcp+sni", "tcp-dynamic", "udp"] {
+            let text = format!("proxy.addr = 192.0.2.1:0;proto={protocol};freebind=true");
+            let loaded = loaded(&text);
+            assert!(loaded.config.proxy.listeners[0].freebind, "{protocol}");
+            assert_eq!(loaded.warnings, Vec::<String>::new(), "{protocol}");
+        }
+        assert!(!loaded("proxy.addr = :80;proto=tcp").config.proxy.listeners[0].freebind);
+        assert_eq!(
+            errors("proxy.addr = 192.0.2.1:80;proto=tcp;freebind=maybe"),
+            ["f:1: proxy.addr: listener 192.0.2.1:80: freebind = \"maybe\": expected true or \
+              false"]
+        );
+        assert_eq!(
+            loaded("proxy.addr = :80;proto=tcp;freebind=true").warnings,
+            [
+                "f:1: proxy.addr: listener :80: freebind has no effect, as all addresses are listened \
+              on, those to come too"
+            ]
+        );
+    }
+
+    #[test]
     fn listeners_of_datagrams() {
         let text = "proxy.addr = :53;proto=udp,:53;proto=tcp,192.0.2.1:514;proto=udp;it=5s;flows=9\n\
                     proxy.readtimeout = 1s";

@@ -574,6 +574,35 @@ mod tests {
     }
 
     #[test]
+    fn routes_that_are_stale() {
+        let read = |text: &str| {
+            let loaded = loaded(text);
+            let registry = loaded.config.registry;
+            let told: Vec<String> =
+                loaded.warnings.into_iter().filter(|text| text.starts_with("f:")).collect();
+            (registry.stale_after.as_secs(), registry.withdraw_when_stale, told)
+        };
+        assert_eq!(read(""), (0, false, vec![]));
+        let file = "registry.backend=file\nregistry.file.path=r\n";
+        let both = format!("{file}registry.staleafter=1m\nregistry.whenstale=withdraw");
+        assert_eq!(read(&both), (60, true, vec![]));
+        assert_eq!(
+            read("registry.staleafter=1m").2,
+            ["f:1: registry.staleafter = \"1m\": it has no effect: registry.backend is static, \
+              which is never stale"]
+        );
+        assert_eq!(
+            read(&format!("{file}registry.whenstale=withdraw")).2,
+            ["f:3: registry.whenstale = \"withdraw\": it has no effect while registry.staleafter \
+              is 0"]
+        );
+        assert_eq!(
+            errors("registry.whenstale=keep"),
+            ["f:1: registry.whenstale = \"keep\": expected deprefer or withdraw"]
+        );
+    }
+
+    #[test]
     fn log_levels() {
         use log::LevelFilter::{Debug, Error, Info, Trace, Warn};
         let golden = [
@@ -740,6 +769,13 @@ mod tests {
                 "{{",
                 "}}",
                 "{{ GetPrivateIP }}:81;proto=tcp",
+                ";freebind=true",
+                ";service=web api",
+                ";minhealthy=50%",
+                ";whenempty=deprefer;depreferbelow=2",
+                "127.0.0.1:9999",
+                "http:/healthz",
+                "/metrics",
                 " GetInterfaceIP `eth0` ",
                 "\u{e4}",
                 "\u{1}",
@@ -765,7 +801,7 @@ mod tests {
             let text = pieces.file();
             let Ok(loaded) = on_a_host(&text) else { continue };
             let printed = loaded.effective.to_string();
-            if printed.contains("password=***") {
+            if printed.contains("password=***") || printed.contains("ui.password = ***") {
                 continue;
             }
             valid += 1;

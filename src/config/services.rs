@@ -6,7 +6,8 @@ use std::cmp::Ordering;
 use super::reader::Item;
 use super::report::{Report, quoted};
 use super::{
-    DepreferConfig, RequireConfig, ShareConfig, WhenEmptyConfig, attributes, nearest, values,
+    AnycastConfig, DepreferConfig, RequireConfig, ShareConfig, WhenEmptyConfig, attributes,
+    nearest, values,
 };
 
 /// What `minhealthy=` is where it is not set.
@@ -144,11 +145,24 @@ fn check_ladder(item: &Item<'_>, rule: &Rule, report: &mut Report) {
     }
 }
 
+/// Whether a prefix is ever announced as less preferred for want of healthy
+/// targets.
+pub(super) fn deprefers(prefix: &AnycastConfig) -> bool {
+    let AnycastConfig { min_healthy, shutdown_below, deprefer_below, when_empty, .. } = prefix;
+    let is_taken = |below: ShareConfig| {
+        let next = shutdown_below.unwrap_or(*min_healthy);
+        compare(below, next) != Some(Ordering::Equal)
+    };
+    let is_hidden = shutdown_below.is_some_and(|below| compare(below, *min_healthy).is_some());
+    deprefer_below.is_some_and(is_taken) || (*when_empty == WhenEmptyConfig::Deprefer && !is_hidden)
+}
+
 /// With too few targets a prefix is on the lowest of its steps, and below
 /// `shutdownbelow` that is GRACEFUL_SHUTDOWN.
 fn warn_of_idle_when_empty(item: &Item<'_>, rule: &Rule, report: &mut Report) {
-    let lower = rule.shutdown_below.and_then(|below| compare(below, rule.min_healthy));
-    if rule.when_empty == WhenEmptyConfig::Deprefer && lower.is_some() {
+    if rule.when_empty == WhenEmptyConfig::Deprefer
+        && rule.shutdown_below.is_some_and(|below| compare(below, rule.min_healthy).is_some())
+    {
         let what = "whenempty=deprefer has no effect beside shutdownbelow: a prefix with fewer \
                     than minhealthy carries graceful-shutdown then";
         item.warn(report, what);
@@ -166,7 +180,6 @@ fn compare(one: ShareConfig, other: ShareConfig) -> Option<Ordering> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::AnycastConfig;
     use super::super::testing::{errors, load_file, loaded};
     use super::*;
 

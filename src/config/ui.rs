@@ -257,23 +257,18 @@ fn warn_of_strangers(config: &UiConfig, reader: &mut Reader<'_>) {
     };
     if !addr.ip().is_loopback() && config.credentials.is_none() && !config.read_only {
         let what = "whoever reaches this address can drain this instance; set ui.username and \
-                    ui.password, or ui.access=ro, or an address of 127.0.0.0/8";
+                    ui.password, set ui.access to ro, or listen on 127.0.0.1";
         reader.warn(setting, what);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{errors, loaded, warnings};
+    use super::super::testing::{errors, loaded};
     use super::*;
 
     fn ui(text: &str) -> UiConfig {
         loaded(text).config.ui
-    }
-
-    /// The warnings that have a place.
-    fn told(text: &str) -> Vec<String> {
-        warnings(text).into_iter().filter(|text| text.contains("ui.")).collect()
     }
 
     #[cfg(not(feature = "http"))]
@@ -293,8 +288,13 @@ mod tests {
 
     #[cfg(feature = "http")]
     mod with_the_feature {
-        use super::super::super::testing::{load_file, on_a_host};
+        use super::super::super::testing::{load_file, on_a_host, warnings};
         use super::*;
+
+        /// The warnings about the API.
+        fn told(text: &str) -> Vec<String> {
+            warnings(text).into_iter().filter(|text| text.contains("ui.")).collect()
+        }
 
         fn addr(text: &str) -> Option<(String, bool)> {
             let ui = ui(&format!("ui.addr={text}\nui.access=ro"));
@@ -421,8 +421,8 @@ mod tests {
             let anybody = |addr: &str| {
                 format!(
                     "f:1: ui.addr = \"{addr}\": whoever reaches this address can drain this \
-                     instance; set ui.username and ui.password, or ui.access=ro, or an address of \
-                     127.0.0.0/8"
+                     instance; set ui.username and ui.password, set ui.access to ro, or listen on \
+                     127.0.0.1"
                 )
             };
             for addr in [":9998", "0.0.0.0:9998", "192.0.2.1:9998", "[2001:db8::1]:9998"] {
@@ -543,7 +543,8 @@ mod tests {
             ),
             (
                 "ui.username=ops\nui.passwordfile=\\nx",
-                "f:2: ui.passwordfile = \"\\nx\": the first line of the file is empty",
+                "f:2: ui.passwordfile = \"\\nx\": the first line of the file is empty (there is a \
+                 blank before or after it)",
             ),
             (
                 "ui.username=o:ps\nui.password=s3cret",

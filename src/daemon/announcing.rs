@@ -166,6 +166,7 @@ impl Daemon {
         for change in changes.iter().filter(|change| !change.to.is_announced()) {
             self.take_from_host(reactor, change.prefix);
         }
+        self.remember(reactor);
         self.tell_status(reactor);
         let stale = self.stale_from().filter(|at| *at > now);
         let deadline = [self.announcing.announcer.deadline(), stale].into_iter().flatten().min();
@@ -238,6 +239,7 @@ fn report(change: &Change) {
             | Reason::Maintenance(_)
             | Reason::Drained
             | Reason::AwaitingChecks { .. }
+            | Reason::HoldingUp { .. }
             | Reason::Starting
     );
     let is_good = expected || change.to > change.from || change.to == announce::Level::Full;

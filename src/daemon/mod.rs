@@ -6,6 +6,7 @@ mod addresses;
 mod announcing;
 mod load;
 mod manager;
+mod memory;
 mod names;
 mod neighbours;
 mod operator;
@@ -24,10 +25,11 @@ use log::{info, warn};
 use mio::Interest;
 
 use self::announcing::Announcing;
+use self::memory::Memory;
 use self::routes::Routes;
 use self::switchboard::Switchboard;
 use crate::announce::drain::{Drain, Step};
-use crate::announce::{Announcer, Restored, TargetFact};
+use crate::announce::{Announcer, TargetFact};
 use crate::bfd::transport::BfdTransport;
 use crate::bgp::transport::Transport;
 use crate::config::{Config, Loaded, Sources};
@@ -82,6 +84,7 @@ pub struct Daemon {
     /// What a reload reads; `None`: there is nothing to read again.
     sources: Option<Sources>,
     watch: Option<FileWatch>,
+    memory: Option<Memory>,
     /// `bgp.vip`
     vip: Option<vip::Door>,
     /// `bgp.maintenancefile`
@@ -119,7 +122,8 @@ impl Daemon {
         let routes = Routes::open(reactor, routes::source(&config.registry))?;
         let bgp = neighbours::start_bgp(reactor, &config, seed.rotate_left(31))?;
         let bfd = neighbours::start_bfd(reactor, &config, seed.rotate_left(47))?;
-        let announcing = Announcing::new(now, &config, &Restored::default());
+        let (memory, restored) = memory::recall(&config, reactor.wall());
+        let announcing = Announcing::new(now, &config, &restored);
         let mut daemon = Daemon {
             announcing,
             drain: Drain::new(settings::drain_limits(&config)),
@@ -139,6 +143,7 @@ impl Daemon {
             inject_panic: false,
             sources: None,
             watch: None,
+            memory,
             vip: None,
             maintenance_file: None,
             notifier: None,
@@ -155,7 +160,7 @@ impl Daemon {
         for address in daemon.bgp.iter().flat_map(Transport::listening_on) {
             info!("bgp event=listening address={address}");
         }
-        daemon.open_vip(reactor, &[]);
+        daemon.open_vip(reactor, &restored.vips);
         daemon.warn_of_missing_addresses();
         daemon.watch_maintenance(reactor);
         daemon.load_routes(reactor);
@@ -296,6 +301,8 @@ impl poll::Phases for Daemon {
             Kind::Daemon if token == ANNOUNCING_TIMER => self.announcing.expired(),
             Kind::Daemon if token == VIP_TIMER => {
                 self.vip.iter_mut().for_each(|door| door.expired(token));
+                // What is ours may be other addresses then.
+                self.facts_changed = true;
             }
             Kind::Daemon if token == MANAGER_TIMER => {
                 self.notifier.iter_mut().for_each(|notifier| notifier.expired(token));

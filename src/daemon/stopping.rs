@@ -26,7 +26,12 @@ impl Daemon {
             self.drain.request(now);
             self.facts_changed = true;
             if began {
-                info!("drain event=begun connections={}", self.proxy.connections());
+                info!(
+                    "drain event=begun step={} limit={}ms connections={}",
+                    self.drain.step(),
+                    self.drain.remaining(now).as_millis(),
+                    self.proxy.connections()
+                );
                 self.tell_stopping(reactor);
             } else {
                 info!("drain event=hurried effect=\"waits are skipped\"");
@@ -81,11 +86,8 @@ impl Daemon {
                 }
                 self.bfd.retire_all(reactor);
             }
-            Step::Serving
-            | Step::GracefulShutdown
-            | Step::Withdrawing
-            | Step::Converging
-            | Step::Done => {}
+            Step::Serving | Step::GracefulShutdown | Step::Withdrawing | Step::Converging => {}
+            Step::Done => self.remember(reactor),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::body::{Decoder, Encoder, Part};
 use super::fault::{Fault, Misuse};
 use super::fields::line;
-use super::framing::{Content, Framing, persists};
+use super::framing::{Content, Framing, asks_upgrade, persists};
 use super::head::{Method, RequestHead, ResponseHead, Version, status_line};
 use super::limits::{Limits, MAX_INTERIM};
 use super::scan::{Found, Scan};
@@ -210,7 +210,7 @@ impl Client {
         let head = ResponseHead::parse(head, &self.limits)?;
         let framing = Framing::of_response(&head, &self.method)?;
         match head.status {
-            101 if !self.asks_upgrade || !head.fields.has("upgrade") => {
+            101 if !self.asks_upgrade || !asks_upgrade(&head.fields, head.version) => {
                 return Err(Fault::UnaskedSwitch);
             }
             100 | 102..=199 => {

@@ -43,6 +43,9 @@ impl Framing {
             None => Framing::Length(0),
         };
         expects_continue(head)?;
+        if head.method == Method::Trace && framing != Framing::Length(0) {
+            return Err(Fault::TraceContent);
+        }
         Ok(framing)
     }
 
@@ -81,9 +84,12 @@ fn declared(fields: &Fields, version: Version) -> Result<Option<Framing>, Fault>
 }
 
 /// `1*DIGIT` (RFC 9110 §8.6). A list of equal numbers may be read as one of
-/// them, and is a second length all the same.
+/// them, and is a second length all the same; zeros in front are allowed, and make
+/// some readers take the number for an octal one.
 fn length_of(value: &[u8]) -> Result<u64, Fault> {
+    let has_zeros = value.starts_with(b"0") && value.len() > 1;
     match number(value) {
+        Some(_) if has_zeros => Err(Fault::ContentLength),
         Some(length) => Ok(length),
         None if value.contains(&b',') => Err(Fault::ContentLengthRepeated),
         None => Err(Fault::ContentLength),
@@ -137,6 +143,12 @@ pub(super) fn expects_continue(head: &RequestHead) -> Result<bool, Fault> {
         expects = true;
     }
     Ok(expects)
+}
+
+/// Whether the other side would go on in another protocol, and says so in full
+/// (RFC 9110 §7.8). HTTP/1.0 cannot.
+pub(super) fn asks_upgrade(fields: &Fields, version: Version) -> bool {
+    version == Version::Http11 && fields.has("upgrade") && fields.lists("connection", "upgrade")
 }
 
 /// Whether the connection goes on after a message (RFC 9112 §9.3).

@@ -6,7 +6,7 @@ use super::body::{Decoder, Encoder, Part};
 use super::date::imf_fixdate;
 use super::fault::{Fault, Misuse};
 use super::fields::line;
-use super::framing::{Content, Framing, expects_continue, persists};
+use super::framing::{Content, Framing, asks_upgrade, expects_continue, persists};
 use super::head::{Method, RequestHead, ResponseHead, Version, request_line};
 use super::limits::Limits;
 use super::scan::{Found, Scan};
@@ -194,8 +194,7 @@ impl Server {
         self.receiving =
             if decoder.is_over() { Receiving::Complete } else { Receiving::Body(decoder) };
         self.sending = Sending::Owed;
-        // HTTP/1.0 cannot ask for it (RFC 9110 §7.8).
-        self.asks_upgrade = head.version == Version::Http11 && head.fields.has("upgrade");
+        self.asks_upgrade = asks_upgrade(&head.fields, head.version);
         Ok(Request::Head { head, framing })
     }
 

@@ -8,6 +8,7 @@ from waiting import wait_for
 ANYCAST4, ANYCAST6 = "192.0.2.10/32", "2001:db8:a::10/128"
 BACKENDS = ("10.0.9.10:8000", "10.0.9.11:8000")
 PORT = 8080
+HEALTH = "http://127.0.0.1:9998/health"
 
 DEFAULTS = {
     "proxy.addr": f":{PORT};proto=tcp",
@@ -71,6 +72,11 @@ class Burgee:
         """What a command says that talks to this burgee."""
         return output_of(command_in(self.namespace, self.run_directory,
                                     [self.program, *words, "-cfg", self.config]))
+
+    def health(self):
+        """The status code that /health answers with; 0 without an answer."""
+        return int(self.namespace.run("curl", "--silent", "--output", "/dev/null", "--write-out",
+                                      "%{http_code}", HEALTH, check=False))
 
     def terminate(self):
         """SIGTERM: drain, then exit."""

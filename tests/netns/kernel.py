@@ -102,6 +102,7 @@ PROBES = {
     "min TTL": _min_ttl,
     # No feature of the kernel, but what some cases cannot do without either.
     "DNS programs": lambda: all(map(shutil.which, ("dig", "dnsmasq"))),
+    "curl": lambda: bool(shutil.which("curl")),
     "TLS programs": lambda: all(map(shutil.which, ("openssl", "curl"))),
     "other proxies": lambda: all(map(shutil.which, ("haproxy", "nginx", "curl", "socat"))),
 }
