@@ -52,7 +52,7 @@ impl World {
         let mut random = Random::new(seed);
         let half_life = match random.below(6) {
             0 => Duration::ZERO,
-            _ => Duration::from_millis(500 + random.below(60_000)),
+            _ => Duration::from_millis(2_000 + random.below(300_000)),
         };
         let reuse = 500 + random.below(2_000) as u32;
         let max_suppress = match random.below(4) {
@@ -62,7 +62,7 @@ impl World {
         let settings = Settings {
             half_life,
             reuse,
-            suppress: reuse + 500 + random.below(6_000) as u32,
+            suppress: reuse + 500 + random.below(3_000) as u32,
             max_suppress,
             ..Settings::default()
         };
@@ -77,6 +77,7 @@ impl World {
             stopping: None,
             prefixes: BTreeMap::new(),
         };
+        world.table_loaded = world.random.below(4) > 0;
         world.reload_settings();
         let number = 1 + world.random.below(3);
         for _ in 0..number {
@@ -191,15 +192,15 @@ impl World {
     pub fn change(&mut self, now: Time) {
         let place = self.random.index(self.rules.len());
         let prefix = self.rules.get(place).map(|rule| rule.prefix);
-        let kind = if self.flaps { 10 } else { self.random.below(16) };
+        let kind = if self.flaps && self.random.below(8) > 0 { 10 } else { self.random.below(16) };
         match (kind, prefix) {
             (0, Some(prefix)) => {
                 let bound = self.random.index(3);
-                let configured = self.random.index(8).clamp(bound, 2);
+                let configured = self.random.index(3).max(bound);
                 let listeners = ListenerFact { bound, configured };
                 self.prefixes.get_mut(&prefix).unwrap().listeners = listeners;
             }
-            (1, _) => self.table_loaded = self.random.below(8) > 0,
+            (1, _) => self.table_loaded = self.random.below(16) > 0,
             (2, _) => {
                 self.stale = match self.stale.take() {
                     Some(_) => None,
@@ -224,7 +225,7 @@ impl World {
                 }
                 self.flaps ^= self.random.below(64) == 0;
             }
-            (_, None) => self.add_rule(),
+            (_, None) => {}
         }
     }
 
