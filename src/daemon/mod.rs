@@ -111,7 +111,7 @@ impl Daemon {
         let now = reactor.now();
         let health = &config.health;
         let mut proxy = Proxy::new(seed.rotate_left(7));
-        proxy.bind(reactor, &settings::proxy(&config.proxy))?;
+        proxy.bind(reactor, &settings::proxy(&config))?;
         if let Some(format) = settings::access_log(&config.log.access)? {
             proxy.log_accesses(reactor, AccessLog::stdout(format));
         }

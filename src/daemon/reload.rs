@@ -109,7 +109,7 @@ impl Daemon {
     }
 
     fn prepare(&mut self, reactor: &mut Reactor, config: Config) -> Result<Prepared, String> {
-        let proxy = self.proxy.prepare_change(settings::proxy(&config.proxy))?;
+        let proxy = self.proxy.prepare_change(settings::proxy(&config))?;
         let bgp = match &mut self.bgp {
             Some(bgp) => {
                 let peers = settings::peers(&config.bgp);
