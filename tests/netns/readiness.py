@@ -108,7 +108,8 @@ def prefix_follows_service(lab):
     wire.check_news(withdrawn=[EITHER])
     # One of three is enough where one is wanted; the last one is not there any more.
     targets.kill(WEB_TARGETS[1])
-    wait_for("two targets are unhealthy", lambda: "healthy=1/3" in lab.host.burgee.log())
+    wait_for("two targets are unhealthy", lambda: lab.host.burgee.log().count(
+        "event=unhealthy service=web") == 2)
     wire.check_news()
     targets.kill(WEB_TARGETS[0])
     lab.wait_withdrawn(WEB)
