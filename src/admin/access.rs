@@ -68,11 +68,11 @@ pub(super) fn may_ask(
     let Some(local) = request.local else { return Ok(()) };
     match credentials {
         Some(credentials) => {
-            let is_right = request.authorization.is_some_and(|it| credentials.are_in(it));
+            let is_right = request.authorization().is_some_and(|it| credentials.are_in(it));
             if is_right { Ok(()) } else { Err(Denied::Unknown) }
         }
         None if !local.ip().to_canonical().is_loopback() => Ok(()),
-        None => match request.host {
+        None => match request.host() {
             Some(host) if !is_own_name(host) => Err(Denied::Misdirected),
             _ => Ok(()),
         },
@@ -88,9 +88,9 @@ pub(super) fn may_order(
     if read_only {
         return Err(Denied::Forbidden("ui.access is ro, which forbids changes"));
     }
-    let Some(origin) = request.origin else { return Ok(()) };
+    let Some(origin) = request.origin() else { return Ok(()) };
     let page = origin.split_once("://").map(|(_, authority)| authority);
-    let host = request.host.unwrap_or_default();
+    let host = request.host().unwrap_or_default();
     let is_own = page.is_some_and(|page| page.eq_ignore_ascii_case(host));
     if is_own && (credentials.is_some() || is_own_name(host)) {
         return Ok(());
@@ -116,6 +116,7 @@ fn base64(octets: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::{Method, RequestHead};
 
     #[test]
     fn base64_is_that_of_the_rfc() {
@@ -161,14 +162,23 @@ mod tests {
         assert!(!shown.contains("sesame") && !shown.contains("QWx"), "{shown}");
     }
 
-    fn request<'a>(local: &str, host: &'a str, origin: Option<&'a str>) -> Request<'a> {
-        let local = (!local.is_empty()).then(|| local.parse().unwrap());
-        Request { host: Some(host), origin, local, ..Request::default() }
+    fn asking(host: &str) -> RequestHead {
+        RequestHead::new(Method::Get, "/", host).unwrap()
+    }
+
+    fn with(head: &RequestHead, name: &str, value: impl AsRef<[u8]>) -> RequestHead {
+        let mut head = head.clone();
+        head.fields.set(name, value).unwrap();
+        head
+    }
+
+    fn at<'a>(local: &str, head: &'a RequestHead) -> Request<'a> {
+        Request { head, local: (!local.is_empty()).then(|| local.parse().unwrap()) }
     }
 
     #[test]
     fn a_name_that_may_be_a_strangers_is_refused_on_loopback() {
-        let asked = |local: &str, host: &str| may_ask(None, &request(local, host, None));
+        let asked = |local: &str, host: &str| may_ask(None, &at(local, &asking(host)));
         for local in ["127.0.0.1:9998", "127.9.9.9:9998", "[::1]:9998", "[::ffff:127.0.0.1]:9998"] {
             assert_eq!(asked(local, "localhost:9998"), Ok(()));
             assert_eq!(asked(local, "127.0.0.1:9998"), Ok(()));
@@ -177,40 +187,46 @@ mod tests {
         }
         assert_eq!(asked("192.0.2.1:9998", "lb.example:9998"), Ok(()));
         assert_eq!(asked("", "burgee"), Ok(()), "the unix socket");
-        let none = Request { local: "127.0.0.1:1".parse().ok(), ..Request::default() };
-        assert_eq!(may_ask(None, &none), Ok(()), "HTTP/1.0 knows no Host");
+        let mut none = asking("x");
+        none.fields.remove("host");
+        assert_eq!(may_ask(None, &at("127.0.0.1:1", &none)), Ok(()), "HTTP/1.0 knows no Host");
     }
 
     #[test]
     fn with_credentials_they_decide() {
         let credentials = Credentials::new("a", "b");
-        let mut request = request("127.0.0.1:9998", "lb.example", None);
-        assert_eq!(may_ask(Some(&credentials), &request), Err(Denied::Unknown));
-        request.authorization = Some("Basic YTpj");
-        assert_eq!(may_ask(Some(&credentials), &request), Err(Denied::Unknown));
-        request.authorization = Some("Basic YTpi");
-        assert_eq!(may_ask(Some(&credentials), &request), Ok(()));
-        let on_socket = Request { local: None, authorization: None, ..request };
-        assert_eq!(may_ask(Some(&credentials), &on_socket), Ok(()), "the unix socket");
+        let asked = |head: &RequestHead| may_ask(Some(&credentials), &at("127.0.0.1:9998", head));
+        let head = asking("lb.example");
+        assert_eq!(asked(&head), Err(Denied::Unknown));
+        assert_eq!(asked(&with(&head, "authorization", "Basic YTpj")), Err(Denied::Unknown));
+        assert_eq!(asked(&with(&head, "authorization", "Basic YTpi")), Ok(()));
+        assert_eq!(may_ask(Some(&credentials), &at("", &head)), Ok(()), "the unix socket");
     }
 
     #[test]
     fn orders_of_pages_of_other_sites_are_refused() {
-        let credentials = Credentials::new("a", "b");
-        let ordered = |host, origin| may_order(None, false, &request("192.0.2.1:1", host, origin));
         let foreign = Err(Denied::Forbidden("the order comes from a page of another site"));
-        assert_eq!(ordered("lb.example:9998", None), Ok(()), "no browser");
-        assert_eq!(ordered("127.0.0.1:9998", Some("http://127.0.0.1:9998")), Ok(()));
-        assert_eq!(ordered("LOCALHOST:9998", Some("https://localhost:9998")), Ok(()));
-        assert_eq!(ordered("127.0.0.1:9998", Some("http://127.0.0.1:80")), foreign);
-        assert_eq!(ordered("127.0.0.1:9998", Some("http://evil.example")), foreign);
-        assert_eq!(ordered("127.0.0.1:9998", Some("null")), foreign, "a sandboxed page");
-        assert_eq!(ordered("127.0.0.1:9998", Some("")), foreign);
+        let ordered = |host, origin: &str| {
+            let head = with(&asking(host), "origin", origin);
+            may_order(None, false, &at("192.0.2.1:1", &head))
+        };
+        let by_program = asking("lb.example:9998");
+        assert_eq!(may_order(None, false, &at("192.0.2.1:1", &by_program)), Ok(()), "no browser");
+        assert_eq!(ordered("127.0.0.1:9998", "http://127.0.0.1:9998"), Ok(()));
+        assert_eq!(ordered("LOCALHOST:9998", "https://localhost:9998"), Ok(()));
+        assert_eq!(ordered("127.0.0.1:9998", "http://127.0.0.1:80"), foreign);
+        assert_eq!(ordered("127.0.0.1:9998", "http://evil.example"), foreign);
+        assert_eq!(ordered("127.0.0.1:9998", "null"), foreign, "a sandboxed page");
+        assert_eq!(ordered("127.0.0.1:9998", ""), foreign);
+        let unreadable = with(&asking("localhost"), "origin", b"http://localhost\xff");
+        assert_eq!(may_order(None, false, &at("127.0.0.1:1", &unreadable)), foreign);
         // A stranger's name that points to us.
-        assert_eq!(ordered("evil.example:9998", Some("http://evil.example:9998")), foreign);
-        let own = request("192.0.2.1:1", "lb.example", Some("https://lb.example"));
+        assert_eq!(ordered("evil.example:9998", "http://evil.example:9998"), foreign);
+        let own = with(&asking("lb.example"), "origin", "https://lb.example");
+        let own = at("192.0.2.1:1", &own);
+        let credentials = Credentials::new("a", "b");
         assert_eq!(may_order(Some(&credentials), false, &own), Ok(()));
         assert!(may_order(Some(&credentials), true, &own).is_err(), "ro");
-        assert!(may_order(None, true, &request("", "", None)).is_err(), "ro, unix socket");
+        assert!(may_order(None, true, &at("", &by_program)).is_err(), "ro, unix socket");
     }
 }

@@ -4,6 +4,7 @@
 //! order is only recognised here; [`obey`] gives it to the house, so that this
 //! can happen outside of the boundary that catches a connection's panics.
 
+use ipnet::IpNet;
 use serde::Serialize;
 
 use super::access::{Credentials, Denied, may_ask, may_order};
@@ -11,7 +12,7 @@ use super::body::{Body, Listing};
 use super::house::{House, Moment, Refusal};
 use super::request::{Request, parse_prefix};
 use super::{configuration, json, metrics};
-use ipnet::IpNet;
+use crate::http::Method;
 
 /// What the settings say of the API.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -106,7 +107,7 @@ pub fn reply(
     if let Place::Order(verb, prefix) = place {
         return order(settings, request, verb, prefix);
     }
-    if !matches!(request.method, "GET" | "HEAD") {
+    if !matches!(request.method(), Method::Get | Method::Head) {
         return Reply::Answer(not_allowed("GET, HEAD"));
     }
     Reply::Answer(tell(place, request, house, at))
@@ -158,7 +159,7 @@ fn order(
     verb: Verb,
     prefix: Option<Option<IpNet>>,
 ) -> Reply {
-    if request.method != "POST" {
+    if *request.method() != Method::Post {
         return Reply::Answer(not_allowed("POST"));
     }
     if let Err(denied) = may_order(settings.credentials.as_ref(), settings.read_only, request) {
@@ -267,15 +268,21 @@ mod tests {
     use super::*;
     use crate::admin::testing::{Doll, MOMENT, content, furnished};
     use crate::admin::view::{RouteView, StatusView};
+    use crate::http::RequestHead;
 
     fn settings() -> ApiSettings {
         ApiSettings { metrics_path: "/metrics".to_owned(), ..ApiSettings::default() }
     }
 
+    fn head(method: &str, target: &str, host: &str) -> RequestHead {
+        let method = Method::parse(method.as_bytes()).unwrap();
+        RequestHead::new(method, target, host).unwrap()
+    }
+
     /// Asks over the unix socket.
     fn ask_with(settings: &ApiSettings, house: &mut Doll, method: &str, target: &str) -> Answer {
-        let request = Request { method, target, host: Some("burgee"), ..Request::default() };
-        match reply(settings, &request, house, &MOMENT) {
+        let head = head(method, target, "burgee");
+        match reply(settings, &Request { head: &head, local: None }, house, &MOMENT) {
             Reply::Answer(answer) => answer,
             Reply::Order(order) => obey(order, house, &MOMENT),
         }
@@ -317,10 +324,8 @@ mod tests {
         let credentials = Some(Credentials::new("a", "b"));
         let strict = ApiSettings { path: "/x".into(), credentials, ..settings() };
         for method in ["GET", "HEAD", "POST", "OPTIONS"] {
-            let local = "127.0.0.1:1".parse().ok();
-            let host = Some("any.example");
-            let request =
-                Request { method, target: "/health?x", host, local, ..Request::default() };
+            let head = head(method, "/health?x", "any.example");
+            let request = Request { head: &head, local: "127.0.0.1:1".parse().ok() };
             let Reply::Answer(answer) = reply(&strict, &request, &house, &MOMENT) else { panic!() };
             assert_eq!((answer.status, field(&answer, "Content-Type")), (200, Some(TEXT)));
             assert_eq!(content(answer.body, &house, 1), "OK\n");
@@ -503,7 +508,7 @@ mod tests {
     #[test]
     fn what_is_not_there_is_said() {
         let mut house = furnished();
-        for target in ["", "/", "*", "/api", "/api/", "/api/paths", "/healthy", "/api/statuses"] {
+        for target in ["/", "/api", "/api/", "/api/paths", "/healthy", "/api/statuses"] {
             let answer = error(&mut house, "GET", target);
             assert_eq!(answer, (404, "there is nothing at this path".to_owned()), "{target}");
         }
@@ -536,32 +541,33 @@ mod tests {
     #[test]
     fn who_is_turned_away_is_told_why() {
         let house = furnished();
-        let of = |settings: &ApiSettings, request: Request<'_>| {
-            let local = "127.0.0.1:9998".parse().ok();
-            let request = Request { local, host: request.host.or(Some("localhost")), ..request };
+        let of = |settings: &ApiSettings, head: &RequestHead, fields: &[(&str, &str)]| {
+            let mut head = head.clone();
+            fields.iter().for_each(|(name, value)| head.fields.push(name, value).unwrap());
+            let request = Request { head: &head, local: "127.0.0.1:9998".parse().ok() };
             match reply(settings, &request, &house, &MOMENT) {
                 Reply::Answer(answer) => answer,
                 Reply::Order(order) => panic!("{order:?}"),
             }
         };
-        let get = Request { method: "GET", target: "/api/status", ..Request::default() };
+        let get = |target| head("GET", target, "localhost");
         let guarded = ApiSettings { credentials: Some(Credentials::new("a", "b")), ..settings() };
-        let answer = of(&guarded, get);
+        let answer = of(&guarded, &get("/api/status"), &[]);
         assert_eq!(answer.status, 401);
         let challenge = field(&answer, "WWW-Authenticate").unwrap();
         assert!(challenge.starts_with("Basic realm="), "{challenge}");
-        assert_eq!(of(&guarded, Request { target: "/nothing", ..get }).status, 401);
-        assert_eq!(of(&guarded, Request { target: "/metrics", ..get }).status, 401);
-        let known = Request { authorization: Some("Basic YTpi"), ..get };
-        assert_eq!(of(&guarded, known).status, 200);
-        assert_eq!(of(&settings(), Request { host: Some("evil.example"), ..get }).status, 421);
-        let origin = Some("http://evil.example");
-        let order = Request { method: "POST", target: "/api/drain", origin, ..get };
-        assert_eq!(of(&settings(), order).status, 403);
-        assert_eq!(
-            of(&guarded, Request { authorization: known.authorization, ..order }).status,
-            403
-        );
+        assert_eq!(of(&guarded, &get("/nothing"), &[]).status, 401);
+        assert_eq!(of(&guarded, &get("/metrics"), &[]).status, 401);
+        let known = ("Authorization", "Basic YTpi");
+        assert_eq!(of(&guarded, &get("/api/status"), &[known]).status, 200);
+        let foreign = head("GET", "/api/status", "evil.example");
+        assert_eq!(of(&settings(), &foreign, &[]).status, 421);
+        let foreign = head("GET", "http://evil.example/api/status", "localhost");
+        assert_eq!(of(&settings(), &foreign, &[]).status, 421, "the target has it");
+        let order = head("POST", "/api/drain", "localhost");
+        let origin = ("Origin", "http://evil.example");
+        assert_eq!(of(&settings(), &order, &[origin]).status, 403);
+        assert_eq!(of(&guarded, &order, &[origin, known]).status, 403);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::house::{Setting, Value};
+use crate::config::{InForce, Value};
 
 /// Where a key of fabio is in its answer; the parts of a path are nested.
 const PLACES: [(&str, &str); 61] = [
@@ -82,10 +82,10 @@ const MAPS: [(&str, &str); 4] = [
 ];
 
 /// Whole settings as JSON, without any secret.
-pub(super) fn tree(settings: &[Setting]) -> Json {
+pub(super) fn tree(settings: &[InForce]) -> Json {
     let mut root = Json::Object(Map::new());
     let mut own = Map::new();
-    for Setting { key, text, value } in settings {
+    for InForce { key, text, value } in settings {
         let of = |(known, _): &&(&str, &str)| known == key;
         let place = PLACES.iter().find(of).or_else(|| MAPS.iter().find(of));
         match place {
@@ -191,7 +191,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::options::{OPTIONS, Support};
+    use crate::config::options::{Support, all, find};
 
     #[test]
     fn tokens_in_urls_are_masked() {
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn the_shape_is_fabios() {
-        let set = |key, value| Setting { key, text: format!("text of {key}"), value };
+        let set = |key, value| InForce { key, text: format!("text of {key}"), value };
         let text = |text: &str| Value::Text(text.to_owned());
         let listener = vec![
             (String::new(), text(":80")),
@@ -231,7 +231,7 @@ mod tests {
             set("bgp.peers", Value::Maps(vec![peer])),
             set("bgp.anycastaddresses", Value::Maps(vec![vec![(String::new(), text("a/1"))]])),
             set("bgp.vip", text("lo")),
-            Setting { key: "health.check", text: "http://u@h?p=q".into(), value: text("") },
+            InForce { key: "health.check", text: "http://u@h?p=q".into(), value: text("") },
         ];
         let expected = json!({
             "Listen": [{
@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn every_key_of_fabio_that_has_an_effect_has_its_place() {
         let known = |key| PLACES.iter().chain(&MAPS).any(|(known, _)| *known == key);
-        for spec in OPTIONS.iter() {
+        for spec in all() {
             let is_supported = spec.support == Support::Supported;
             // Only defaults of listeners, so fabio has them nowhere else.
             let is_default = matches!(spec.key, "proxy.readtimeout" | "proxy.writetimeout");
@@ -269,7 +269,7 @@ mod tests {
             }
         }
         for (key, _) in PLACES.iter().chain(&MAPS) {
-            assert!(OPTIONS.iter().any(|spec| spec.key == *key), "there is no {key}");
+            assert!(find(key).is_some(), "there is no {key}");
         }
     }
 }

@@ -8,6 +8,7 @@ use super::view::{
     AnnouncementView, HealthView, InstanceView, Measures, RouteView, ServiceView, SessionView,
     TargetView,
 };
+use crate::config::InForce;
 use crate::reactor::Time;
 
 /// What the loop knows of itself when a question is asked.
@@ -37,34 +38,6 @@ impl<T> Slice<T> {
     pub fn whole(items: Vec<T>) -> Slice<T> {
         Slice { items, next: None }
     }
-}
-
-/// A setting with the value that is in force.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Setting {
-    /// `proxy.shutdownwait`
-    pub key: &'static str,
-    /// The value as it would be written in a properties file.
-    pub text: String,
-    /// The value itself.
-    pub value: Value,
-}
-
-/// The value of a setting, by its kind.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value {
-    /// Any text.
-    Text(String),
-    /// `true` or `false`
-    Boolean(bool),
-    /// A number.
-    Integer(i64),
-    /// A duration.
-    Duration(Duration),
-    /// Texts.
-    List(Vec<String>),
-    /// A kv-list: maps, in which a value without a key has the empty one.
-    Maps(Vec<Vec<(String, Value)>>),
 }
 
 /// Why an order was not carried out.
@@ -105,7 +78,7 @@ pub trait House {
     /// What is counted.
     fn measures(&self, at: &Moment) -> Measures;
     /// The value in force of each setting, with secrets masked.
-    fn config(&self) -> Vec<Setting>;
+    fn config(&self) -> Vec<InForce>;
     /// Withdraws one prefix or everything, until [`House::resume`]. It is
     /// remembered here and happens in the next turn. The answer is a sentence
     /// that says what begins.

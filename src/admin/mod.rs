@@ -18,5 +18,5 @@ pub mod view;
 
 pub use access::Credentials;
 pub use body::{Body, Stream};
-pub use house::{House, Moment, Refusal, Setting, Slice, Value};
+pub use house::{House, Moment, Refusal, Slice};
 pub use request::{Request, parse_prefix};

@@ -4,44 +4,45 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
+use crate::http::{Method, RequestHead, decode_text};
+
 /// A request, and the way on which it came.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// `GET`
-    pub method: &'a str,
-    /// The request target (RFC 9112 §3.2): `/api/status?pretty`, or with scheme
-    /// and authority before it.
-    pub target: &'a str,
-    /// `Host`, or the authority of the target.
-    pub host: Option<&'a str>,
-    /// `Origin` (RFC 6454 §7)
-    pub origin: Option<&'a str>,
-    /// `Authorization`
-    pub authorization: Option<&'a str>,
+    /// Its head. A body has no meaning here.
+    pub head: &'a RequestHead,
     /// Our address of the connection; `None`: it came over the unix socket.
     pub local: Option<SocketAddr>,
 }
 
 impl<'a> Request<'a> {
-    /// The path of the target.
+    pub(super) fn method(&self) -> &'a Method {
+        &self.head.method
+    }
+
     pub(super) fn path(&self) -> &'a str {
-        let target = self.origin_form();
-        target.split_once('?').map_or(target, |(path, _)| path)
+        self.head.target.path()
+    }
+
+    /// The host that is asked, with its port; none in HTTP/1.0.
+    pub(super) fn host(&self) -> Option<&'a str> {
+        self.head.authority()
+    }
+
+    /// The page that asks (RFC 6454 §7); empty for one that cannot be read.
+    pub(super) fn origin(&self) -> Option<&'a str> {
+        let fields = &self.head.fields;
+        fields.has("origin").then(|| fields.text("origin").unwrap_or_default())
+    }
+
+    pub(super) fn authorization(&self) -> Option<&'a str> {
+        self.head.fields.text("authorization")
     }
 
     /// Whether the query has this key, with any value or none.
     pub(super) fn asks(&self, key: &str) -> bool {
-        let query = self.target.split_once('?').map_or("", |(_, query)| query);
+        let query = self.head.target.query().unwrap_or_default();
         query.split('&').any(|pair| pair.split('=').next() == Some(key))
-    }
-
-    /// The target without scheme and authority, which every server has to take
-    /// (RFC 9112 §3.2.2).
-    fn origin_form(&self) -> &'a str {
-        let target = self.target;
-        let absolute = target.split_once("://").filter(|(scheme, _)| !scheme.contains('/'));
-        let Some((_, rest)) = absolute else { return target };
-        rest.find(['/', '?']).and_then(|at| rest.get(at..)).unwrap_or("/")
     }
 }
 
@@ -63,24 +64,9 @@ pub(super) fn is_own_name(host: &str) -> bool {
 /// A prefix in a path: its slash may be encoded or not, and an address alone is
 /// the prefix of that address.
 pub fn parse_prefix(text: &str) -> Option<IpNet> {
-    let text = percent_decoded(text)?;
+    let text = decode_text(text)?;
     let alone = || text.parse::<IpAddr>().ok().map(IpNet::from);
     text.parse::<IpNet>().ok().or_else(alone).map(|prefix| prefix.trunc())
-}
-
-/// RFC 3986 §2.1; `None` for what is no encoding of a text.
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut pieces = text.split('%');
-    let mut decoded = pieces.next().unwrap_or_default().as_bytes().to_vec();
-    for piece in pieces {
-        let (digits, rest) = piece.split_at_checked(2)?;
-        if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            return None;
-        }
-        decoded.push(u8::from_str_radix(digits, 16).ok()?);
-        decoded.extend_from_slice(rest.as_bytes());
-    }
-    String::from_utf8(decoded).ok()
 }
 
 #[cfg(test)]
@@ -88,24 +74,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn targets_are_taken_apart() {
-        let of = |target| Request { target, ..Request::default() };
-        for (target, path) in [
-            ("/api/status", "/api/status"),
-            ("/api/status?pretty", "/api/status"),
-            ("http://lb.example:9998/api?pretty", "/api"),
-            ("http://lb.example", "/"),
-            ("http://lb.example?raw", "?raw"),
-            ("/a?b=http://c/d", "/a"),
-            ("*", "*"),
-            ("", ""),
-        ] {
-            let expected = if target == "http://lb.example?raw" { "" } else { path };
-            assert_eq!(of(target).path(), expected, "{target}");
-        }
-        let request = of("/api/routes?x=1&raw&pretty=no");
+    fn keys_of_a_query_are_found() {
+        let head = RequestHead::new(Method::Get, "/api/routes?x=1&raw&pretty=no", "h").unwrap();
+        let request = Request { head: &head, local: None };
         assert!(request.asks("raw") && request.asks("pretty") && request.asks("x"));
-        assert!(!request.asks("no") && !request.asks("") && !of("/raw").asks("raw"));
+        assert!(!request.asks("no") && !request.asks("1"));
+        let head = RequestHead::new(Method::Get, "/raw", "h").unwrap();
+        assert!(!Request { head: &head, local: None }.asks("raw"));
     }
 
     #[test]

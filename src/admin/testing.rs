@@ -6,12 +6,13 @@ use ipnet::IpNet;
 
 use super::api::{Order, Verb};
 use super::body::Body;
-use super::house::{House, Moment, Refusal, Setting, Slice, Value};
+use super::house::{House, Moment, Refusal, Slice};
 use super::view::{
     AnnouncementState, AnnouncementView, FailureView, HealthView, InstanceState, InstanceView,
     ListenerView, Measures, PoolMeasure, RouteView, ServiceView, SessionState, SessionView,
     TargetState, TargetView, Usage,
 };
+use crate::config::{InForce, Value};
 use crate::reactor::Time;
 
 #[derive(Clone, Debug, Default)]
@@ -187,9 +188,9 @@ impl House for Doll {
         self.measures.clone()
     }
 
-    fn config(&self) -> Vec<Setting> {
+    fn config(&self) -> Vec<InForce> {
         let wait = Value::Duration(Duration::from_secs(1));
-        vec![Setting { key: "proxy.shutdownwait", text: "1s".to_owned(), value: wait }]
+        vec![InForce { key: "proxy.shutdownwait", text: "1s".to_owned(), value: wait }]
     }
 
     fn drain(&mut self, _: &Moment, prefix: Option<IpNet>) -> Result<String, Refusal> {

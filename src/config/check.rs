@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::time::Duration;
 
-use super::options::{Kind, Spec, Support};
+use super::in_force::InForce;
+use super::options::{self, Impact, Spec, Support};
 use super::report::Source;
 use super::settings::{Setting, Settings};
-use super::{Config, duration, kv_list, properties, values};
+use super::{Config, duration, kv_list, properties};
 
 /// What stands for a secret.
 const MASK: &str = "***";
@@ -21,27 +21,9 @@ pub struct Effective {
     entries: Vec<Entry>,
 }
 
-/// A value by its kind, without secrets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EffectiveValue {
-    /// Any text; also a secret, which is `***`, and a value of another kind
-    /// that is empty.
-    Text(String),
-    /// A boolean.
-    Boolean(bool),
-    /// A number.
-    Integer(i64),
-    /// A duration.
-    Duration(Duration),
-    /// Texts.
-    List(Vec<String>),
-    /// A kv-list: its maps, in which a bare first value has the empty key.
-    Maps(Vec<Vec<(String, EffectiveValue)>>),
-}
-
 #[derive(Clone, Debug)]
 struct Entry {
-    spec: &'static Spec,
+    key: &'static str,
     value: String,
     source: Source,
     notes: Vec<String>,
@@ -61,7 +43,7 @@ impl Effective {
             own.map(|(_, text)| text.clone()).collect()
         };
         let entry = |setting: &Setting| Entry {
-            spec: setting.spec,
+            key: setting.spec.key,
             value: masked(setting.spec, &in_force(setting, config)),
             source: setting.source.clone(),
             notes: notes_of(setting.spec.key),
@@ -69,21 +51,30 @@ impl Effective {
         Effective { entries: supported.map(entry).collect() }
     }
 
-    /// Every key that burgee acts on: its name, its value as it is printed, and
-    /// the value itself.
-    pub fn values(&self) -> impl Iterator<Item = (&'static str, &str, EffectiveValue)> {
-        self.entries.iter().map(|entry| {
-            let value = match entry.spec.kind {
-                Kind::KvList => maps(entry.spec, &entry.value),
-                kind => plain(kind, &entry.value, |text| values::integer(text).ok()),
-            };
-            (entry.spec.key, entry.value.as_str(), value)
+    /// Each of these settings with its value, in the order of the table.
+    pub fn values(&self) -> impl Iterator<Item = InForce> {
+        self.entries.iter().filter_map(|entry| {
+            let spec = options::find(entry.key)?;
+            Some(InForce::new(spec, &entry.value))
         })
+    }
+
+    /// These settings after a reload from `old`: what needs a restart is still as
+    /// it was.
+    #[must_use]
+    pub fn after_reload(mut self, old: &Effective) -> Effective {
+        let waits = |key| options::find(key).is_some_and(|spec| spec.impact == Impact::Restart);
+        for entry in self.entries.iter_mut().filter(|entry| waits(entry.key)) {
+            if let Some(known) = old.entries.iter().find(|known| known.key == entry.key) {
+                known.clone_into(entry);
+            }
+        }
+        self
     }
 
     /// A text about the value of a key, behind the place where that was set.
     pub fn with_place(&self, key: &str, text: &str) -> String {
-        match self.entries.iter().find(|entry| entry.spec.key == key).map(|entry| &entry.source) {
+        match self.entries.iter().find(|entry| entry.key == key).map(|entry| &entry.source) {
             Some(Source::Default) | None => text.to_owned(),
             Some(source) => format!("{source}: {text}"),
         }
@@ -111,37 +102,6 @@ fn in_force(setting: &Setting, config: &Config) -> String {
 /// Keys whose default is not the same as the same value that somebody set: who
 /// sets where the API is counts on it.
 const UNLIKE_SET: [&str; 2] = ["ui.addr", "ui.socket"];
-
-/// A value that is no kv-list. What is not of its kind is a text.
-fn plain(kind: Kind, text: &str, integer: impl Fn(&str) -> Option<i64>) -> EffectiveValue {
-    let value = match kind {
-        Kind::Boolean => values::boolean(text).ok().map(EffectiveValue::Boolean),
-        Kind::Integer | Kind::Unsigned => integer(text).map(EffectiveValue::Integer),
-        Kind::Duration => duration::parse(text).ok().map(EffectiveValue::Duration),
-        Kind::List => {
-            let texts = values::list(text).into_iter().map(str::to_owned);
-            Some(EffectiveValue::List(texts.collect()))
-        }
-        Kind::Text | Kind::KvList => None,
-    };
-    value.unwrap_or_else(|| EffectiveValue::Text(text.to_owned()))
-}
-
-fn maps(spec: &Spec, text: &str) -> EffectiveValue {
-    // In kv-lists numbers are decimal.
-    let integer = |text: &str| values::decimal(text).and_then(|number| i64::try_from(number).ok());
-    let pair = |pair: &kv_list::Pair| {
-        let known = spec.pairs.iter().find(|known| known.key == pair.key);
-        let kind = known.map_or(Kind::Text, |known| known.kind);
-        (pair.key.clone(), plain(kind, &pair.value, integer))
-    };
-    match kv_list::parse(text) {
-        Ok(maps) => EffectiveValue::Maps(
-            maps.iter().map(|map| map.pairs.iter().map(pair).collect()).collect(),
-        ),
-        Err(_) => EffectiveValue::Text(text.to_owned()),
-    }
-}
 
 fn masked(spec: &Spec, value: &str) -> String {
     if value.is_empty() || !spec.holds_secrets() {
@@ -181,16 +141,16 @@ impl fmt::Display for Effective {
             for note in &entry.notes {
                 writeln!(f, "# {note}")?;
             }
-            writeln!(f, "{}", properties::print(entry.spec.key, &entry.value))?;
+            writeln!(f, "{}", properties::print(entry.key, &entry.value))?;
         }
         if !defaults.is_empty() {
             writeln!(f, "\n# defaults")?;
         }
         for entry in defaults {
-            if UNLIKE_SET.contains(&entry.spec.key) {
+            if UNLIKE_SET.contains(&entry.key) {
                 f.write_str("# ")?;
             }
-            writeln!(f, "{}", properties::print(entry.spec.key, &entry.value))?;
+            writeln!(f, "{}", properties::print(entry.key, &entry.value))?;
         }
         Ok(())
     }
@@ -210,7 +170,7 @@ mod tests {
 
     #[test]
     fn printed_and_read_back_it_is_the_same() {
-        for text in ["", "proxy.strategy=rr\nbgp.listenaddresses=", "health.interval=10ms", FULL] {
+        for text in ["", "proxy.strategy=rr\nbgp.listenaddresses=", FULL] {
             let first = loaded(text);
             let printed = first.effective.to_string();
             let second = loaded(&printed);
@@ -240,57 +200,6 @@ mod tests {
                       # f:2\nproxy.strategy = rr\n\n# f:3\nlog.level = WARN\n\n# defaults\nconfig.watch = false\n\
                       proxy.addr =\nproxy.dialtimeout = 30s\n";
         assert_eq!(printed.get(..golden.len()), Some(golden));
-    }
-
-    /// An API at its default place is given up when that is taken, and one
-    /// that somebody asked for is not.
-    #[test]
-    fn a_default_is_no_wish() {
-        let first = loaded("");
-        assert!(!first.config.ui.addr_is_set && !first.config.ui.socket_is_set);
-        let printed = first.effective.to_string();
-        let addr = first.config.ui.addr.map(|addr| format!(" {addr}")).unwrap_or_default();
-        assert!(printed.contains(&format!("\n# ui.addr ={addr}\n")), "{printed}");
-        assert!(loaded(&printed).config == first.config, "{printed}");
-        let set = loaded("ui.addr=");
-        assert!(set.config.ui.addr_is_set);
-        let printed = set.effective.to_string();
-        assert!(printed.contains("\nui.addr =\n"), "{printed}");
-        assert!(loaded(&printed).config == set.config, "{printed}");
-    }
-
-    #[test]
-    fn values_have_their_kinds_and_secrets_their_mask() {
-        use EffectiveValue::{Boolean, Duration as Time, Integer, List, Maps, Text};
-        let loaded =
-            loaded(&format!("{FULL}bgp.listenaddresses=0.0.0.0, ::\nproxy.sourcelimit=0x10"));
-        let value = |key: &str| {
-            let found = loaded.effective.values().find(|(known, _, _)| *known == key);
-            found.map(|(_, text, value)| (text.to_owned(), value)).unwrap()
-        };
-        let text = |text: &str| Text(text.to_owned());
-        assert_eq!(value("bgp.enabled").1, Boolean(true));
-        assert_eq!(value("bgp.listenport"), ("179".to_owned(), Integer(179)));
-        assert_eq!(value("proxy.sourcelimit").1, Integer(16));
-        let grace = Time(Duration::from_secs(2));
-        assert_eq!(value("proxy.deregistergraceperiod"), ("2s".to_owned(), grace));
-        assert_eq!(value("log.level").1, text("warn"));
-        assert_eq!(value("bgp.listenaddresses").1, List(vec!["0.0.0.0".into(), "::".into()]));
-        let pair = |key: &str, value| (key.to_owned(), value);
-        let (_, Maps(listeners)) = value("proxy.addr") else { panic!("a kv-list") };
-        assert_eq!(
-            listeners[1],
-            [
-                pair("", text("192.0.2.1:443")),
-                pair("proto", text("tcp")),
-                pair("rt", Time(Duration::from_secs(3)))
-            ]
-        );
-        let (printed, Maps(peers)) = value("bgp.peers") else { panic!("a kv-list") };
-        assert!(printed.contains("password=***"));
-        assert_eq!(peers[0][1], pair("asn", Integer(65001)));
-        assert_eq!(peers[0][2], pair("password", text("***")));
-        assert_eq!(value("bgp.templates").1, Maps(Vec::new()));
     }
 
     #[test]
@@ -330,5 +239,14 @@ mod tests {
         }
         let token = options::find("registry.consul.token").unwrap();
         assert_eq!(masked(token, "s3cret"), "***");
+    }
+
+    #[test]
+    fn after_a_reload_what_needs_a_restart_is_as_it_was() {
+        let old = loaded("proxy.addr = :80;proto=tcp\nbgp.vip = lo\nproxy.shutdownwait = 1s");
+        let new = loaded("proxy.addr = :80;proto=tcp\nbgp.vip = eth0\nproxy.shutdownwait = 2s");
+        let values = new.effective.after_reload(&old.effective).values().collect::<Vec<_>>();
+        let text = |key: &str| values.iter().find(|it| it.key == key).unwrap().text.clone();
+        assert_eq!((text("bgp.vip").as_str(), text("proxy.shutdownwait").as_str()), ("lo", "2s"));
     }
 }

@@ -32,6 +32,7 @@ pub mod duration;
 mod expansion;
 mod health;
 pub mod help;
+mod in_force;
 mod kv_list;
 mod listeners;
 mod load;
@@ -56,8 +57,9 @@ mod values;
 pub use announcing::{
     AnnouncingConfig, DepreferConfig, RequireConfig, ShareConfig, WhenEmptyConfig,
 };
-pub use check::{Effective, EffectiveValue};
+pub use check::Effective;
 pub use command_line::{DifferenceRequest, Request, difference, request};
+pub use in_force::{InForce, Value};
 pub use load::{LoadError, Loaded, ReadFile, Sources, load};
 pub use neighbours::{
     BfdConfig, CapabilityConfig, PeerConfig, PrefixLimitConfig, RemoteConfig, RoleConfig,

@@ -138,6 +138,23 @@ impl Answers {
         self.by_name.get(name).map_or(&[], |answer| &answer.addresses)
     }
 
+    /// How many names have addresses, how many have none, and of how many
+    /// nothing was said yet.
+    #[cfg(feature = "http")]
+    pub(super) fn tally(&self) -> [usize; 3] {
+        let mut tally = [0_usize; 3];
+        for answer in self.by_name.values() {
+            let [resolved, failed, pending] = &mut tally;
+            let count = match (answer.addresses.is_empty(), answer.is_there) {
+                (false, _) => resolved,
+                (true, true) => failed,
+                (true, false) => pending,
+            };
+            *count = count.saturating_add(1);
+        }
+        tally
+    }
+
     /// Of those that have no address: how many there are, how many of them
     /// nothing was said of yet, and what was said of one.
     pub(super) fn missing(&self, targets: &[NamedTarget]) -> (usize, usize, Option<String>) {

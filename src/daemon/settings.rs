@@ -20,8 +20,8 @@ use crate::bgp::rib::originated::NextHop;
 use crate::bgp::role::Role;
 use crate::bgp::transport::{Group, Kinds, PeerTransport, TransportSettings};
 use crate::config::{
-    AccessLogConfig, AccessLogTarget, AttributeConfig, BgpConfig, CapabilityConfig, ListenerConfig,
-    NextHopConfig, PeerConfig, Protocol, ProxyConfig, ProxyHeaderConfig, RemoteConfig,
+    AccessLogConfig, AccessLogTarget, AttributeConfig, BgpConfig, CapabilityConfig, Config,
+    ListenerConfig, NextHopConfig, PeerConfig, Protocol, ProxyHeaderConfig, RemoteConfig,
     RemovedTargets, RoleConfig, Strategy,
 };
 use crate::proxy::access_log::Format;
@@ -283,8 +283,11 @@ fn bfd_session(peer: &PeerConfig, id: u32, remote: SocketAddr) -> Option<Session
 }
 
 /// Listeners and limits, as the data plane wants them.
-pub(super) fn proxy(config: &ProxyConfig) -> ProxySettings {
-    let all = || config.listeners.iter();
+pub(super) fn proxy(whole: &Config) -> ProxySettings {
+    let config = &whole.proxy;
+    let listeners: Vec<ListenerConfig> =
+        config.listeners.iter().map(|it| bound_in_time(it, &whole.bgp)).collect();
+    let all = || listeners.iter();
     let is_dynamic = |it: &&ListenerConfig| it.protocol == Protocol::TcpDynamic;
     ProxySettings {
         listeners: all().filter(|it| !is_dynamic(it)).filter_map(stream_listener).collect(),
@@ -307,6 +310,14 @@ pub(super) fn proxy(config: &ProxyConfig) -> ProxySettings {
     }
 }
 
+/// A listener on an address that `bgp.vip` puts on the host only when its prefix
+/// is announced, which waits for the listener.
+fn bound_in_time(listener: &ListenerConfig, bgp: &BgpConfig) -> ListenerConfig {
+    let is_managed = bgp.enabled && bgp.vip.is_some();
+    let is_late = is_managed && hosts(bgp).any(|address| address == listener.address.ip());
+    ListenerConfig { freebind: listener.freebind || is_late, ..listener.clone() }
+}
+
 /// The format of the access log; `None`: there is none.
 ///
 /// # Errors
@@ -326,6 +337,7 @@ fn stream_listener(listener: &ListenerConfig) -> Option<ListenerSettings> {
     Some(ListenerSettings {
         address: listener.address,
         dual_stack: listener.dual_stack,
+        freebind: listener.freebind,
         read_timeout: listener.read_timeout,
         write_timeout: listener.write_timeout,
         header: listener.proxy_header.as_ref().map(header),
@@ -349,6 +361,7 @@ fn datagram_listener(listener: &ListenerConfig) -> Option<UdpListenerSettings> {
         Protocol::Udp { idle_timeout, flow_limit } => Some(UdpListenerSettings {
             address: listener.address,
             dual_stack: listener.dual_stack,
+            freebind: listener.freebind,
             idle_timeout,
             flow_limit,
         }),

@@ -34,6 +34,7 @@ mod settings;
 mod targets;
 mod tcp;
 pub mod udp;
+mod view;
 
 #[cfg(test)]
 mod tests;
@@ -59,6 +60,7 @@ pub use self::settings::{ListenerSettings, ProxySettings};
 pub use self::targets::{Client, Pick, Picked, Targets};
 use self::tcp::{Connection, Ending};
 use self::udp::{Udp, UdpCounters};
+pub use self::view::{Lent, Listening};
 use crate::reactor::buffer::Pool;
 use crate::reactor::pipe::Pipes;
 use crate::reactor::signal::descriptor_limit;
