@@ -5,8 +5,8 @@
 //! key, and the whole is checked before anything is started. A [`Config`]
 //! that exists is valid.
 //!
-//! To read the room: `properties`, `expansion`, `kv_list`, `duration` and
-//! `values` are the grammars; `command_line` and `settings` merge the sources;
+//! To read the room: `properties`, `expansion`, `kv_list`, `values` and the
+//! reactor's `duration` are the grammars; `command_line` and `settings` merge the sources;
 //! `reader` takes values out of the settings, for `load`, `listeners`, `proxy_header`, `bgp`,
 //! `anycast`, `peers`, `peer_remote`, `peer_templates` and `attributes`; `bgp_rules` and `announcement_rules`
 //! look at what does not go together; `address` and `templates` are for addresses to
@@ -24,7 +24,6 @@ mod capabilities;
 pub mod change;
 mod check;
 mod command_line;
-pub mod duration;
 mod expansion;
 pub mod help;
 mod kv_list;
@@ -45,6 +44,7 @@ mod templates;
 mod testing;
 mod values;
 
+pub use crate::reactor::duration;
 pub use check::Effective;
 pub use command_line::{DifferenceRequest, Request, difference, request};
 pub use load::{LoadError, Loaded, ReadFile, Sources, load};
