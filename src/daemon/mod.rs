@@ -3,6 +3,7 @@
 //! handler.
 
 mod announcing;
+mod checks;
 mod load;
 mod names;
 mod neighbours;
@@ -28,13 +29,12 @@ use crate::bfd::transport::BfdTransport;
 use crate::bgp::transport::Transport;
 use crate::config::{Config, Loaded, Sources};
 use crate::health::knock::Knocker;
-use crate::health::probe::{Prober, ProberSettings};
-use crate::health::targets::Targets;
+use crate::health::probe::{Prober, most_under_way};
 use crate::proxy::Proxy;
 use crate::proxy::access_log::{AccessLog, Format};
 use crate::reactor::inotify::FileWatch;
 use crate::reactor::log_sink::quoted;
-use crate::reactor::signal::{Signal, Signals};
+use crate::reactor::signal::{Signal, Signals, descriptor_limit};
 use crate::reactor::timer_wheel::Alarm;
 use crate::reactor::{Kind, Reactor, Readiness, Token, fault, poll};
 use crate::resolve::{Paths, Resolver};
@@ -85,18 +85,16 @@ impl Daemon {
         // planned one as well.
         let signals = watch_signals(reactor).map_err(|e| format!("cannot take signals: {e}"))?;
         let now = reactor.now();
-        let health = &config.health;
         let mut proxy = Proxy::new(seed.rotate_left(7));
         proxy.bind(reactor, &settings::proxy(&config.proxy))?;
         if let Some(format) = settings::access_log(&config.log.access)? {
             proxy.log_accesses(reactor, AccessLog::stdout(format));
         }
         let picker = Picker::new(settings::strategy(config.proxy.strategy), seed);
-        let mut switchboard = Switchboard::new(picker, Targets::new(health.rise, health.fall));
+        let mut switchboard = Switchboard::new(picker, settings::health(&config.health));
         switchboard.set_service_limit(config.proxy.service_limit);
-        let checks = ProberSettings { interval: health.interval, timeout: health.timeout };
-        let prober = Prober::new(checks, seed.rotate_left(17));
-        let knocker = Knocker::new(checks);
+        let prober = Prober::new(most_under_way(descriptor_limit()), seed.rotate_left(17));
+        let knocker = Knocker::new(settings::knocks(&config.health));
         let routes = Routes::open(reactor, routes::source(&config.registry))?;
         let bgp = neighbours::start_bgp(reactor, &config, seed.rotate_left(31))?;
         let bfd = neighbours::start_bfd(reactor, &config, seed.rotate_left(47))?;
@@ -322,10 +320,7 @@ impl poll::Phases for Daemon {
     }
 
     fn api(&mut self, reactor: &mut Reactor) {
-        self.prober.api(reactor);
-        while let Some((id, outcome)) = self.prober.next_result() {
-            self.switchboard.checked(reactor.now(), id, outcome);
-        }
+        self.switchboard.check(reactor, &mut self.prober);
         self.switchboard.knock(reactor, &mut self.knocker);
         self.resolver.api(reactor);
         self.resolve(reactor);
@@ -350,6 +345,7 @@ impl poll::Phases for Daemon {
             || self.routes.has_ready(&self.switchboard)
             || self.proxy.has_ready()
             || self.prober.has_ready()
+            || self.switchboard.has_checks()
             || self.switchboard.has_suspects()
             || self.knocker.has_ready()
             || self.resolver.has_ready()

@@ -17,7 +17,6 @@ use crate::bgp::transport;
 use crate::config::change::{self, Change, ChangeKind};
 use crate::config::options::Impact;
 use crate::config::{Config, Sources};
-use crate::health::probe::ProberSettings;
 use crate::proxy;
 use crate::reactor::inotify::FileWatch;
 use crate::reactor::log_sink::quoted;
@@ -133,10 +132,8 @@ impl Daemon {
         // It holds for those as well whose targets have left already.
         self.switchboard.swept |= self.config.proxy.removed_targets != old.proxy.removed_targets;
         self.resolver.reload(reactor.now());
-        let health = &self.config.health;
-        self.switchboard.set_thresholds(health.rise, health.fall);
-        let prober = ProberSettings { interval: health.interval, timeout: health.timeout };
-        self.prober.change(reactor, prober);
+        self.switchboard.set_health(settings::health(&self.config.health));
+        self.knocker.change(settings::knocks(&self.config.health));
         let proxy = &self.config.proxy;
         self.drain = Drain::new(proxy.deregister_grace_period, proxy.shutdown_wait);
         self.routes.commit(reactor, routes::source(&self.config.registry), routes);

@@ -20,9 +20,11 @@ use crate::bgp::role::Role;
 use crate::bgp::transport::{Group, Kinds, PeerTransport, TransportSettings};
 use crate::config::{
     AccessLogConfig, AccessLogTarget, AnnouncePolicy, AnycastConfig, AttributeConfig, BgpConfig,
-    CapabilityConfig, ListenerConfig, NextHopConfig, PeerConfig, Protocol, ProxyConfig,
-    ProxyHeaderConfig, RemoteConfig, RemovedTargets, RoleConfig, Strategy,
+    CapabilityConfig, HealthConfig, ListenerConfig, NextHopConfig, PeerConfig, Protocol,
+    ProxyConfig, ProxyHeaderConfig, RemoteConfig, RemovedTargets, RoleConfig, Strategy,
 };
+use crate::health::knock::KnockSettings;
+use crate::health::{HealthDefaults, Thresholds};
 use crate::proxy::access_log::Format;
 use crate::proxy::limits::SourceSettings;
 use crate::proxy::proxy_header::{HeaderPolicy, Mode, TrustedSources};
@@ -383,6 +385,23 @@ pub(super) fn announce_policy(config: &BgpConfig) -> announce::Policy {
         AnnouncePolicy::Ready => announce::Policy::Ready,
         AnnouncePolicy::Always => announce::Policy::Always,
     }
+}
+
+/// `health.*`, as checks and judgements want it.
+pub(super) fn health(config: &HealthConfig) -> HealthDefaults {
+    HealthDefaults {
+        interval: config.interval,
+        timeout: config.timeout,
+        thresholds: Thresholds { rise: config.rise, fall: config.fall },
+        // `check`, `fastinterval`, the four of ejections and `whennone` are as
+        // they are unless set.
+        ..HealthDefaults::default()
+    }
+}
+
+/// The same, as knocks want it.
+pub(super) fn knocks(config: &HealthConfig) -> KnockSettings {
+    KnockSettings { interval: config.interval, timeout: config.timeout }
 }
 
 /// `proxy.strategy`, as the picker wants it.

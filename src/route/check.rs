@@ -2,6 +2,7 @@
 //! of `health.*` will not do. All of it is burgee's own.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use super::source::parse_port;
@@ -156,13 +157,22 @@ impl<'a, G: Fn(&str) -> Option<&'a str>> Parser<'_, G> {
     }
 }
 
-/// The characters of a host and a port (RFC 3986 §3.2.2 and §3.2.3) but for `%`,
-/// which no server name has.
+/// A host and perhaps a port (RFC 3986 §3.2.2 and §3.2.3). Of the characters that
+/// the grammar allows in a name, those that server names have.
 fn host(text: &str) -> Result<Box<str>, String> {
-    let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
-    match (1..=LONGEST_HOST).contains(&text.len()) && text.bytes().all(is_good) {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !text.ends_with(']') => (host, Some(port)),
+        _ => (text, None),
+    };
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    let is_host = match host.strip_prefix('[').map(|rest| rest.strip_suffix(']')) {
+        Some(literal) => literal.is_some_and(|literal| literal.parse::<Ipv6Addr>().is_ok()),
+        None => !host.is_empty() && host.bytes().all(is_name),
+    };
+    let is_port = port.is_none_or(|port| parse_port(port).is_ok());
+    match is_host && is_port && text.len() <= LONGEST_HOST {
         true => Ok(text.into()),
-        false => Err("expected a host name, or an IP address, with a port or without".to_owned()),
+        false => Err("expected a host name or an IP address, with a port or without".to_owned()),
     }
 }
 
@@ -286,6 +296,11 @@ mod tests {
             ("checkhost", "expected a host name"),
             ("checkhost=a/b", "expected a host name"),
             ("checkhost=münchen.example", "expected a host name"),
+            ("checkhost=:80", "expected a host name"),
+            ("checkhost=www.example:", "expected a host name"),
+            ("checkhost=www.example:80:81", "expected a host name"),
+            ("checkhost=2001:db8::1", "expected a host name"),
+            ("checkhost=[2001:db8::1", "expected a host name"),
             ("checkstatus=99", "expected a status code from 200 to 599"),
             ("checkstatus=100-199", "expected a status code from 200 to 599"),
             ("checkstatus=600", "expected a status code"),
