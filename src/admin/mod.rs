@@ -8,6 +8,7 @@ mod access;
 pub mod api;
 mod body;
 mod configuration;
+mod conversation;
 mod house;
 mod json;
 pub mod metrics;

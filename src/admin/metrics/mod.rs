@@ -455,7 +455,10 @@ mod tests {
             document = format!("{}{}", &document[..start], table());
             std::fs::write(path, &document).unwrap();
         }
-        assert!(document[start..] == table(), "docs/metrics.md is not the table; see its third line");
+        assert!(
+            document[start..] == table(),
+            "docs/metrics.md is not the table; see its third line"
+        );
         for word in document.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')) {
             let is_ours = word.starts_with("burgee_") && word != "burgee_";
             assert!(!is_ours || families_named(word).is_some(), "there is no {word}");
