@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use super::in_force::InForce;
-use super::options::{self, Spec, Support};
+use super::options::{self, Impact, Spec, Support};
 use super::report::Source;
 use super::settings::{Setting, Settings};
 use super::{Config, duration, kv_list, properties};
@@ -57,6 +57,19 @@ impl Effective {
             let spec = options::find(entry.key)?;
             Some(InForce::new(spec, &entry.value))
         })
+    }
+
+    /// These settings after a reload from `old`: what needs a restart is still as
+    /// it was.
+    #[must_use]
+    pub fn after_reload(mut self, old: &Effective) -> Effective {
+        let waits = |key| options::find(key).is_some_and(|spec| spec.impact == Impact::Restart);
+        for entry in self.entries.iter_mut().filter(|entry| waits(entry.key)) {
+            if let Some(known) = old.entries.iter().find(|known| known.key == entry.key) {
+                known.clone_into(entry);
+            }
+        }
+        self
     }
 
     /// A text about the value of a key, behind the place where that was set.
@@ -226,5 +239,14 @@ mod tests {
         }
         let token = options::find("registry.consul.token").unwrap();
         assert_eq!(masked(token, "s3cret"), "***");
+    }
+
+    #[test]
+    fn after_a_reload_what_needs_a_restart_is_as_it_was() {
+        let old = loaded("proxy.addr = :80;proto=tcp\nbgp.vip = lo\nproxy.shutdownwait = 1s");
+        let new = loaded("proxy.addr = :80;proto=tcp\nbgp.vip = eth0\nproxy.shutdownwait = 2s");
+        let values = new.effective.after_reload(&old.effective).values().collect::<Vec<_>>();
+        let text = |key: &str| values.iter().find(|it| it.key == key).unwrap().text.clone();
+        assert_eq!((text("bgp.vip").as_str(), text("proxy.shutdownwait").as_str()), ("lo", "2s"));
     }
 }

@@ -57,7 +57,7 @@ mod values;
 pub use announcing::{
     AnnouncingConfig, DepreferConfig, RequireConfig, ShareConfig, WhenEmptyConfig,
 };
-pub use check::{Effective, EffectiveValue};
+pub use check::Effective;
 pub use command_line::{DifferenceRequest, Request, difference, request};
 pub use in_force::{InForce, Value};
 pub use load::{LoadError, Loaded, ReadFile, Sources, load};

@@ -32,7 +32,7 @@ use crate::announce::drain::{Drain, Step};
 use crate::announce::{Announcer, TargetFact};
 use crate::bfd::transport::BfdTransport;
 use crate::bgp::transport::Transport;
-use crate::config::{Config, Loaded, Sources};
+use crate::config::{Config, Effective, Loaded, Sources};
 use crate::health::knock::Knocker;
 use crate::health::probe::{Prober, ProberSettings};
 use crate::health::targets::Targets;
@@ -81,6 +81,8 @@ pub struct Daemon {
     signalled: bool,
     stop_requests: u32,
     inject_panic: bool,
+    /// The settings in force, to be shown; the demonstration has none.
+    effective: Option<Effective>,
     /// What a reload reads; `None`: there is nothing to read again.
     sources: Option<Sources>,
     watch: Option<FileWatch>,
@@ -141,6 +143,7 @@ impl Daemon {
             signalled: false,
             stop_requests: 0,
             inject_panic: false,
+            effective: None,
             sources: None,
             watch: None,
             memory,

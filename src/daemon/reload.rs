@@ -91,6 +91,8 @@ impl Daemon {
                 log::set_max_level(level.max(self.config.log.level));
                 report(&changes);
                 let problems = self.put_in_force(reactor, prepared);
+                self.effective =
+                    self.effective.take().map(|old| loaded.effective.after_reload(&old));
                 for problem in &problems {
                     error!("reload event=failed error={}", quoted(problem));
                 }

@@ -326,6 +326,7 @@ fn stream_listener(listener: &ListenerConfig) -> Option<ListenerSettings> {
     Some(ListenerSettings {
         address: listener.address,
         dual_stack: listener.dual_stack,
+        freebind: listener.freebind,
         read_timeout: listener.read_timeout,
         write_timeout: listener.write_timeout,
         header: listener.proxy_header.as_ref().map(header),
@@ -349,6 +350,7 @@ fn datagram_listener(listener: &ListenerConfig) -> Option<UdpListenerSettings> {
         Protocol::Udp { idle_timeout, flow_limit } => Some(UdpListenerSettings {
             address: listener.address,
             dual_stack: listener.dual_stack,
+            freebind: listener.freebind,
             idle_timeout,
             flow_limit,
         }),
