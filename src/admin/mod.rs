@@ -9,6 +9,7 @@ pub mod api;
 mod body;
 mod configuration;
 mod conversation;
+pub mod door;
 mod house;
 mod json;
 pub mod metrics;
