@@ -278,6 +278,8 @@ impl poll::Phases for Daemon {
             // The log sink's events stay in the reactor; guests have a house
             // of their own.
             Kind::Log
+            | Kind::AdminListener
+            | Kind::AdminConnection
             | Kind::Daemon
             | Kind::Guest
             | Kind::GuestBgpListener
@@ -319,6 +321,8 @@ impl poll::Phases for Daemon {
             Kind::Signal
             | Kind::Log
             | Kind::AccessLog
+            | Kind::AdminListener
+            | Kind::AdminConnection
             | Kind::Guest
             | Kind::GuestBgpListener
             | Kind::GuestBgpSession
