@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn printed_and_read_back_it_is_the_same() {
-        for text in ["", "proxy.strategy=rr\nbgp.listenaddresses=", FULL] {
+        for text in ["", "proxy.strategy=rr\nbgp.listenaddresses=", "health.interval=10ms", FULL] {
             let first = loaded(text);
             let printed = first.effective.to_string();
             let second = loaded(&printed);
@@ -200,6 +200,23 @@ mod tests {
                       # f:2\nproxy.strategy = rr\n\n# f:3\nlog.level = WARN\n\n# defaults\nconfig.watch = false\n\
                       proxy.addr =\nproxy.dialtimeout = 30s\n";
         assert_eq!(printed.get(..golden.len()), Some(golden));
+    }
+
+    /// An API at its default place is given up when that is taken, and one
+    /// that somebody asked for is not.
+    #[test]
+    fn a_default_is_no_wish() {
+        let first = loaded("");
+        assert!(!first.config.ui.addr_is_set && !first.config.ui.socket_is_set);
+        let printed = first.effective.to_string();
+        let addr = first.config.ui.addr.map(|addr| format!(" {addr}")).unwrap_or_default();
+        assert!(printed.contains(&format!("\n# ui.addr ={addr}\n")), "{printed}");
+        assert!(loaded(&printed).config == first.config, "{printed}");
+        let set = loaded("ui.addr=");
+        assert!(set.config.ui.addr_is_set);
+        let printed = set.effective.to_string();
+        assert!(printed.contains("\nui.addr =\n"), "{printed}");
+        assert!(loaded(&printed).config == set.config, "{printed}");
     }
 
     #[test]

@@ -16,6 +16,10 @@ const SHORTEST_EJECTION: Duration = Duration::from_millis(100);
 /// A target that is left out for longer is better taken out of the routes.
 const LONGEST_EJECTION: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The longest path of a check with its slash, as in routes: the head of the
+/// request has to fit into one segment.
+const LONGEST_PATH: usize = 512;
+
 /// Reads all keys of `health.*`.
 pub(super) fn read(reader: &mut Reader<'_>) -> HealthConfig {
     let interval = reader.duration_from("health.interval", SHORTEST_INTERVAL);
@@ -48,12 +52,17 @@ fn check(text: &str) -> Result<String, String> {
         let port = values::decimal(text).and_then(|port| u16::try_from(port).ok());
         port.is_some_and(|port| port > 0)
     };
-    let is_visible = |path: &str| path.bytes().all(|byte| byte.is_ascii_graphic());
+    // What begins with two slashes is a URL, whose host would not be asked.
+    let is_path = |path: &str| {
+        !path.starts_with('/')
+            && path.len() < LONGEST_PATH
+            && path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#')
+    };
     let known = match text.split_once(':') {
         None => matches!(text, "tcp" | "none"),
         Some(("tcp", port)) => is_port(port),
         Some(("http", rest)) => match rest.split_once('/') {
-            Some((port, path)) => (port.is_empty() || is_port(port)) && is_visible(path),
+            Some((port, path)) => (port.is_empty() || is_port(port)) && is_path(path),
             None => false,
         },
         Some(_) => false,
@@ -131,11 +140,15 @@ mod tests {
             "http:0/",
             "http:/a b",
             "http:/\u{e4}",
+            "http:/a#b",
+            "http://192.0.2.1/",
             "https:/",
             "icmp",
         ] {
             assert_eq!(check(text), Err(expected.to_owned()), "{text}");
         }
+        let long = format!("http:/{}", "x".repeat(LONGEST_PATH));
+        assert_eq!(check(&long), Err(expected.to_owned()));
     }
 
     #[test]

@@ -13,8 +13,8 @@
 //! `announcement_rules` and `deprefer_rules` look at what does not go together;
 //! `address` and `templates` are for addresses to listen on; `report` gathers
 //! what is wrong; `neighbours` is what `peers` reads; `change` is the difference
-//! of two configurations; `check` and `help` print. None of them opens a file or
-//! looks into the environment.
+//! of two configurations; `check`, `in_force` and `help` show. None of them opens
+//! a file or looks into the environment.
 
 mod address;
 mod announcement_rules;
