@@ -9,6 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub(super) use self::announcing::{announcing, drain_limits, hosts, path, rules};
+use super::checks;
 use crate::bfd::machine;
 use crate::bfd::transport::{Kinds as BfdKinds, SessionSettings};
 use crate::bgp::export::{NextHops, Overrides};
@@ -21,9 +22,12 @@ use crate::bgp::role::Role;
 use crate::bgp::transport::{Group, Kinds, PeerTransport, TransportSettings};
 use crate::config::{
     AccessLogConfig, AccessLogTarget, AttributeConfig, BgpConfig, CapabilityConfig, Config,
-    ListenerConfig, NextHopConfig, PeerConfig, Protocol, ProxyHeaderConfig, RemoteConfig,
-    RemovedTargets, RoleConfig, Strategy,
+    HealthConfig, ListenerConfig, NextHopConfig, PeerConfig, Protocol, ProxyHeaderConfig,
+    RemoteConfig, RemovedTargets, RoleConfig, Strategy,
 };
+use crate::health::ejection;
+use crate::health::knock::KnockSettings;
+use crate::health::{HealthDefaults, Thresholds};
 use crate::proxy::access_log::Format;
 use crate::proxy::limits::SourceSettings;
 use crate::proxy::proxy_header::{HeaderPolicy, Mode, TrustedSources};
@@ -367,6 +371,31 @@ fn datagram_listener(listener: &ListenerConfig) -> Option<UdpListenerSettings> {
         }),
         Protocol::Tcp | Protocol::TcpSni { .. } | Protocol::TcpDynamic => None,
     }
+}
+
+/// `health.*`, as checks and judgements want it.
+pub(super) fn health(config: &HealthConfig) -> HealthDefaults {
+    let defaults = HealthDefaults::default();
+    HealthDefaults {
+        interval: config.interval,
+        timeout: config.timeout,
+        thresholds: Thresholds { rise: config.rise, fall: config.fall },
+        // What cannot be read was refused before (`Daemon::check`).
+        kind: checks::default_kind(&config.check).unwrap_or(defaults.kind),
+        fast_interval: config.fast_interval,
+        ejection: ejection::Rules {
+            after: config.eject_after,
+            time: config.eject_time,
+            max_time: config.eject_max_time,
+        },
+        eject_limit: config.eject_limit,
+        when_none_all: config.when_none_all,
+    }
+}
+
+/// The same, as knocks want it.
+pub(super) fn knocks(config: &HealthConfig) -> KnockSettings {
+    KnockSettings { interval: config.interval, timeout: config.timeout }
 }
 
 /// `proxy.strategy`, as the picker wants it.
