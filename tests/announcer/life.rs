@@ -217,7 +217,10 @@ impl Host {
             let seen = model.check(self.now, settings, rule, &facts, own, status);
             let switched_off = is_switched_off(&facts, own);
             let is_without_table = matches!(status.reason, Reason::NoTable);
-            settled &= switched_off || !waits && !is_without_table;
+            let held_up = matches!(status.reason, Reason::HoldingUp { .. });
+            model.is_preliminary =
+                !switched_off && (waits || is_without_table || held_up && model.is_preliminary);
+            settled &= !model.is_preliminary;
             self.tally.rises += u64::from(seen.rose);
             self.tally.falls += u64::from(seen.fell);
             self.tally.held_up += u64::from(seen.was_held_up);

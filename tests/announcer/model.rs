@@ -164,6 +164,8 @@ pub struct Model {
     since: Time,
     /// It was not announced yet.
     is_new: bool,
+    /// What the neighbours have kept of it from a former life is not theirs to drop yet.
+    pub is_preliminary: bool,
     /// The first announcement need not be held up.
     immediate: bool,
     /// Since when the facts have allowed each level beyond doubt.
@@ -197,6 +199,7 @@ impl Model {
             service: Level::Withdrawn,
             since: now,
             is_new: true,
+            is_preliminary: true,
             immediate,
             certain: [None; 4],
             shadow: Shadow::new(now),
