@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use super::in_force::InForce;
-use super::options::{self, Spec, Support};
+use super::options::{self, Impact, Spec, Support};
 use super::report::Source;
 use super::settings::{Setting, Settings};
 use super::{Config, duration, kv_list, properties};
@@ -59,6 +59,23 @@ impl Effective {
         })
     }
 
+    /// What is in force after a reload from `old` to `new`, of which these are
+    /// the settings: what needs a restart is as it was `before`, as
+    /// [`super::change::in_force`] has it.
+    pub fn reloaded(mut self, before: &Effective, old: &Config, new: &Config) -> Effective {
+        let is_bgp_kept = old.bgp.enabled != new.bgp.enabled;
+        for (now, before) in self.entries.iter_mut().zip(&before.entries) {
+            let needs_restart =
+                options::find(now.key).is_some_and(|spec| spec.impact == Impact::Restart);
+            if needs_restart || (is_bgp_kept && now.key.starts_with("bgp.")) {
+                *now = before.clone();
+            } else if now.key == "proxy.addr" {
+                now.value = with_datagram_listeners_of(&before.value, &now.value);
+            }
+        }
+        self
+    }
+
     /// A text about the value of a key, behind the place where that was set.
     pub fn with_place(&self, key: &str, text: &str) -> String {
         match self.entries.iter().find(|entry| entry.key == key).map(|entry| &entry.source) {
@@ -84,6 +101,22 @@ fn in_force(setting: &Setting, config: &Config) -> String {
         "ui.socket" if !setting.is_set() && config.ui.socket.is_none() => String::new(),
         _ => setting.value.clone(),
     }
+}
+
+/// The listeners for connections of one list, and those for datagrams of
+/// another.
+fn with_datagram_listeners_of(old: &str, new: &str) -> String {
+    let is_datagram = |map: &kv_list::Map| map.get("proto") == Some("udp");
+    let (Ok(mut old), Ok(mut maps)) = (kv_list::parse(old), kv_list::parse(new)) else {
+        return new.to_owned();
+    };
+    old.retain(is_datagram);
+    if maps.iter().filter(|map| is_datagram(map)).eq(&old) {
+        return new.to_owned();
+    }
+    maps.retain(|map| !is_datagram(map));
+    maps.append(&mut old);
+    kv_list::print(&maps)
 }
 
 /// Keys whose default is not the same as the same value that somebody set: who
@@ -226,5 +259,33 @@ mod tests {
         }
         let token = options::find("registry.consul.token").unwrap();
         assert_eq!(masked(token, "s3cret"), "***");
+    }
+
+    #[test]
+    fn what_needs_a_restart_is_told_as_it_was() {
+        let old = loaded(
+            "proxy.addr = :53;proto=udp;it=3s,:80;proto=tcp\nbgp.vip = lo\n\
+             bgp.announce.holdup = 1s\n",
+        );
+        let new = loaded(
+            "proxy.addr = :81;proto=tcp,:54;proto=udp\nbgp.vip = eth0\n\
+             bgp.announce.holdup = 2s\nproxy.shutdownwait = 7s\n",
+        );
+        let now = new.effective.reloaded(&old.effective, &old.config, &new.config);
+        let of = |key: &str| now.values().find(|it| it.key == key).map(|it| it.text).unwrap();
+        assert_eq!(of("proxy.addr"), ":81;proto=tcp,:53;proto=udp;it=3s");
+        assert_eq!(of("bgp.vip"), "lo");
+        assert_eq!(of("bgp.announce.holdup"), "2s");
+        assert_eq!(of("proxy.shutdownwait"), "7s");
+        // BGP that is switched on waits for a restart as a whole.
+        let on = loaded(
+            "bgp.enabled = true\nbgp.routerid = 198.51.100.1\nbgp.announce.holdup = 3s\n\
+             bgp.anycastaddresses = 192.0.2.1/32\nbgp.peers = address=198.51.100.2;asn=1\n",
+        );
+        let still = on.effective.reloaded(&now, &new.config, &on.config);
+        let of = |key: &str| still.values().find(|it| it.key == key).map(|it| it.text).unwrap();
+        assert_eq!((of("bgp.enabled"), of("bgp.peers")), ("false".into(), String::new()));
+        assert_eq!(of("bgp.announce.holdup"), "2s");
+        assert_eq!(of("proxy.shutdownwait"), "0s");
     }
 }
