@@ -55,7 +55,7 @@ fn run(flags: &[String]) -> ExitCode {
                 hint();
                 return ExitCode::FAILURE;
             }
-            daemon::run(loaded.config, sources)
+            daemon::run(loaded, sources)
         }
         Err(error) => report(&error),
     }

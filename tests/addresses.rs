@@ -2,10 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::net::{IpAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 
 use burgee::reactor::netlink::{Added, Netlink};
+use burgee::reactor::socket::{ListenOptions, listen};
 use burgee::reactor::{Kind, Reactor, Token};
 use burgee::vip::{Door, problem_on_host};
 
@@ -78,6 +79,26 @@ fn an_address_is_usable_as_soon_as_it_was_added() {
     // A network on lo is as many addresses of this host.
     run("ip address add 192.0.2.0/24 dev lo");
     assert!(netlink.is_local(ip("192.0.2.99")).unwrap());
+}
+
+/// A listener that does not wait for its address serves it from the moment
+/// that it is there.
+#[test]
+fn a_listener_can_be_there_before_its_address() {
+    if !is_inside("a_listener_can_be_there_before_its_address", &[]) {
+        return;
+    }
+    run("ip link set lo up");
+    let mut netlink = Netlink::new().unwrap();
+    for address in BOTH.map(ip) {
+        let options = ListenOptions { freebind: true, ..ListenOptions::default() };
+        let listener = listen(SocketAddr::new(address, 0), &options).unwrap();
+        let served = listener.local_addr().unwrap();
+        assert!(TcpStream::connect(served).is_err(), "{served}");
+        netlink.add_address(1, address).unwrap();
+        while !netlink.is_local(address).unwrap() {}
+        TcpStream::connect(served).unwrap();
+    }
 }
 
 #[test]

@@ -56,7 +56,7 @@ const DOORS: [&str; 14] = [
 ];
 
 /// The value types that pure files may take from `reactor`.
-const VALUES: [&str; 9] = [
+const VALUES: [&str; 10] = [
     "Time",
     "Token",
     "Kind",
@@ -65,6 +65,7 @@ const VALUES: [&str; 9] = [
     "clock::Time",
     "buffer::",
     "calendar::",
+    "duration::",
     "interfaces::Interface",
 ];
 

@@ -95,7 +95,8 @@ impl Hysteresis {
                 self.penalty.charge(now, settings, able);
             }
         }
-        if let Some(rise) = self.next_rise(settings).filter(|rise| rise.at <= now) {
+        // Late, several steps may be due.
+        while let Some(rise) = self.next_rise(settings).filter(|rise| rise.at <= now) {
             self.level = rise.level;
             self.is_new = false;
             self.immediate = false;
@@ -215,6 +216,16 @@ mod tests {
         tried.certain(11, Full);
         assert_eq!(tried.next(), Some((at(16), Full)));
         assert_eq!(tried.certain(16, Full), (Full, None));
+    }
+
+    #[test]
+    fn late_it_takes_all_steps_that_are_due() {
+        let mut tried = Tried::up(Full);
+        tried.certain(10, Withdrawn);
+        tried.certain(11, Depreferred);
+        tried.certain(12, Full);
+        assert_eq!(tried.next(), Some((at(16), Depreferred)));
+        assert_eq!(tried.certain(60, Full), (Full, None));
     }
 
     #[test]

@@ -79,6 +79,7 @@ impl Penalty {
             self.suppression = Some(Suppression { since: now, until: now });
         }
         self.set_until(now, settings);
+        self.expire(now);
     }
 
     /// Ends the suppression when its time has come.

@@ -18,7 +18,7 @@ const MOST_PREPENDS: u32 = 32;
 /// the prefix: 2 × 64 × (4 + 8 + 12) octets are 3072.
 const MOST_COMMUNITIES: usize = 64;
 
-/// GRACEFUL_SHUTDOWN (RFC 8326 §6).
+/// GRACEFUL_SHUTDOWN (RFC 8326 §5).
 pub(super) const GRACEFUL_SHUTDOWN: u32 = 0xffff_0000;
 
 /// Well-known communities that a speaker may put on a route, as the registry of

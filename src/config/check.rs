@@ -7,7 +7,7 @@ use super::in_force::InForce;
 use super::options::{self, Impact, Spec, Support};
 use super::report::Source;
 use super::settings::{Setting, Settings};
-use super::{Config, duration, kv_list, properties};
+use super::{Config, duration, kv_list, properties, values};
 
 /// What stands for a secret.
 const MASK: &str = "***";
@@ -59,21 +59,28 @@ impl Effective {
         })
     }
 
-    /// What is in force after a reload from `old` to `new`, of which these are
-    /// the settings: what needs a restart is as it was `before`, as
-    /// [`super::change::in_force`] has it.
-    pub fn reloaded(mut self, before: &Effective, old: &Config, new: &Config) -> Effective {
-        let is_bgp_kept = old.bgp.enabled != new.bgp.enabled;
-        for (now, before) in self.entries.iter_mut().zip(&before.entries) {
-            let needs_restart =
-                options::find(now.key).is_some_and(|spec| spec.impact == Impact::Restart);
-            if needs_restart || (is_bgp_kept && now.key.starts_with("bgp.")) {
-                *now = before.clone();
-            } else if now.key == "proxy.addr" {
-                now.value = with_datagram_listeners_of(&before.value, &now.value);
+    /// These settings after a reload from `old`: what needs a restart is still as
+    /// it was, as [`super::change::in_force`] has it.
+    #[must_use]
+    pub fn after_reload(mut self, old: &Effective) -> Effective {
+        let waits = |key| options::find(key).is_some_and(|spec| spec.impact == Impact::Restart);
+        let is_bgp_kept = self.enables_bgp() != old.enables_bgp();
+        for entry in &mut self.entries {
+            let Some(known) = old.entries.iter().find(|known| known.key == entry.key) else {
+                continue;
+            };
+            if waits(entry.key) || (is_bgp_kept && entry.key.starts_with("bgp.")) {
+                known.clone_into(entry);
+            } else if entry.key == "proxy.addr" {
+                entry.value = with_datagram_listeners_of(&known.value, &entry.value);
             }
         }
         self
+    }
+
+    fn enables_bgp(&self) -> bool {
+        let entry = self.entries.iter().find(|entry| entry.key == "bgp.enabled");
+        entry.is_some_and(|entry| values::boolean(&entry.value) == Ok(true))
     }
 
     /// A text about the value of a key, behind the place where that was set.
@@ -190,7 +197,7 @@ mod tests {
 
     #[test]
     fn printed_and_read_back_it_is_the_same() {
-        for text in ["", "proxy.strategy=rr\nbgp.listenaddresses=", FULL] {
+        for text in ["", "proxy.strategy=rr\nbgp.listenaddresses=", "health.interval=10ms", FULL] {
             let first = loaded(text);
             let printed = first.effective.to_string();
             let second = loaded(&printed);
@@ -220,6 +227,23 @@ mod tests {
                       # f:2\nproxy.strategy = rr\n\n# f:3\nlog.level = WARN\n\n# defaults\nconfig.watch = false\n\
                       proxy.addr =\nproxy.dialtimeout = 30s\n";
         assert_eq!(printed.get(..golden.len()), Some(golden));
+    }
+
+    /// An API at its default place is given up when that is taken, and one
+    /// that somebody asked for is not.
+    #[test]
+    fn a_default_is_no_wish() {
+        let first = loaded("");
+        assert!(!first.config.ui.addr_is_set && !first.config.ui.socket_is_set);
+        let printed = first.effective.to_string();
+        let addr = first.config.ui.addr.map(|addr| format!(" {addr}")).unwrap_or_default();
+        assert!(printed.contains(&format!("\n# ui.addr ={addr}\n")), "{printed}");
+        assert!(loaded(&printed).config == first.config, "{printed}");
+        let set = loaded("ui.addr=");
+        assert!(set.config.ui.addr_is_set);
+        let printed = set.effective.to_string();
+        assert!(printed.contains("\nui.addr =\n"), "{printed}");
+        assert!(loaded(&printed).config == set.config, "{printed}");
     }
 
     #[test]
@@ -262,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_a_restart_is_told_as_it_was() {
+    fn after_a_reload_what_needs_a_restart_is_as_it_was() {
         let old = loaded(
             "proxy.addr = :53;proto=udp;it=3s,:80;proto=tcp\nbgp.vip = lo\n\
              bgp.announce.holdup = 1s\n",
@@ -271,7 +295,7 @@ mod tests {
             "proxy.addr = :81;proto=tcp,:54;proto=udp\nbgp.vip = eth0\n\
              bgp.announce.holdup = 2s\nproxy.shutdownwait = 7s\n",
         );
-        let now = new.effective.reloaded(&old.effective, &old.config, &new.config);
+        let now = new.effective.after_reload(&old.effective);
         let of = |key: &str| now.values().find(|it| it.key == key).map(|it| it.text).unwrap();
         assert_eq!(of("proxy.addr"), ":81;proto=tcp,:53;proto=udp;it=3s");
         assert_eq!(of("bgp.vip"), "lo");
@@ -282,7 +306,7 @@ mod tests {
             "bgp.enabled = true\nbgp.routerid = 198.51.100.1\nbgp.announce.holdup = 3s\n\
              bgp.anycastaddresses = 192.0.2.1/32\nbgp.peers = address=198.51.100.2;asn=1\n",
         );
-        let still = on.effective.reloaded(&now, &new.config, &on.config);
+        let still = on.effective.after_reload(&now);
         let of = |key: &str| still.values().find(|it| it.key == key).map(|it| it.text).unwrap();
         assert_eq!((of("bgp.enabled"), of("bgp.peers")), ("false".into(), String::new()));
         assert_eq!(of("bgp.announce.holdup"), "2s");

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::HealthConfig;
+use super::duration;
 use super::reader::Reader;
 use super::settings::Setting;
-use super::{duration, values};
 
 /// Shorter ones would keep the loop busy with checks alone.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
@@ -26,7 +26,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> HealthConfig {
     });
     let (eject_time, eject_max_time) = ejection(reader);
     HealthConfig {
-        check: reader.parse("health.check", check).unwrap_or_default(),
+        check: reader.text("health.check").to_owned(),
         interval,
         fast_interval: fast_interval(reader, interval),
         timeout: reader.duration_from("health.timeout", Duration::from_nanos(1)),
@@ -37,34 +37,6 @@ pub(super) fn read(reader: &mut Reader<'_>) -> HealthConfig {
         eject_max_time,
         eject_limit: u8::try_from(reader.number("health.ejectlimit", 0..=100)).unwrap_or(100),
         when_none_all: when_none_all.unwrap_or_default(),
-    }
-}
-
-/// The same as in routes: `tcp`, `tcp:PORT`, `http:/PATH`, `http:PORT/PATH` or
-/// `none`.
-fn check(text: &str) -> Result<String, String> {
-    const EXPECTED: &str = "expected tcp, tcp:PORT, http:/PATH, http:PORT/PATH or none";
-    let is_port = |text: &str| {
-        let port = values::decimal(text).and_then(|port| u16::try_from(port).ok());
-        port.is_some_and(|port| port > 0)
-    };
-    let is_visible = |path: &str| path.bytes().all(|byte| byte.is_ascii_graphic());
-    let known = match text.split_once(':') {
-        None => matches!(text, "tcp" | "none"),
-        Some(("tcp", port)) => is_port(port),
-        Some(("http", rest)) => match rest.split_once('/') {
-            Some((port, path)) => (port.is_empty() || is_port(port)) && is_visible(path),
-            None => false,
-        },
-        Some(_) => false,
-    };
-    match known {
-        false => Err(EXPECTED.to_owned()),
-        true if text.starts_with("http") && !cfg!(feature = "http") => {
-            Err("it asks over HTTP, and this burgee was built without the feature `http`"
-                .to_owned())
-        }
-        true => Ok(text.to_owned()),
     }
 }
 
@@ -107,49 +79,6 @@ fn ejection(reader: &mut Reader<'_>) -> (Duration, Duration) {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{errors, loaded, warnings};
-    use super::*;
-
-    #[test]
-    fn checks_are_written_as_in_routes() {
-        for text in ["tcp", "none", "tcp:80", "tcp:65535"] {
-            assert_eq!(check(text), Ok(text.to_owned()));
-        }
-        let expected = "expected tcp, tcp:PORT, http:/PATH, http:PORT/PATH or none";
-        for text in [
-            "",
-            "TCP",
-            "tcp ",
-            "tcp:",
-            "tcp:0",
-            "tcp:65536",
-            "tcp:/x",
-            "none:1",
-            "http",
-            "http:",
-            "http:80",
-            "http:x/",
-            "http:0/",
-            "http:/a b",
-            "http:/\u{e4}",
-            "https:/",
-            "icmp",
-        ] {
-            assert_eq!(check(text), Err(expected.to_owned()), "{text}");
-        }
-    }
-
-    #[test]
-    fn checks_over_http_need_the_feature() {
-        for text in ["http:/", "http:/healthz?full=1", "http:8080/healthz"] {
-            match cfg!(feature = "http") {
-                true => assert_eq!(check(text), Ok(text.to_owned())),
-                false => {
-                    let what = check(text).unwrap_err();
-                    assert!(what.ends_with("built without the feature `http`"), "{what}");
-                }
-            }
-        }
-    }
 
     #[test]
     fn the_fast_interval_is_never_the_slow_one() {

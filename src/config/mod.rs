@@ -5,16 +5,16 @@
 //! key, and the whole is checked before anything is started. A [`Config`]
 //! that exists is valid.
 //!
-//! To read the room: `properties`, `expansion`, `kv_list`, `duration` and
-//! `values` are the grammars; `command_line` and `settings` merge the sources;
+//! To read the room: `properties`, `expansion`, `kv_list`, `values` and
+//! the reactor's `duration` are the grammars; `command_line` and `settings` merge the sources;
 //! `reader` takes values out of the settings, for `load`, `listeners`,
 //! `proxy_header`, `health`, `ui`, `bgp`, `announcing`, `anycast`, `services`,
 //! `peers`, `peer_remote`, `peer_templates` and `attributes`; `bgp_rules`,
 //! `announcement_rules` and `deprefer_rules` look at what does not go together;
 //! `address` and `templates` are for addresses to listen on; `report` gathers
 //! what is wrong; `neighbours` is what `peers` reads; `change` is the difference
-//! of two configurations; `check` and `help` print. None of them opens a file or
-//! looks into the environment.
+//! of two configurations; `check`, `in_force` and `help` show. None of them opens
+//! a file or looks into the environment.
 
 mod address;
 mod announcement_rules;
@@ -28,7 +28,6 @@ pub mod change;
 mod check;
 mod command_line;
 mod deprefer_rules;
-pub mod duration;
 mod expansion;
 mod health;
 pub mod help;
@@ -54,6 +53,7 @@ mod testing;
 mod ui;
 mod values;
 
+pub use crate::reactor::duration;
 pub use announcing::{
     AnnouncingConfig, DepreferConfig, RequireConfig, ShareConfig, WhenEmptyConfig,
 };

@@ -24,7 +24,7 @@ use crate::reactor::{Reactor, Time};
 pub(super) struct Announcing {
     pub(super) announcer: Announcer,
     /// What each rule depends on, as long as the routes and the listeners stay.
-    scopes: Vec<Scope>,
+    pub(super) scopes: Vec<Scope>,
     /// The number of the route table that they are of; `None`: they are not known.
     scoped: Option<u64>,
     pub(super) drains: Drains,

@@ -4,6 +4,7 @@
 
 mod addresses;
 mod announcing;
+mod checks;
 #[cfg(feature = "http")]
 mod house;
 mod load;
@@ -34,17 +35,16 @@ use crate::announce::drain::{Drain, Step};
 use crate::announce::{Announcer, TargetFact};
 use crate::bfd::transport::BfdTransport;
 use crate::bgp::transport::Transport;
-use crate::config::{Config, Loaded, Sources};
+use crate::config::{Config, Effective, Loaded, Sources};
 use crate::health::knock::Knocker;
-use crate::health::probe::{Prober, ProberSettings};
-use crate::health::targets::Targets;
+use crate::health::probe::{Prober, most_under_way};
 use crate::proxy::Proxy;
 use crate::proxy::access_log::{AccessLog, Format};
 use crate::reactor::inotify::FileWatch;
 use crate::reactor::log_sink::quoted;
 use crate::reactor::presence::Presence;
 use crate::reactor::sd_notify::Notifier;
-use crate::reactor::signal::{Signal, Signals};
+use crate::reactor::signal::{Signal, Signals, descriptor_limit};
 use crate::reactor::timer_wheel::Alarm;
 use crate::reactor::{Kind, Reactor, Readiness, Token, fault, poll};
 use crate::resolve::{Paths, Resolver};
@@ -83,6 +83,8 @@ pub struct Daemon {
     signalled: bool,
     stop_requests: u32,
     inject_panic: bool,
+    /// The settings in force, to be shown; the demonstration has none.
+    effective: Option<Effective>,
     /// What a reload reads; `None`: there is nothing to read again.
     sources: Option<Sources>,
     watch: Option<FileWatch>,
@@ -114,18 +116,16 @@ impl Daemon {
         // planned one as well.
         let signals = watch_signals(reactor).map_err(|e| format!("cannot take signals: {e}"))?;
         let now = reactor.now();
-        let health = &config.health;
         let mut proxy = Proxy::new(seed.rotate_left(7));
-        proxy.bind(reactor, &settings::proxy(&config.proxy))?;
+        proxy.bind(reactor, &settings::proxy(&config))?;
         if let Some(format) = settings::access_log(&config.log.access)? {
             proxy.log_accesses(reactor, AccessLog::stdout(format));
         }
         let picker = Picker::new(settings::strategy(config.proxy.strategy), seed);
-        let mut switchboard = Switchboard::new(picker, Targets::new(health.rise, health.fall));
+        let mut switchboard = Switchboard::new(picker, settings::health(&config.health));
         switchboard.set_service_limit(config.proxy.service_limit);
-        let checks = ProberSettings { interval: health.interval, timeout: health.timeout };
-        let prober = Prober::new(checks, seed.rotate_left(17));
-        let knocker = Knocker::new(checks);
+        let prober = Prober::new(most_under_way(descriptor_limit()), seed.rotate_left(17));
+        let knocker = Knocker::new(settings::knocks(&config.health));
         let routes = Routes::open(reactor, routes::source(&config.registry))?;
         let bgp = neighbours::start_bgp(reactor, &config, seed.rotate_left(31))?;
         let bfd = neighbours::start_bfd(reactor, &config, seed.rotate_left(47))?;
@@ -148,6 +148,7 @@ impl Daemon {
             signalled: false,
             stop_requests: 0,
             inject_panic: false,
+            effective: None,
             sources: None,
             watch: None,
             memory,
@@ -214,15 +215,22 @@ impl Daemon {
     /// What the rooms find wrong with a configuration that is valid as far as
     /// it goes: errors, and warnings, with their places.
     pub fn check(loaded: &Loaded) -> (Vec<String>, Vec<String>) {
-        const KEY: &str = "log.access.format";
-        let at = |text: &str| loaded.effective.with_place(KEY, text);
+        let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+        let at = |key: &str, text: &str| loaded.effective.with_place(key, text);
+        const FORMAT: &str = "log.access.format";
         match settings::access_log(&loaded.config.log.access) {
             Ok(format) => {
-                let warnings = format.iter().flat_map(Format::warnings);
-                (Vec::new(), warnings.map(|text| at(&format!("{KEY}: {text}"))).collect())
+                let found = format.iter().flat_map(Format::warnings);
+                warnings.extend(found.map(|text| at(FORMAT, &format!("{FORMAT}: {text}"))));
             }
-            Err(error) => (vec![at(&error)], Vec::new()),
+            Err(error) => errors.push(at(FORMAT, &error)),
         }
+        const CHECK: &str = "health.check";
+        let check = &loaded.config.health.check;
+        if let Err(problem) = checks::default_kind(check) {
+            errors.push(at(CHECK, &format!("{CHECK} = {check:?}: {problem}")));
+        }
+        (errors, warnings)
     }
 
     /// The last lines of the access log leave, as far as their reader takes
@@ -384,10 +392,7 @@ impl poll::Phases for Daemon {
     }
 
     fn api(&mut self, reactor: &mut Reactor) {
-        self.prober.api(reactor);
-        while let Some((id, outcome)) = self.prober.next_result() {
-            self.switchboard.checked(reactor.now(), id, outcome);
-        }
+        self.switchboard.check(reactor, &mut self.prober);
         self.switchboard.knock(reactor, &mut self.knocker);
         self.resolver.api(reactor);
         self.resolve(reactor);
@@ -413,6 +418,7 @@ impl poll::Phases for Daemon {
             || self.routes.has_ready(&self.switchboard)
             || self.proxy.has_ready()
             || self.prober.has_ready()
+            || self.switchboard.has_checks()
             || self.switchboard.has_suspects()
             || self.knocker.has_ready()
             || self.resolver.has_ready()

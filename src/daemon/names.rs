@@ -1,11 +1,12 @@
 //! Targets that are names: which addresses they have now.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Bound;
 use std::rc::Rc;
 
 use super::switchboard::{Progress, Switchboard};
-use crate::health::targets::Targets;
+use crate::health::{Targets, Transport, Wanted};
 use crate::reactor::Time;
 use crate::resolve::{Event, Name, Resolver};
 use crate::route::Table;
@@ -40,14 +41,26 @@ pub(super) struct NamedTarget {
     service: Rc<str>,
     name: Rc<str>,
     port: u16,
+    /// How its addresses are checked.
+    check: Option<Rc<Wanted>>,
     pub(super) places: Vec<(u32, SocketAddr)>,
+}
+
+/// The table's targets that are names, by their places in the table.
+#[derive(Debug, Default)]
+pub(super) struct NamedTargets {
+    all: Vec<NamedTarget>,
+    /// The places of each service's.
+    by_service: BTreeMap<Rc<str>, Vec<usize>>,
 }
 
 /// What has become of addresses.
 #[derive(Debug, Default)]
 pub(super) struct Moved {
-    /// Those that are new, and the numbers of all that a name has now.
-    pub(super) added: Vec<(u32, SocketAddr)>,
+    /// Those that are new, those that are to be checked otherwise, and the
+    /// numbers of all that a name has now.
+    pub(super) added: Vec<u32>,
+    pub(super) changed: Vec<u32>,
     pub(super) kept: Vec<u32>,
     /// Numbers of those that the name has no more.
     pub(super) gone: Vec<u32>,
@@ -62,6 +75,7 @@ impl Answers {
         targets: &mut Targets,
         table: &Table,
         place: usize,
+        check: Option<&Rc<Wanted>>,
         moved: &mut Moved,
     ) -> Option<NamedTarget> {
         let (service, name, port) = table.names().get(place)?;
@@ -73,6 +87,7 @@ impl Answers {
             service: Rc::clone(service),
             name: Rc::clone(name),
             port: *port,
+            check: check.map(Rc::clone),
             places: Vec::new(),
         };
         target.move_to(now, targets, self.addresses(name), moved);
@@ -105,7 +120,7 @@ impl Answers {
     }
 
     /// Whether something was said of all these names.
-    pub(super) fn are_there(&self, targets: &[NamedTarget]) -> bool {
+    pub(super) fn are_there(&self, targets: &NamedTargets) -> bool {
         targets.iter().all(|it| self.by_name.get(&it.name).is_none_or(|answer| answer.is_there))
     }
 
@@ -155,11 +170,22 @@ impl Answers {
         tally
     }
 
+    /// What was said of the name of a target that has no address: nothing yet,
+    /// or why it has none.
+    #[cfg(feature = "http")]
+    pub(super) fn trouble(&self, target: &NamedTarget) -> Option<&str> {
+        let answer = self.by_name.get(&target.name).filter(|answer| answer.is_there)?;
+        Some(answer.error.as_deref().unwrap_or("it has no address"))
+    }
+
     /// Of those that have no address: how many there are, how many of them
     /// nothing was said of yet, and what was said of one.
-    pub(super) fn missing(&self, targets: &[NamedTarget]) -> (usize, usize, Option<String>) {
+    pub(super) fn missing<'a>(
+        &self,
+        targets: impl Iterator<Item = &'a NamedTarget>,
+    ) -> (usize, usize, Option<String>) {
         let (mut all, mut unknown, mut error) = (0_usize, 0_usize, None);
-        for target in targets.iter().filter(|target| target.places.is_empty()) {
+        for target in targets.filter(|target| target.places.is_empty()) {
             all = all.saturating_add(1);
             let Some(answer) = self.by_name.get(&target.name) else { continue };
             unknown = unknown.saturating_add(usize::from(!answer.is_there));
@@ -170,7 +196,7 @@ impl Answers {
     }
 
     /// Forgets all names but those of these targets.
-    pub(super) fn keep_only(&mut self, targets: &[NamedTarget]) {
+    pub(super) fn keep_only(&mut self, targets: &NamedTargets) {
         let kept: HashSet<&str> = targets.iter().map(|it| &*it.name).collect();
         let is_kept = |name: &Rc<str>| kept.contains(&**name);
         self.unasked.retain(is_kept);
@@ -183,7 +209,55 @@ impl Answers {
     }
 }
 
+impl NamedTargets {
+    pub(super) fn push(&mut self, target: NamedTarget) {
+        let place = self.all.len();
+        match self.by_service.get_mut(&target.service) {
+            Some(places) => places.push(place),
+            None => {
+                self.by_service.insert(Rc::clone(&target.service), vec![place]);
+            }
+        }
+        self.all.push(target);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(super) fn get(&self, place: usize) -> Option<&NamedTarget> {
+        self.all.get(place)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &NamedTarget> {
+        self.all.iter()
+    }
+
+    /// Those of one service.
+    pub(super) fn of(&self, service: &str) -> impl Iterator<Item = &NamedTarget> {
+        let places = self.by_service.get(service).into_iter().flatten();
+        places.filter_map(|&place| self.all.get(place))
+    }
+
+    /// The first service behind `after`, or of all.
+    pub(super) fn next_service(&self, after: Option<&str>) -> Option<&Rc<str>> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.by_service.range::<str, _>((from, Bound::Unbounded)).next().map(|(name, _)| name)
+    }
+}
+
 impl NamedTarget {
+    /// The service that it belongs to.
+    pub(super) fn service(&self) -> &Rc<str> {
+        &self.service
+    }
+
+    /// Its name and port.
+    #[cfg(feature = "http")]
+    pub(super) fn authority(&self) -> String {
+        format!("{}:{}", self.name, self.port)
+    }
+
     /// Gives it these addresses.
     pub(super) fn move_to(
         &mut self,
@@ -195,10 +269,12 @@ impl NamedTarget {
         let old = std::mem::take(&mut self.places);
         for address in addresses {
             let address = SocketAddr::new(*address, self.port);
-            let (id, is_new) = targets.ensure(now, &self.service, address);
-            moved.added.extend(is_new.then_some((id, address)));
-            moved.kept.push(id);
-            self.places.push((id, address));
+            let check = self.check.as_ref();
+            let it = targets.ensure(now, Transport::Tcp, &self.service, address, check);
+            moved.added.extend(it.is_new.then_some(it.id));
+            moved.changed.extend(it.is_changed.then_some(it.id));
+            moved.kept.push(it.id);
+            self.places.push((it.id, address));
         }
         let stays = |id: &u32| self.places.iter().any(|(own, _)| own == id);
         moved.gone.extend(old.into_iter().map(|(id, _)| id).filter(|id| !stays(id)));
@@ -237,9 +313,9 @@ impl Switchboard {
         }
         let name = written(event.name());
         let addresses = self.answers.addresses(&name).to_vec();
-        let coming = self.incoming.iter_mut().flat_map(|incoming| incoming.names.iter_mut());
+        let coming = self.incoming.iter_mut().flat_map(|incoming| &mut incoming.names.all);
         let mut moved = Moved::default();
-        for target in self.names.iter_mut().chain(coming).filter(|it| *it.name == *name) {
+        for target in self.names.all.iter_mut().chain(coming).filter(|it| *it.name == *name) {
             target.move_to(now, &mut self.targets, &addresses, &mut moved);
         }
         // What a change of the table has still to take away, it leaves these.
@@ -250,6 +326,7 @@ impl Switchboard {
             sweep.wanted.extend(&moved.kept);
         }
         progress.added.append(&mut moved.added);
+        progress.changed.append(&mut moved.changed);
         for id in moved.gone {
             if !self.is_used(id) && self.targets.get(id).is_some() {
                 self.targets.remove(id);
@@ -262,7 +339,7 @@ impl Switchboard {
     /// Whether a target of the table, or of the one to come, has this number.
     fn is_used(&self, id: u32) -> bool {
         let coming = self.incoming.as_ref();
-        let in_names = |names: &[NamedTarget]| {
+        let in_names = |names: &NamedTargets| {
             names.iter().any(|it| it.places.iter().any(|(own, _)| *own == id))
         };
         self.ids.contains(&id)
@@ -274,6 +351,8 @@ impl Switchboard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::daemon::picking::testing::defaults;
+    use crate::health::HealthDefaults;
     use crate::proxy::{Client, Pick, Targets as _};
     use crate::registry::static_routes;
     use crate::route::pick::{Picker, Strategy};
@@ -281,7 +360,8 @@ mod tests {
     const AT: Time = Time::ZERO;
 
     fn board(routes: &str) -> Switchboard {
-        let mut board = Switchboard::new(Picker::new(Strategy::RoundRobin, 1), Targets::new(1, 1));
+        let picker = Picker::new(Strategy::RoundRobin, 1);
+        let mut board = Switchboard::new(picker, defaults(1, 1));
         board.load(AT, static_routes::load(routes).table);
         board
     }
@@ -345,7 +425,7 @@ mod tests {
         let progress = resolved(&mut board, "web.test", &["192.0.2.1", "2001:db8::1"]);
         assert_eq!(progress.added.len(), 2, "each is checked");
         assert_eq!(facts(&board), (2, 0, 2));
-        board.checked(AT, progress.added[0].0, Ok(()));
+        board.checked(AT, progress.added[0], Ok(()));
         assert_eq!(facts(&board), (2, 1, 1));
     }
 
@@ -356,9 +436,11 @@ mod tests {
         let mut two = picks::<2>(&mut board, &[]);
         two.sort();
         assert_eq!(two, ["192.0.2.1:8080", "192.0.2.2:8080"]);
-        board.checked(AT, progress.added[0].0, Err("refused".to_owned()));
+        board.checked(AT, progress.added[0], Err("refused".to_owned()));
         assert_eq!(picks(&mut board, &[]), ["192.0.2.2:8080", "192.0.2.2:8080"]);
         let tried = ["192.0.2.2:8080".parse().unwrap()];
+        assert_eq!(picks(&mut board, &tried), ["NoTarget"]);
+        board.set_health(HealthDefaults { when_none_all: true, ..defaults(1, 1) });
         assert_eq!(picks(&mut board, &tried), ["192.0.2.1:8080"], "better than none");
         let both = ["192.0.2.2:8080".parse().unwrap(), "192.0.2.1:8080".parse().unwrap()];
         assert_eq!(picks(&mut board, &both), ["NoTarget"]);
@@ -368,10 +450,10 @@ mod tests {
     fn other_addresses_take_the_place_of_old_ones_and_a_failure_of_none() {
         let mut board = board(&format!("{ONE}\nroute add web :81 tcp://192.0.2.2:8080"));
         resolved(&mut board, "web.test", &["192.0.2.1", "192.0.2.2"]);
-        assert_eq!(board.targets().total(), 2, "one of them is a target by itself");
+        assert_eq!(board.targets().counts().total, 2, "one of them is a target by itself");
         let progress = resolved(&mut board, "web.test", &["192.0.2.3"]);
         assert_eq!((progress.added.len(), progress.removed.len()), (1, 1));
-        assert_eq!(board.targets().total(), 2, "who is used otherwise stays");
+        assert_eq!(board.targets().counts().total, 2, "who is used otherwise stays");
         failed(&mut board, "web.test", true);
         assert_eq!(picks(&mut board, &[]), ["192.0.2.3:8080"]);
         let progress = failed(&mut board, "web.test", false);
@@ -405,7 +487,7 @@ mod tests {
     fn a_table_that_keeps_a_name_keeps_its_addresses_and_their_health() {
         let mut board = board(ONE);
         let progress = resolved(&mut board, "web.test", &["192.0.2.1"]);
-        board.checked(AT, progress.added[0].0, Ok(()));
+        board.checked(AT, progress.added[0], Ok(()));
         change(&mut board, &format!("route add api :81 tcp://web.test:9\n{ONE}"));
         proceed(&mut board);
         assert!(!board.is_changing(), "nothing to wait for");
@@ -432,7 +514,7 @@ mod tests {
             assert_eq!(picks(&mut board, &[]), [format!("{address}:8080")]);
             proceed(&mut board);
             assert_eq!(picks(&mut board, &[]), [format!("{address}:8080")]);
-            assert_eq!(board.targets().total(), 50);
+            assert_eq!(board.targets().counts().total, 50);
         }
     }
 

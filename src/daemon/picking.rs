@@ -6,9 +6,9 @@ use std::rc::Rc;
 
 use log::debug;
 
-use super::names::NamedTarget;
+use super::names::NamedTargets;
 use super::switchboard::Switchboard;
-use crate::health;
+use crate::health::{Standing, Transport};
 use crate::proxy::proxy_header::Version;
 use crate::proxy::{self, Client, Pick, Picked};
 use crate::reactor::Time;
@@ -27,7 +27,7 @@ struct Place {
 #[derive(Clone, Copy)]
 struct Places<'a> {
     ids: &'a [u32],
-    names: &'a [NamedTarget],
+    names: &'a NamedTargets,
 }
 
 impl<'a> Places<'a> {
@@ -56,16 +56,30 @@ impl<'a> Places<'a> {
 }
 
 impl Switchboard {
-    /// Picks a target of a route that lets the client in and is not known to
-    /// be unhealthy; when there is none, any that lets it in: the dial itself
-    /// is then the judge. None of a service that has as many connections as it
-    /// may.
+    /// What may be picked, the best first. Those that are unhealthy are left
+    /// alone unless the operator says otherwise: they would keep clients
+    /// waiting in vain.
+    pub(super) fn tiers(&self) -> &'static [Standing] {
+        const TIERS: [Standing; 4] =
+            [Standing::Fit, Standing::Unknown, Standing::Ejected, Standing::Unhealthy];
+        match (self.targets.defaults().when_none_all, TIERS.split_last()) {
+            (false, Some((_, rest))) => rest,
+            _ => &TIERS,
+        }
+    }
+
+    /// Picks a target of a route that lets the client in and is fit; when there
+    /// is none, one that was not checked yet; then one that is healthy by its
+    /// checks, but ejected; and one that is unhealthy only with
+    /// `health.whennone = all`, where the dial itself is the judge. None of a
+    /// service that has as many connections as it may.
     fn choose(&mut self, client: &Client<'_>, tried: &[SocketAddr]) -> Pick {
         let route = match client.hello {
             Some(hello) => self.table.lookup_name(hello.server_name.as_deref().unwrap_or("")),
             None => self.table.lookup_address(client.local),
         };
         let Some(route) = route else { return Pick::NoRoute };
+        let tiers = self.tiers();
         let (targets, load) = (&self.targets, &self.load);
         let places = Places { ids: &self.ids, names: &self.names };
         let (table, limit) = (&self.table, self.service_limit);
@@ -75,41 +89,37 @@ impl Switchboard {
         let is_let_in =
             |target: &Target| protocol.admits(target) && target.options.access.admits(source);
         let is_new = |place: &Place| !tried.contains(&place.address);
-        let is_untried = |target: &Target| places.of(target).any(|place| is_new(&place));
+        let standing = |place: &Place| {
+            place.id.and_then(|id| targets.standing(id)).unwrap_or(Standing::Unhealthy)
+        };
+        let has_place = |target: &Target, tier: Standing| {
+            places.of(target).any(|place| is_new(&place) && standing(&place) <= tier)
+        };
         let has_room = |target: &Target| {
             let own = table.service_limit(&target.service);
             load.has_room(&target.service, own.unwrap_or(limit))
         };
-        let is_served =
-            |target: &Target| is_untried(target) && is_let_in(target) && has_room(target);
-        let is_well = |place: &Place| {
-            let state = place.id.and_then(|id| targets.state(id));
-            state != Some(health::State::Unhealthy)
-        };
-        let is_healthy =
-            |target: &Target| places.of(target).any(|place| is_new(&place) && is_well(&place));
         let connections = |target: &Target| {
             places
                 .of(target)
                 .fold(0, |sum: usize, it| sum.saturating_add(load.of_target(it.address)))
         };
-        let healthy = |target: &Target| is_healthy(target) && is_served(target);
-        let ask = |fit| Ask { client: source, fit, load: &connections };
-        let picked = self
-            .picker
-            .pick(route, &ask(&healthy))
-            .or_else(|| self.picker.pick(route, &ask(&is_served)));
         self.turn = self.turn.wrapping_add(1);
-        let turn = self.turn;
-        let address = |target| {
-            let well = places.in_turn(target, turn, |place| is_new(place) && is_well(place));
-            well.or_else(|| places.in_turn(target, turn, is_new))
-        };
-        let Some((target, address)) = picked.and_then(|it| Some((it, address(it)?))) else {
+        let (picker, turn) = (&mut self.picker, self.turn);
+        let picked = tiers.iter().find_map(|&tier| {
+            let fit =
+                |target: &Target| has_place(target, tier) && is_let_in(target) && has_room(target);
+            let ask = Ask { client: source, fit: &fit, load: &connections };
+            let target = picker.pick(route, &ask)?;
+            let is_meant = |place: &Place| is_new(place) && standing(place) <= tier;
+            Some((target, places.in_turn(target, turn, is_meant)?))
+        });
+        let Some((target, address)) = picked else {
             let targets = route.targets();
+            let last = tiers.last().copied().unwrap_or(Standing::Fit);
             return if !targets.iter().any(is_let_in) {
                 Pick::Denied
-            } else if targets.iter().any(|target| is_untried(target) && is_let_in(target)) {
+            } else if targets.iter().any(|target| has_place(target, last) && is_let_in(target)) {
                 Pick::AtLimit
             } else {
                 Pick::NoTarget
@@ -134,14 +144,13 @@ impl proxy::Targets for Switchboard {
         let address = target.address;
         debug!("proxy event=dial_failed target={address} error={}", quoted(error));
         self.load.remove(target);
-        for id in self.targets.ids_at(address).to_vec() {
-            let change = self.targets.dial_failed(id, now, error.to_owned());
-            self.note(id, change);
+        for id in self.targets.ids_at(Transport::Tcp, address).to_vec() {
+            self.dial_failed_to(now, id, error);
         }
     }
 
-    fn dial_succeeded(&mut self, _now: Time, target: SocketAddr) {
-        self.targets.dial_succeeded(target);
+    fn dial_succeeded(&mut self, now: Time, target: SocketAddr) {
+        self.targets.dial_succeeded(now, target);
     }
 
     fn released(&mut self, target: &Picked) {
@@ -149,7 +158,7 @@ impl proxy::Targets for Switchboard {
     }
 
     fn is_target(&self, target: &Picked) -> bool {
-        self.targets.by_address(&target.service, target.address).is_some()
+        self.targets.find(Transport::Tcp, &target.service, target.address).is_some()
     }
 }
 
@@ -157,15 +166,19 @@ impl proxy::Targets for Switchboard {
 #[cfg(test)]
 pub(super) mod testing {
     use super::*;
-    use crate::health::targets::Targets;
+    use crate::health::{HealthDefaults, Thresholds};
     use crate::proxy::Targets as _;
     use crate::registry::static_routes;
     use crate::route::pick::Strategy;
     use crate::route::{Picker, Table};
 
+    pub(in crate::daemon) fn defaults(rise: u32, fall: u32) -> HealthDefaults {
+        HealthDefaults { thresholds: Thresholds { rise, fall }, ..HealthDefaults::default() }
+    }
+
     pub(in crate::daemon) fn switchboard(routes: &str, fall: u32) -> Switchboard {
         let picker = Picker::new(Strategy::RoundRobin, 1);
-        let mut switchboard = Switchboard::new(picker, Targets::new(1, fall));
+        let mut switchboard = Switchboard::new(picker, defaults(1, fall));
         switchboard.load(Time::ZERO, static_routes::load(routes).table);
         switchboard
     }
@@ -209,35 +222,105 @@ pub(super) mod testing {
 mod tests {
     use super::testing::{client, pick, picked, switchboard, table, target};
     use super::*;
+    use crate::health::HealthDefaults;
     use crate::proxy::Targets as _;
 
-    #[test]
-    fn a_dial_that_succeeds_interrupts_a_row_of_failures() {
-        let mut switchboard = switchboard("route add web :80 tcp://192.0.2.1:80", 2);
-        let address = SocketAddr::from(([192, 0, 2, 1], 80));
-        switchboard.checked(Time::ZERO, 0, Ok(()));
-        for second in 1..5 {
-            let now = Time::from_millis(second * 1000);
-            switchboard.dial_failed(now, &picked(80), "refused");
-            switchboard.dial_succeeded(now, address);
-            assert_eq!(switchboard.targets().healthy_count(), 1, "one failure is no row");
+    /// Two targets of `a`, which are healthy.
+    const TWO: &str = "route add a :80 tcp://192.0.2.1:1\nroute add a :80 tcp://192.0.2.1:2";
+
+    /// A switchboard all of whose targets are healthy.
+    fn healthy(routes: &str) -> Switchboard {
+        let mut switchboard = switchboard(routes, 2);
+        for id in 0..switchboard.targets().counts().total {
+            switchboard.checked(Time::ZERO, id.try_into().unwrap(), Ok(()));
         }
-        switchboard.dial_failed(Time::from_millis(9000), &picked(80), "refused");
-        switchboard.dial_failed(Time::from_millis(9001), &picked(80), "refused");
-        assert_eq!(switchboard.targets().healthy_count(), 0);
+        switchboard
+    }
+
+    /// Where the next clients go.
+    fn next<const N: usize>(switchboard: &mut Switchboard) -> [Pick<SocketAddr>; N] {
+        [(); N].map(|()| pick(switchboard, "0.0.0.0:80", "10.0.0.1"))
+    }
+
+    fn set(switchboard: &mut Switchboard, change: impl FnOnce(&mut HealthDefaults)) {
+        let mut defaults = switchboard.targets().defaults().clone();
+        change(&mut defaults);
+        switchboard.set_health(defaults);
+    }
+
+    #[test]
+    fn a_target_whose_dials_fail_is_left_alone_and_one_that_succeeds_interrupts_a_row() {
+        let mut switchboard = healthy(TWO);
+        for second in 1..9 {
+            let now = Time::from_millis(second * 1000);
+            switchboard.dial_failed(now, &picked(1), "refused");
+            switchboard.dial_failed(now, &picked(1), "refused");
+            switchboard.dial_succeeded(now, picked(1).address);
+        }
+        assert_eq!(next(&mut switchboard), [target(1), target(2)], "two failures are no row");
+        switchboard.take_changed();
+        for _ in 0..3 {
+            switchboard.dial_failed(Time::from_millis(9000), &picked(1), "refused");
+        }
+        assert_eq!(next(&mut switchboard), [target(2); 3]);
+        assert!(switchboard.take_changed(), "the announcer is told");
+        let fact = switchboard.target_fact();
+        assert_eq!((fact.total, fact.healthy, fact.unknown), (2, 1, 0));
+        assert_eq!(fact.last_error.as_deref(), Some("refused"));
+        assert_eq!(switchboard.urgent.len(), 19, "and its check is made at once");
     }
 
     #[test]
     fn a_dial_counts_for_every_service_at_its_address() {
-        let routes = "route add a :80 tcp://192.0.2.1:80\nroute add b :81 tcp://192.0.2.1:80\n\
-                      route add a :82 tcp://192.0.2.1:80";
-        let mut switchboard = switchboard(routes, 2);
+        let routes = format!(
+            "{TWO}\nroute add b :81 tcp://192.0.2.1:1\nroute add b :81 tcp://192.0.2.1:2\n\
+             route add a :82 tcp://192.0.2.1:1"
+        );
+        let mut switchboard = healthy(&routes);
+        for _ in 0..3 {
+            assert_eq!(switchboard.target_fact().healthy, 4, "it counts once for each");
+            switchboard.dial_failed(Time::ZERO, &picked(1), "refused");
+        }
+        let ejected = ["a", "b"].map(|service| switchboard.service_counts(service).ejected);
+        assert_eq!(ejected, [1, 1]);
+    }
+
+    #[test]
+    fn who_is_ejected_comes_after_who_was_not_checked_and_before_who_is_unhealthy() {
+        let routes =
+            format!("{TWO}\nroute add a :80 tcp://192.0.2.1:3\nroute add a :80 tcp://192.0.2.1:4");
+        let mut switchboard = switchboard(&routes, 1);
+        let local = "0.0.0.0:80".parse().unwrap();
+        let asker = Client { local, source: client("10.0.0.1"), hello: None };
         switchboard.checked(Time::ZERO, 0, Ok(()));
         switchboard.checked(Time::ZERO, 1, Ok(()));
-        switchboard.dial_failed(Time::ZERO, &picked(80), "refused");
-        assert_eq!(switchboard.targets().healthy_count(), 2, "it counts once for each");
-        switchboard.dial_failed(Time::ZERO, &picked(80), "refused");
-        assert_eq!(switchboard.targets().unhealthy_count(), 2);
+        switchboard.checked(Time::ZERO, 3, Err("refused".to_owned()));
+        (0..3).for_each(|_| switchboard.dial_failed(Time::ZERO, &picked(1), "refused"));
+        let mut order = |switchboard: &mut Switchboard| {
+            let mut tried = Vec::new();
+            while let Pick::Target(picked) = switchboard.pick(Time::ZERO, &asker, &tried) {
+                tried.push(picked.address);
+            }
+            tried.iter().map(SocketAddr::port).collect::<Vec<u16>>()
+        };
+        assert_eq!(order(&mut switchboard), [2, 3, 1], "one after the other, when they fail");
+        set(&mut switchboard, |defaults| defaults.when_none_all = true);
+        assert_eq!(order(&mut switchboard), [2, 3, 1, 4]);
+    }
+
+    #[test]
+    fn without_a_healthy_target_clients_are_refused_unless_the_operator_says_otherwise() {
+        let mut switchboard = healthy(TWO);
+        for id in [0, 1, 0, 1] {
+            switchboard.checked(Time::ZERO, id, Err("refused".to_owned()));
+        }
+        assert_eq!(next(&mut switchboard), [Pick::NoTarget]);
+        set(&mut switchboard, |defaults| defaults.when_none_all = true);
+        let mut ports = next::<2>(&mut switchboard);
+        ports.sort_by_key(|pick| format!("{pick:?}"));
+        assert_eq!(ports, [target(1), target(2)]);
+        switchboard.checked(Time::ZERO, 1, Ok(()));
+        assert_eq!(next(&mut switchboard), [target(2); 3], "one is enough for all");
     }
 
     #[test]
@@ -261,6 +344,7 @@ mod tests {
         let routes = "route add a :80 tcp://192.0.2.1:1\n\
                       route add a :80 tcp://192.0.2.1:2 opts \"deny=ip:10.0.0.1\"";
         let mut switchboard = switchboard(routes, 1);
+        set(&mut switchboard, |defaults| defaults.when_none_all = true);
         for id in [0, 1] {
             switchboard.checked(Time::ZERO, id, Err("refused".to_owned()));
         }
@@ -317,7 +401,7 @@ mod tests {
         let routes = "route add a :80 tcp://192.0.2.1:1 opts \"strategy=least\"\n\
                       route add a :80 tcp://192.0.2.1:2";
         let mut board = switchboard(routes, 9);
-        board.checked(Time::ZERO, 0, Ok(()));
+        (0..2).for_each(|id| board.checked(Time::ZERO, id, Ok(())));
         let mut next = || pick(&mut board, "0.0.0.0:80", "10.0.0.1");
         assert_eq!([next(), next(), next()], [target(1), target(2), target(1)]);
         board.released(&picked(1));

@@ -17,7 +17,6 @@ use crate::bgp::transport;
 use crate::config::change::{self, Change, ChangeKind};
 use crate::config::options::Impact;
 use crate::config::{Config, Sources};
-use crate::health::probe::ProberSettings;
 use crate::proxy;
 use crate::reactor::inotify::FileWatch;
 use crate::reactor::log_sink::quoted;
@@ -91,6 +90,8 @@ impl Daemon {
                 log::set_max_level(level.max(self.config.log.level));
                 report(&changes);
                 let problems = self.put_in_force(reactor, prepared);
+                self.effective =
+                    self.effective.take().map(|old| loaded.effective.after_reload(&old));
                 for problem in &problems {
                     error!("reload event=failed error={}", quoted(problem));
                 }
@@ -107,7 +108,7 @@ impl Daemon {
     }
 
     fn prepare(&mut self, reactor: &mut Reactor, config: Config) -> Result<Prepared, String> {
-        let proxy = self.proxy.prepare_change(settings::proxy(&config.proxy))?;
+        let proxy = self.proxy.prepare_change(settings::proxy(&config))?;
         let bgp = match &mut self.bgp {
             Some(bgp) => {
                 let peers = settings::peers(&config.bgp);
@@ -133,10 +134,8 @@ impl Daemon {
         // It holds for those as well whose targets have left already.
         self.switchboard.swept |= self.config.proxy.removed_targets != old.proxy.removed_targets;
         self.resolver.reload(reactor.now());
-        let health = &self.config.health;
-        self.switchboard.set_thresholds(health.rise, health.fall);
-        let prober = ProberSettings { interval: health.interval, timeout: health.timeout };
-        self.prober.change(reactor, prober);
+        self.switchboard.set_health(settings::health(&self.config.health));
+        self.knocker.change(settings::knocks(&self.config.health));
         self.drain = Drain::new(settings::drain_limits(&self.config));
         self.routes.commit(reactor, routes::source(&self.config.registry), routes);
         if self.config.proxy.listeners != old.proxy.listeners {

@@ -10,7 +10,7 @@ use std::vec::IntoIter;
 use log::{info, warn};
 
 use super::routes_file::{RoutesFile, cannot_read, read_routes_file};
-use super::switchboard::{Progress, Switchboard};
+use super::switchboard::Switchboard;
 use super::{Daemon, TIMER};
 use crate::announce::drain::Step;
 use crate::config::{Backend, RegistryConfig};
@@ -114,8 +114,8 @@ impl Routes {
         let Some(ready) = self.loader.finish(switchboard.table()) else { return };
         let (table, summary) = self.announce(ready);
         self.report.log(usize::MAX);
-        let (added, removed) = switchboard.load(reactor.now(), table);
-        hand_over(reactor, prober, Progress { added, removed });
+        let progress = switchboard.load(reactor.now(), table);
+        switchboard.hand_over(reactor, prober, progress);
         self.report.conclude(summary);
         self.loader.settled();
     }
@@ -182,7 +182,7 @@ impl Routes {
         }
         if switchboard.is_changing() {
             let progress = switchboard.proceed(reactor.now(), STEPS);
-            hand_over(reactor, prober, progress);
+            switchboard.hand_over(reactor, prober, progress);
         }
         if switchboard.is_preparing() {
             return false;
@@ -332,17 +332,6 @@ impl Routes {
     }
 }
 
-/// Lets the targets that are new be checked, and those that are gone no longer.
-fn hand_over(reactor: &mut Reactor, prober: &mut Prober, progress: Progress) {
-    let now = reactor.now();
-    for id in progress.removed {
-        prober.retire(reactor, id);
-    }
-    for (id, address) in progress.added {
-        prober.ensure(reactor, id, address, now);
-    }
-}
-
 impl Daemon {
     /// Puts the first routes in force.
     pub(super) fn load_routes(&mut self, reactor: &mut Reactor) {
@@ -353,7 +342,7 @@ impl Daemon {
     /// Takes what was found out about names.
     pub(super) fn resolve(&mut self, reactor: &mut Reactor) {
         let progress = self.switchboard.resolve(reactor.now(), &mut self.resolver);
-        hand_over(reactor, &mut self.prober, progress);
+        self.switchboard.hand_over(reactor, &mut self.prober, progress);
     }
 
     /// Goes on with routes that are under way.
@@ -450,8 +439,7 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::health::probe::ProberSettings;
-    use crate::health::targets::Targets;
+    use crate::daemon::picking::testing::defaults;
     use crate::route::Picker;
     use crate::route::pick::Strategy;
     use std::net::SocketAddr;
@@ -483,9 +471,8 @@ mod tests {
             std::fs::write(&file, text).unwrap();
             let mut reactor = Reactor::new().unwrap();
             let picker = Picker::new(Strategy::RoundRobin, 1);
-            let mut switchboard = Switchboard::new(picker, Targets::new(1, 1));
-            let interval = Duration::from_secs(3600);
-            let mut prober = Prober::new(ProberSettings { interval, timeout: interval }, 1);
+            let mut switchboard = Switchboard::new(picker, defaults(1, 1));
+            let mut prober = Prober::new(64, 1);
             let source = Lab::source_at(&file);
             let mut routes = Routes::open(&mut reactor, source).unwrap();
             routes.load(&mut reactor, &mut switchboard, &mut prober);
@@ -528,7 +515,7 @@ mod tests {
             }
             assert!(!self.switchboard.is_changing());
             let targets = self.switchboard.table().targets().len();
-            assert_eq!(self.switchboard.targets().total(), targets);
+            assert_eq!(self.switchboard.targets().counts().total, targets);
             assert_eq!(self.prober.targets(), targets, "each is checked, and no other");
             (turns, tables)
         }
@@ -559,7 +546,7 @@ mod tests {
         let (mut known, mut tables) = (3, 0);
         while lab.routes.has_ready(&lab.switchboard) {
             tables += usize::from(lab.advance());
-            let now = lab.switchboard.targets().total();
+            let now = lab.switchboard.targets().counts().total;
             assert!(now.abs_diff(known) <= STEPS, "{known} to {now} in one turn");
             known = now;
         }

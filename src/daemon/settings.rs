@@ -9,6 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub(super) use self::announcing::{announcing, drain_limits, hosts, path, rules};
+use super::checks;
 use crate::bfd::machine;
 use crate::bfd::transport::{Kinds as BfdKinds, SessionSettings};
 use crate::bgp::export::{NextHops, Overrides};
@@ -20,10 +21,13 @@ use crate::bgp::rib::originated::NextHop;
 use crate::bgp::role::Role;
 use crate::bgp::transport::{Group, Kinds, PeerTransport, TransportSettings};
 use crate::config::{
-    AccessLogConfig, AccessLogTarget, AttributeConfig, BgpConfig, CapabilityConfig, ListenerConfig,
-    NextHopConfig, PeerConfig, Protocol, ProxyConfig, ProxyHeaderConfig, RemoteConfig,
-    RemovedTargets, RoleConfig, Strategy,
+    AccessLogConfig, AccessLogTarget, AttributeConfig, BgpConfig, CapabilityConfig, Config,
+    HealthConfig, ListenerConfig, NextHopConfig, PeerConfig, Protocol, ProxyHeaderConfig,
+    RemoteConfig, RemovedTargets, RoleConfig, Strategy,
 };
+use crate::health::ejection;
+use crate::health::knock::KnockSettings;
+use crate::health::{HealthDefaults, Thresholds};
 use crate::proxy::access_log::Format;
 use crate::proxy::limits::SourceSettings;
 use crate::proxy::proxy_header::{HeaderPolicy, Mode, TrustedSources};
@@ -283,8 +287,11 @@ fn bfd_session(peer: &PeerConfig, id: u32, remote: SocketAddr) -> Option<Session
 }
 
 /// Listeners and limits, as the data plane wants them.
-pub(super) fn proxy(config: &ProxyConfig) -> ProxySettings {
-    let all = || config.listeners.iter();
+pub(super) fn proxy(whole: &Config) -> ProxySettings {
+    let config = &whole.proxy;
+    let listeners: Vec<ListenerConfig> =
+        config.listeners.iter().map(|it| bound_in_time(it, &whole.bgp)).collect();
+    let all = || listeners.iter();
     let is_dynamic = |it: &&ListenerConfig| it.protocol == Protocol::TcpDynamic;
     ProxySettings {
         listeners: all().filter(|it| !is_dynamic(it)).filter_map(stream_listener).collect(),
@@ -307,6 +314,14 @@ pub(super) fn proxy(config: &ProxyConfig) -> ProxySettings {
     }
 }
 
+/// A listener on an address that `bgp.vip` puts on the host only when its prefix
+/// is announced, which waits for the listener.
+fn bound_in_time(listener: &ListenerConfig, bgp: &BgpConfig) -> ListenerConfig {
+    let is_managed = bgp.enabled && bgp.vip.is_some();
+    let is_late = is_managed && hosts(bgp).any(|address| address == listener.address.ip());
+    ListenerConfig { freebind: listener.freebind || is_late, ..listener.clone() }
+}
+
 /// The format of the access log; `None`: there is none.
 ///
 /// # Errors
@@ -326,6 +341,7 @@ fn stream_listener(listener: &ListenerConfig) -> Option<ListenerSettings> {
     Some(ListenerSettings {
         address: listener.address,
         dual_stack: listener.dual_stack,
+        freebind: listener.freebind,
         read_timeout: listener.read_timeout,
         write_timeout: listener.write_timeout,
         header: listener.proxy_header.as_ref().map(header),
@@ -349,11 +365,37 @@ fn datagram_listener(listener: &ListenerConfig) -> Option<UdpListenerSettings> {
         Protocol::Udp { idle_timeout, flow_limit } => Some(UdpListenerSettings {
             address: listener.address,
             dual_stack: listener.dual_stack,
+            freebind: listener.freebind,
             idle_timeout,
             flow_limit,
         }),
         Protocol::Tcp | Protocol::TcpSni { .. } | Protocol::TcpDynamic => None,
     }
+}
+
+/// `health.*`, as checks and judgements want it.
+pub(super) fn health(config: &HealthConfig) -> HealthDefaults {
+    let defaults = HealthDefaults::default();
+    HealthDefaults {
+        interval: config.interval,
+        timeout: config.timeout,
+        thresholds: Thresholds { rise: config.rise, fall: config.fall },
+        // What cannot be read was refused before (`Daemon::check`).
+        kind: checks::default_kind(&config.check).unwrap_or(defaults.kind),
+        fast_interval: config.fast_interval,
+        ejection: ejection::Rules {
+            after: config.eject_after,
+            time: config.eject_time,
+            max_time: config.eject_max_time,
+        },
+        eject_limit: config.eject_limit,
+        when_none_all: config.when_none_all,
+    }
+}
+
+/// The same, as knocks want it.
+pub(super) fn knocks(config: &HealthConfig) -> KnockSettings {
+    KnockSettings { interval: config.interval, timeout: config.timeout }
 }
 
 /// `proxy.strategy`, as the picker wants it.

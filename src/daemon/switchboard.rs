@@ -3,15 +3,15 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
-use log::{info, warn};
+use log::warn;
 
 use super::load::Load;
-use super::names::{Answers, Moved, NamedTarget};
+use super::names::{Answers, Moved, NamedTargets};
 use super::udp_targets::UdpHealth;
-use crate::announce::TargetFact;
-use crate::health::{self, Change, targets::Targets};
+use crate::health::{HealthDefaults, Targets, Transport, Wanted};
 use crate::proxy::Proxy;
 use crate::reactor::Time;
 use crate::reactor::log_sink::quoted;
@@ -24,7 +24,7 @@ pub(super) struct Switchboard {
     /// For each of the table's targets its id in `targets`.
     pub(super) ids: Vec<u32>,
     /// The table's targets that are names, and what is known of names.
-    pub(super) names: Vec<NamedTarget>,
+    pub(super) names: NamedTargets,
     pub(super) answers: Answers,
     pub(super) picker: Picker,
     pub(super) targets: Targets,
@@ -34,6 +34,11 @@ pub(super) struct Switchboard {
     pub(super) service_limit: u32,
     /// Counts picks, so that the addresses of names take turns.
     pub(super) turn: usize,
+    /// Targets whose check is to be made at once, because a dial failed.
+    pub(super) urgent: Vec<u32>,
+    /// Where the walk over all targets is that lets them be checked by other
+    /// defaults.
+    pub(super) rearranging: Option<u32>,
     /// The table that is to come, the targets that are to go, and tables whose
     /// memory is to be given back: in this order, a piece at a time.
     pub(super) incoming: Option<Incoming>,
@@ -61,7 +66,9 @@ pub(super) struct Incoming {
     pub(super) wanted: HashSet<u32>,
     /// The same for targets of datagrams.
     udp_ids: Vec<u32>,
-    pub(super) names: Vec<NamedTarget>,
+    /// How targets are checked, as far as that is translated.
+    checks: Vec<Rc<Wanted>>,
+    pub(super) names: NamedTargets,
     /// It could serve, but for names of which nothing is known yet.
     pub(super) awaits_names: bool,
     /// When they are waited for no longer.
@@ -82,25 +89,29 @@ const NAME_WAIT: Duration = Duration::from_secs(3);
 /// What a piece of a change of the table came to.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Progress {
-    /// Targets that are new.
-    pub(super) added: Vec<(u32, SocketAddr)>,
+    /// Targets of connections that are new.
+    pub(super) added: Vec<u32>,
+    /// Those that are to be checked otherwise.
+    pub(super) changed: Vec<u32>,
     /// Targets that are gone.
     pub(super) removed: Vec<u32>,
 }
 
 impl Switchboard {
-    pub(super) fn new(picker: Picker, targets: Targets) -> Switchboard {
+    pub(super) fn new(picker: Picker, defaults: HealthDefaults) -> Switchboard {
         Switchboard {
             table: Table::default(),
             ids: Vec::new(),
-            names: Vec::new(),
+            names: NamedTargets::default(),
             answers: Answers::default(),
             picker,
-            udp: UdpHealth::new(&targets),
-            targets,
+            udp: UdpHealth::default(),
+            targets: Targets::new(defaults),
             load: Load::default(),
             service_limit: 0,
             turn: 0,
+            urgent: Vec::new(),
+            rearranging: None,
             incoming: None,
             sweep: None,
             spent: Vec::new(),
@@ -112,17 +123,17 @@ impl Switchboard {
         }
     }
 
-    /// Puts a whole new table in place, at once: for the start. Returns the
-    /// targets that are new, and those that are gone.
-    pub(super) fn load(&mut self, now: Time, table: Table) -> (Vec<(u32, SocketAddr)>, Vec<u32>) {
-        let (mut added, mut removed) = (Vec::new(), Vec::new());
+    /// Puts a whole new table in place, at once: for the start.
+    pub(super) fn load(&mut self, now: Time, table: Table) -> Progress {
+        let mut all = Progress::default();
         self.begin(now, table);
         while self.is_changing() {
             let mut progress = self.proceed(now, usize::MAX);
-            added.append(&mut progress.added);
-            removed.append(&mut progress.removed);
+            all.added.append(&mut progress.added);
+            all.changed.append(&mut progress.changed);
+            all.removed.append(&mut progress.removed);
         }
-        (added, removed)
+        all
     }
 
     /// Begins to put a whole new table in place; [`Switchboard::proceed`] does
@@ -131,13 +142,15 @@ impl Switchboard {
         // What the old sweep would have taken away, that of this table will.
         self.sweep = None;
         let (routes, targets) = (table.routes().len(), table.targets().len());
+        let all = targets.saturating_add(table.udp_targets().len());
         let incoming = Incoming {
             table,
             old_places: Vec::with_capacity(routes),
             ids: Vec::with_capacity(targets),
-            wanted: HashSet::with_capacity(targets),
+            wanted: HashSet::with_capacity(all),
             udp_ids: Vec::new(),
-            names: Vec::new(),
+            checks: Vec::new(),
+            names: NamedTargets::default(),
             awaits_names: false,
             give_up: now + NAME_WAIT,
         };
@@ -147,10 +160,7 @@ impl Switchboard {
 
     /// Whether a change of the table is under way.
     pub(super) fn is_changing(&self) -> bool {
-        self.incoming.is_some()
-            || self.sweep.is_some()
-            || self.udp.is_sweeping()
-            || !self.spent.is_empty()
+        self.incoming.is_some() || self.sweep.is_some() || !self.spent.is_empty()
     }
 
     /// Whether only answers about names can bring a change further.
@@ -185,9 +195,6 @@ impl Switchboard {
                 true => self.swept = true,
                 false => self.sweep = Some(sweep),
             }
-        } else if !self.udp.remove_unwanted(steps) {
-            // To count them takes a walk over all, so it is done at the end.
-            self.changed |= !self.udp.is_sweeping();
         } else if self.spent.last_mut().is_some_and(|table| !table.dismantle(steps)) {
             self.spent.pop();
         }
@@ -202,29 +209,41 @@ impl Switchboard {
         incoming: &mut Incoming,
         progress: &mut Progress,
     ) -> bool {
-        let Incoming { table, old_places, ids, wanted, udp_ids, names, awaits_names, give_up } =
-            incoming;
+        let Incoming { table, old_places, ids, wanted, udp_ids, checks, names, .. } = incoming;
         let mut left = steps;
         for route in table.routes().iter().skip(old_places.len()).take(left) {
             old_places.push(self.table.lookup(route.source()).map(Route::place));
             left = left.saturating_sub(1);
         }
-        let known = ids.len();
-        for (service, address) in table.targets().iter().skip(known).take(left) {
-            let (id, is_new) = self.targets.ensure(now, service, *address);
-            progress.added.extend(is_new.then_some((id, *address)));
-            ids.push(id);
-            wanted.insert(id);
+        for options in table.checks().iter().skip(checks.len()).take(left) {
+            checks.push(Rc::new(super::checks::wanted(options)));
+            left = left.saturating_sub(1);
         }
-        left = left.saturating_sub(ids.len().saturating_sub(known));
+        let known = ids.len();
+        for (place, (service, address)) in table.targets().iter().enumerate().skip(known).take(left)
+        {
+            let check = table.target_check(place).and_then(|at| checks.get(at));
+            let it = self.targets.ensure(now, Transport::Tcp, service, *address, check);
+            progress.added.extend(it.is_new.then_some(it.id));
+            progress.changed.extend(it.is_changed.then_some(it.id));
+            ids.push(it.id);
+            wanted.insert(it.id);
+            left = left.saturating_sub(1);
+        }
         for (service, address) in table.udp_targets().iter().skip(udp_ids.len()).take(left) {
-            udp_ids.push(self.udp.ensure(now, service, *address));
+            let id = self.ensure_udp(now, service, *address);
+            udp_ids.push(id);
+            wanted.insert(id);
+            left = left.saturating_sub(1);
         }
         for place in (names.len()..table.names().len()).take(left) {
             let mut moved = Moved::default();
             let (answers, targets) = (&mut self.answers, &mut self.targets);
-            names.extend(answers.target(now, targets, table, place, &mut moved));
+            let check = table.name_check(place).and_then(|at| checks.get(at));
+            let target = answers.target(now, targets, table, place, check, &mut moved);
+            target.into_iter().for_each(|target| names.push(target));
             progress.added.append(&mut moved.added);
+            progress.changed.append(&mut moved.changed);
             wanted.extend(moved.kept);
         }
         let is_listed = old_places.len() == table.routes().len()
@@ -233,8 +252,8 @@ impl Switchboard {
             && names.len() == table.names().len();
         // A route whose targets get other names must not be without any for
         // the time that it takes to look them up.
-        let waits = self.loaded && now < *give_up && !self.answers.are_there(names);
-        *awaits_names = is_listed && waits;
+        let waits = self.loaded && now < incoming.give_up && !self.answers.are_there(names);
+        incoming.awaits_names = is_listed && waits;
         is_listed && !waits
     }
 
@@ -262,8 +281,13 @@ impl Switchboard {
         for _ in 0..steps {
             let Some(id) = self.targets.id_from(sweep.from) else { return true };
             if !sweep.wanted.contains(&id) {
+                let is_udp =
+                    self.targets.get(id).is_some_and(|it| it.transport() == Transport::Udp);
+                match is_udp {
+                    true => self.udp.retired.push(id),
+                    false => progress.removed.push(id),
+                }
                 self.targets.remove(id);
-                progress.removed.push(id);
                 self.changed = true;
             }
             match id.checked_add(1) {
@@ -298,54 +322,12 @@ impl Switchboard {
         self.service_limit = limit;
     }
 
-    /// See [`Targets::change`].
-    pub(super) fn set_thresholds(&mut self, rise: u32, fall: u32) {
-        self.targets.change(rise, fall);
-    }
-
-    /// Takes the result of a check.
-    pub(super) fn checked(&mut self, now: Time, id: u32, outcome: Result<(), String>) {
-        let change = self.targets.record(id, now, outcome);
-        self.note(id, change);
-    }
-
     pub(super) fn targets(&self) -> &Targets {
         &self.targets
     }
 
     pub(super) fn table(&self) -> &Table {
         &self.table
-    }
-
-    /// What the announcer is told of the targets, of connections and of
-    /// datagrams.
-    pub(super) fn target_fact(&self) -> TargetFact {
-        let (tcp, udp) = (&self.targets, self.udp_tally());
-        let (nameless, unasked, error) = self.answers.missing(&self.names);
-        let last_error = tcp.last_error().or_else(|| self.udp.last_error());
-        TargetFact {
-            total: tcp.total().saturating_add(udp.total).saturating_add(nameless),
-            healthy: tcp.healthy_count().saturating_add(udp.healthy),
-            unknown: tcp.unknown_count().saturating_add(udp.unknown).saturating_add(unasked),
-            last_error: last_error.map(str::to_owned).or(error),
-        }
-    }
-
-    /// The same of one service.
-    pub(super) fn service_fact(&self, service: &str) -> TargetFact {
-        let mut fact = TargetFact::default();
-        for (_, target) in self.targets.iter().filter(|(_, target)| target.service() == service) {
-            let machine = target.machine();
-            fact.total = fact.total.saturating_add(1);
-            match machine.state() {
-                health::State::Healthy => fact.healthy = fact.healthy.saturating_add(1),
-                health::State::Unknown => fact.unknown = fact.unknown.saturating_add(1),
-                health::State::Unhealthy => {
-                    fact.last_error = machine.last_error().map(|(_, error)| error.to_owned());
-                }
-            }
-        }
-        fact
     }
 
     /// Names the listeners, of connections and of datagrams, that have no route.
@@ -393,28 +375,6 @@ impl Switchboard {
     pub(super) fn has_changed(&self) -> bool {
         self.changed
     }
-
-    pub(super) fn note(&mut self, id: u32, change: Option<Change>) {
-        let (Some(change), Some(target)) = (change, self.targets.get(id)) else { return };
-        self.changed = true;
-        self.udp.epoch = self.udp.epoch.wrapping_add(1);
-        let (service, address) = (target.service(), target.address());
-        let healthy = self.targets.healthy_count();
-        let total = self.targets.total();
-        if change.to == health::State::Unhealthy {
-            let error = target.machine().last_error().map_or("", |(_, text)| text);
-            warn!(
-                "health event=unhealthy service={service} target={address} error={} \
-                 healthy={healthy}/{total}",
-                quoted(error)
-            );
-        } else {
-            info!(
-                "health event={} service={service} target={address} healthy={healthy}/{total}",
-                change.to
-            );
-        }
-    }
 }
 
 #[cfg(test)]
@@ -433,16 +393,19 @@ mod tests {
         board.checked(Time::ZERO, 1, Ok(()));
         assert_eq!(pick(&mut board, "0.0.0.0:80", "10.0.0.1"), target(1));
         assert_eq!(pick(&mut board, "0.0.0.0:81", "10.0.0.1"), target(1));
-        let (added, removed) = board.load(
+        let progress = board.load(
             Time::ZERO,
             table(
                 "route add c :79 tcp://192.0.2.1:1\nroute add a :80 tcp://192.0.2.1:1\n\
                  route add a :80 tcp://192.0.2.1:3",
             ),
         );
-        let ports: Vec<u16> = added.iter().map(|(_, address)| address.port()).collect();
-        assert_eq!((ports.as_slice(), removed.as_slice()), ([1, 3].as_slice(), [1].as_slice()));
-        assert_eq!((board.targets().healthy_count(), board.targets().total()), (1, 3));
+        let port = |id: &u32| board.targets().get(*id).unwrap().address().port();
+        let ports: Vec<u16> = progress.added.iter().map(port).collect();
+        assert_eq!((ports.as_slice(), progress.removed), ([1, 3].as_slice(), vec![1]));
+        let counts = board.targets().counts();
+        assert_eq!((counts.healthy, counts.total), (1, 3));
+        board.checked(Time::ZERO, progress.added[1], Ok(()));
         assert_eq!(pick(&mut board, "0.0.0.0:80", "10.0.0.1"), target(3), "it is its turn");
         let text = "route add a :81 tcp://192.0.2.1:1\nroute add a :81 tcp://192.0.2.1:2";
         board.load(Time::ZERO, table(text));
@@ -472,7 +435,7 @@ mod tests {
         }
         assert_eq!((added, removed), (50, 50));
         assert!(pieces >= 40, "{pieces}");
-        assert_eq!(board.targets().total(), 100);
+        assert_eq!(board.targets().counts().total, 100);
         assert!(board.take_changed());
     }
 
@@ -486,7 +449,7 @@ mod tests {
         for _ in 0..12 {
             board.proceed(Time::ZERO, 5);
         }
-        assert!(board.incoming.is_some() && board.targets().total() > 1);
+        assert!(board.incoming.is_some() && board.targets().counts().total > 1);
         board.begin(Time::ZERO, table("route add a :81 tcp://192.0.2.1:81"));
         while board.incoming.is_some() {
             board.proceed(Time::ZERO, 5);
@@ -496,7 +459,7 @@ mod tests {
         while board.is_changing() {
             board.proceed(Time::ZERO, 5);
         }
-        assert_eq!(board.targets().total(), 1);
+        assert_eq!(board.targets().counts().total, 1);
         assert_eq!(pick(&mut board, "0.0.0.0:82", "10.0.0.1"), target(80));
     }
 }

@@ -7,143 +7,49 @@
 //! also finds hosts that are gone, of which datagrams learn nothing.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 
-use log::{debug, info, warn};
+use log::debug;
 
 use super::switchboard::Switchboard;
 use crate::health::knock::Knocker;
-use crate::health::targets::Targets;
-use crate::health::{Change, State};
+use crate::health::{Standing, State, Targets, Transport};
 use crate::proxy::Pick;
 use crate::proxy::udp::UdpTargets;
 use crate::reactor::log_sink::quoted;
 use crate::reactor::{Reactor, Time};
 use crate::route::{Ask, Target};
 
-/// The health of the targets of datagrams.
-#[derive(Debug)]
+/// What there is to know of targets of datagrams beside their health.
+#[derive(Debug, Default)]
 pub(super) struct UdpHealth {
-    /// For each of the table's targets of datagrams its id in `targets`.
+    /// For each of the table's targets of datagrams its id.
     ids: Vec<u32>,
-    targets: Targets,
     /// Another number after each change of routes or health.
     pub(super) epoch: u64,
     /// Targets that refused since they were last asked for.
     suspects: Vec<(u32, SocketAddr)>,
     /// Targets that are not in the routes any more.
-    retired: Vec<u32>,
-    /// Where the walk over all targets is that takes away those of no route.
-    sweep: Option<Sweep>,
-}
-
-/// A walk over all targets, which takes those away that are not wanted.
-#[derive(Debug)]
-struct Sweep {
-    /// In ascending order.
-    wanted: Vec<u32>,
-    from: u32,
-}
-
-/// How many targets there are, and how many of them in each state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tally {
-    pub(super) total: usize,
-    pub(super) healthy: usize,
-    pub(super) unknown: usize,
+    pub(super) retired: Vec<u32>,
 }
 
 impl UdpHealth {
-    /// No targets, with the thresholds of `targets`.
-    pub(super) fn new(targets: &Targets) -> UdpHealth {
-        UdpHealth {
-            ids: Vec::new(),
-            targets: Targets::like(targets),
-            epoch: 0,
-            suspects: Vec::new(),
-            retired: Vec::new(),
-            sweep: None,
-        }
-    }
-
-    /// Makes sure that a target of the table to come is known; returns its id.
-    /// A new one is healthy: it has not refused yet.
-    pub(super) fn ensure(&mut self, now: Time, service: &str, address: SocketAddr) -> u32 {
-        let (id, is_new) = self.targets.ensure(now, service, address);
-        if is_new {
-            self.targets.record(id, now, Ok(()));
-        }
-        id
-    }
-
     /// A new table serves, whose targets have these ids.
     pub(super) fn switch_to(&mut self, ids: Vec<u32>) {
-        // Nearly in order already, so this costs no more than a look at each.
-        let mut wanted = ids.clone();
-        wanted.sort_unstable();
-        self.sweep = Some(Sweep { wanted, from: 0 });
         self.ids = ids;
         self.epoch = self.epoch.wrapping_add(1);
-    }
-
-    /// Whether targets of no route are still to be taken away.
-    pub(super) fn is_sweeping(&self) -> bool {
-        self.sweep.is_some()
-    }
-
-    /// Takes away the targets that are in no route, for about `steps` targets.
-    /// Says whether there are no more.
-    pub(super) fn remove_unwanted(&mut self, steps: usize) -> bool {
-        let Some(sweep) = &mut self.sweep else { return true };
-        for _ in 0..steps {
-            let Some(id) = self.targets.id_from(sweep.from) else {
-                self.sweep = None;
-                break;
-            };
-            if sweep.wanted.binary_search(&id).is_err() {
-                self.targets.remove(id);
-                self.retired.push(id);
-            }
-            match id.checked_add(1) {
-                Some(next) => sweep.from = next,
-                None => {
-                    self.sweep = None;
-                    break;
-                }
-            }
-        }
-        false
-    }
-
-    /// The latest error of one that is unhealthy.
-    pub(super) fn last_error(&self) -> Option<&str> {
-        self.targets.last_error()
-    }
-}
-
-/// The worse of what is known of a target and of its `tcp://` twin.
-fn worse(own: State, twin: Option<State>) -> State {
-    match (own, twin.unwrap_or(State::Healthy)) {
-        (State::Unhealthy, _) | (_, State::Unhealthy) => State::Unhealthy,
-        (State::Unknown, _) | (_, State::Unknown) => State::Unknown,
-        (State::Healthy, State::Healthy) => State::Healthy,
     }
 }
 
 impl Switchboard {
-    /// How many targets of datagrams there are in each state.
-    pub(super) fn udp_tally(&self) -> Tally {
-        let mut tally = Tally::default();
-        for (_, target) in self.udp.targets.iter() {
-            let twin = self.targets().by_address(target.service(), target.address());
-            let twin = twin.and_then(|id| self.targets().state(id));
-            tally.total = tally.total.saturating_add(1);
-            match worse(target.machine().state(), twin) {
-                State::Healthy => tally.healthy = tally.healthy.saturating_add(1),
-                State::Unknown => tally.unknown = tally.unknown.saturating_add(1),
-                State::Unhealthy => {}
-            }
+    /// Makes sure that a target of the table to come is known; returns its id.
+    /// A new one is healthy: it has not refused yet.
+    pub(super) fn ensure_udp(&mut self, now: Time, service: &Rc<str>, address: SocketAddr) -> u32 {
+        let it = self.targets.ensure(now, Transport::Udp, service, address, None);
+        if it.is_new {
+            self.targets.record(it.id, now, Ok(()));
         }
-        tally
+        it.id
     }
 
     /// Lets those that refused be knocked at, and takes what came of it. They
@@ -158,9 +64,10 @@ impl Switchboard {
         }
         knocker.api(reactor);
         while let Some((id, outcome)) = knocker.next_result() {
-            let change = self.udp.targets.record(id, now, outcome.clone());
-            self.note_udp(id, change);
-            if outcome.is_ok() && self.udp.targets.state(id) == Some(State::Healthy) {
+            let is_good = outcome.is_ok();
+            self.checked(now, id, outcome);
+            let state = self.targets.get(id).map(|target| target.machine().state());
+            if is_good && state == Some(State::Healthy) {
                 knocker.retire(reactor, id);
             }
         }
@@ -170,43 +77,18 @@ impl Switchboard {
     pub(super) fn has_suspects(&self) -> bool {
         !self.udp.suspects.is_empty() || !self.udp.retired.is_empty()
     }
-
-    fn note_udp(&mut self, id: u32, change: Option<Change>) {
-        let (Some(change), Some(target)) = (change, self.udp.targets.get(id)) else { return };
-        self.changed = true;
-        self.udp.epoch = self.udp.epoch.wrapping_add(1);
-        let (service, address) = (target.service(), target.address());
-        let Tally { healthy, total, .. } = self.udp_tally();
-        if change.to == State::Unhealthy {
-            let error = target.machine().last_error().map_or("", |(_, text)| text);
-            warn!(
-                "health event=unhealthy service={service} target=udp://{address} error={} \
-                 healthy={healthy}/{total}",
-                quoted(error)
-            );
-        } else {
-            info!(
-                "health event={} service={service} target=udp://{address} \
-                 healthy={healthy}/{total}",
-                change.to
-            );
-        }
-    }
 }
 
-/// Whether a route's target may be picked: it is not known to be unhealthy.
-fn is_fit(udp: &UdpHealth, tcp: &Targets, target: &Target) -> bool {
-    let Some(address) = target.address() else { return false };
+/// How a route's target stands.
+fn standing(udp: &UdpHealth, targets: &Targets, target: &Target) -> Standing {
     let id = target.index.and_then(|index| udp.ids.get(index));
-    let own = id.and_then(|id| udp.targets.state(*id));
-    let twin = tcp.by_address(&target.service, address).and_then(|id| tcp.state(id));
-    worse(own.unwrap_or(State::Unknown), twin) != State::Unhealthy
+    id.and_then(|id| targets.standing(*id)).unwrap_or(Standing::Unhealthy)
 }
 
 impl UdpTargets for Switchboard {
-    /// A target that lets the client in and is not known to be unhealthy; when
-    /// there is none, any that lets it in: it may be back already. Flows are no
-    /// connections, so `least` takes the targets in turn.
+    /// A target that lets the client in and is healthy; when there is none, one
+    /// that is not known to be unhealthy; any only with `health.whennone = all`.
+    /// Flows are no connections, so `least` takes the targets in turn.
     fn pick_udp(
         &mut self,
         _now: Time,
@@ -214,18 +96,18 @@ impl UdpTargets for Switchboard {
         client: SocketAddr,
         tried: &[SocketAddr],
     ) -> Pick<SocketAddr> {
-        let (udp, tcp, client) = (&self.udp, &self.targets, client.ip());
+        let tiers = self.tiers();
+        let (udp, targets, client) = (&self.udp, &self.targets, client.ip());
         let Some(route) = self.table.lookup_udp(local) else { return Pick::NoRoute };
         let admits = |target: &Target| target.options.access.admits(client);
         let untried = |target: &Target| {
             target.address().is_some_and(|address| !tried.contains(&address)) && admits(target)
         };
-        let fit = |target: &Target| untried(target) && is_fit(udp, tcp, target);
-        let load = |_: &Target| 0;
-        let picked = self
-            .picker
-            .pick(route, &Ask { client, fit: &fit, load: &load })
-            .or_else(|| self.picker.pick(route, &Ask { client, fit: &untried, load: &load }));
+        let picker = &mut self.picker;
+        let picked = tiers.iter().find_map(|&tier| {
+            let fit = |target: &Target| untried(target) && standing(udp, targets, target) <= tier;
+            picker.pick(route, &Ask { client, fit: &fit, load: &|_: &Target| 0 })
+        });
         match picked.and_then(Target::address) {
             Some(address) => Pick::Target(address),
             None if route.targets().iter().any(admits) => Pick::NoTarget,
@@ -239,7 +121,7 @@ impl UdpTargets for Switchboard {
         targets.any(|it| {
             it.address() == Some(target)
                 && it.options.access.admits(client.ip())
-                && is_fit(&self.udp, &self.targets, it)
+                && standing(&self.udp, &self.targets, it) != Standing::Unhealthy
         })
     }
 
@@ -249,15 +131,14 @@ impl UdpTargets for Switchboard {
 
     fn udp_refused(&mut self, now: Time, target: SocketAddr, error: &str) {
         debug!("udp event=refused target={target} error={}", quoted(error));
-        for id in self.udp.targets.ids_at(target).to_vec() {
-            let change = self.udp.targets.dial_failed(id, now, error.to_owned());
-            self.note_udp(id, change);
+        for id in self.targets.ids_at(Transport::Udp, target).to_vec() {
+            self.checked(now, id, Err(error.to_owned()));
             self.udp.suspects.push((id, target));
         }
     }
 
     fn udp_answered(&mut self, _now: Time, target: SocketAddr) {
-        self.udp.targets.dial_succeeded(target);
+        self.targets.answered(target);
     }
 }
 
@@ -265,7 +146,9 @@ impl UdpTargets for Switchboard {
 mod tests {
     use super::*;
     use crate::announce::TargetFact;
-    use crate::health::probe::ProberSettings;
+    use crate::daemon::picking::testing::defaults;
+    use crate::health::HealthDefaults;
+    use crate::health::knock::KnockSettings;
     use crate::reactor::poll::{self, Phases};
     use crate::reactor::{Kind, Readiness, Token};
     use crate::registry::static_routes;
@@ -278,7 +161,7 @@ mod tests {
 
     fn switchboard(routes: &str) -> Switchboard {
         let picker = Picker::new(Strategy::RoundRobin, 1);
-        let mut switchboard = Switchboard::new(picker, Targets::new(2, 2));
+        let mut switchboard = Switchboard::new(picker, defaults(2, 2));
         load(&mut switchboard, routes);
         switchboard
     }
@@ -324,6 +207,10 @@ mod tests {
         assert_eq!([0; 4].map(|_| pick(&mut switchboard)), [Pick::Target(two); 4]);
         (0..2).for_each(|_| switchboard.udp_refused(Time::ZERO, two, "refused"));
         assert_eq!(fact(&switchboard), (3, 0, 1));
+        assert_eq!(pick(&mut switchboard), Pick::NoTarget);
+        let before = switchboard.udp_epoch();
+        switchboard.set_health(HealthDefaults { when_none_all: true, ..defaults(2, 2) });
+        assert_ne!(switchboard.udp_epoch(), before, "flows look again");
         assert!(matches!(pick(&mut switchboard), Pick::Target(_)), "one that may be back");
         assert_eq!(switchboard.target_fact().last_error.as_deref(), Some("refused"));
     }
@@ -424,7 +311,7 @@ mod tests {
         drop(target);
         let switchboard = switchboard(&format!("route add dns :53 udp://{at}"));
         let (interval, timeout) = (Duration::from_millis(10), Duration::from_millis(10));
-        let knocker = Knocker::new(ProberSettings { interval, timeout });
+        let knocker = Knocker::new(KnockSettings { interval, timeout });
         let (mut reactor, mut house) = (Reactor::new().unwrap(), House(switchboard, knocker));
         house.0.udp_refused(reactor.now(), at, "refused");
         while fact(&house.0) != (1, 0, 0) {

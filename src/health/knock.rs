@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use mio::Interest;
 
-use super::probe::ProberSettings;
 use crate::reactor::datagram::Connected;
 use crate::reactor::slab::{Key, Slab};
 use crate::reactor::socket;
@@ -31,6 +30,15 @@ const PUT_OFF: Duration = Duration::from_millis(500);
 
 /// Octets of an answer that are taken; what it says does not matter.
 const ANSWER: usize = 16;
+
+/// When targets are knocked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnockSettings {
+    /// Time between two knocks at one target.
+    pub interval: Duration,
+    /// A knock that is not refused for so long is good.
+    pub timeout: Duration,
+}
 
 #[derive(Debug)]
 enum Stage {
@@ -50,7 +58,7 @@ struct Knock {
 /// The targets that refused datagrams.
 #[derive(Debug)]
 pub struct Knocker {
-    settings: ProberSettings,
+    settings: KnockSettings,
     knocks: Slab<Knock>,
     by_id: BTreeMap<u32, Key>,
     ready: Vec<Key>,
@@ -59,9 +67,8 @@ pub struct Knocker {
 }
 
 impl Knocker {
-    /// No targets. A knock is repeated at each interval, and is good when it
-    /// was not refused within the timeout.
-    pub fn new(settings: ProberSettings) -> Knocker {
+    /// No targets.
+    pub fn new(settings: KnockSettings) -> Knocker {
         Knocker {
             settings,
             knocks: Slab::new(),
@@ -70,6 +77,11 @@ impl Knocker {
             in_flight: 0,
             results: VecDeque::new(),
         }
+    }
+
+    /// Knocks otherwise from the next time on.
+    pub fn change(&mut self, settings: KnockSettings) {
+        self.settings = settings;
     }
 
     /// Knocks at `address` under the name `id`, at once and then at every
@@ -252,7 +264,7 @@ mod tests {
 
     fn lab(interval: u64, timeout: u64) -> (Reactor, House) {
         let (interval, timeout) = (Duration::from_millis(interval), Duration::from_millis(timeout));
-        let knocker = Knocker::new(ProberSettings { interval, timeout });
+        let knocker = Knocker::new(KnockSettings { interval, timeout });
         (Reactor::new().unwrap(), House { knocker, results: Vec::new() })
     }
 

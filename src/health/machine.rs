@@ -37,23 +37,31 @@ pub struct Change {
     pub to: State,
 }
 
+/// How many results in a row change the state; 0 counts as 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thresholds {
+    /// `health.rise` and `rise=`: successes that make an unhealthy target
+    /// healthy.
+    pub rise: u32,
+    /// `health.fall` and `fall=`: failures that make a healthy target
+    /// unhealthy.
+    pub fall: u32,
+}
+
+impl Default for Thresholds {
+    /// Those of the configuration.
+    fn default() -> Thresholds {
+        Thresholds { rise: 2, fall: 2 }
+    }
+}
+
 /// Judges one target.
 ///
 /// The first result of a check decides at once, so that a start does not take
-/// longer than it must. From then on `health.fall` failures in a row make a
-/// healthy target unhealthy, and `health.rise` successes in a row the other
-/// way round.
-///
-/// Connections that are dialled for clients count too, but not alike. A dial
-/// that failed is a failed check: whatever the checks say, clients are not
-/// served. A dial that succeeded interrupts a row of failures, since a target
-/// that accepts most connections under load is not down; but it makes no
-/// target healthy, because that is for the check, which may ask for more than
-/// an accepted connection.
+/// longer than it must. From then on `fall` failures in a row make a healthy
+/// target unhealthy, and `rise` successes in a row the other way round.
 #[derive(Clone, Debug)]
 pub struct Machine {
-    rise: u32,
-    fall: u32,
     state: State,
     since: Time,
     /// Results in a row that speak against the state.
@@ -62,30 +70,23 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A target that is unknown since `now`. `rise` and `fall` of 0 count as 1.
-    pub fn new(now: Time, rise: u32, fall: u32) -> Machine {
-        Machine {
-            rise: rise.max(1),
-            fall: fall.max(1),
-            state: State::Unknown,
-            since: now,
-            against: 0,
-            last_error: None,
-        }
-    }
-
-    /// Judges by other numbers from the next result on; 0 counts as 1.
-    pub fn change(&mut self, rise: u32, fall: u32) {
-        (self.rise, self.fall) = (rise.max(1), fall.max(1));
+    /// A target that is unknown since `now`.
+    pub fn new(now: Time) -> Machine {
+        Machine { state: State::Unknown, since: now, against: 0, last_error: None }
     }
 
     /// Takes the result of a check: success, or why it failed.
-    pub fn record(&mut self, now: Time, outcome: Result<(), String>) -> Option<Change> {
+    pub fn record(
+        &mut self,
+        now: Time,
+        thresholds: Thresholds,
+        outcome: Result<(), String>,
+    ) -> Option<Change> {
         let (verdict, needed) = match outcome {
-            Ok(()) => (State::Healthy, self.rise),
+            Ok(()) => (State::Healthy, thresholds.rise),
             Err(error) => {
-                self.last_error = Some((now, shortened(error)));
-                (State::Unhealthy, self.fall)
+                self.note_error(now, error);
+                (State::Unhealthy, thresholds.fall)
             }
         };
         if verdict == self.state {
@@ -96,24 +97,38 @@ impl Machine {
         if self.state != State::Unknown && self.against < needed {
             return None;
         }
-        let from = std::mem::replace(&mut self.state, verdict);
-        self.since = now;
+        self.enter(now, verdict)
+    }
+
+    /// The target is not checked: it counts as healthy.
+    pub fn trust(&mut self, now: Time) -> Option<Change> {
         self.against = 0;
-        Some(Change { from, to: verdict })
+        if self.state == State::Healthy { None } else { self.enter(now, State::Healthy) }
     }
 
-    /// A client's connection to the target could not be made: counts as a
-    /// failed check.
-    pub fn dial_failed(&mut self, now: Time, error: String) -> Option<Change> {
-        self.record(now, Err(error))
-    }
-
-    /// A client's connection to the target was made: interrupts a healthy
-    /// target's row of failures, and changes no state.
-    pub fn dial_succeeded(&mut self) {
+    /// Something shows that a healthy target is there: a row of failures is
+    /// interrupted. It makes no target healthy, which is for the check.
+    pub fn interrupt(&mut self) {
         if self.state == State::Healthy {
             self.against = 0;
         }
+    }
+
+    /// Remembers an error that is no result of a check.
+    pub fn note_error(&mut self, now: Time, error: String) {
+        self.last_error = Some((now, shortened(error)));
+    }
+
+    /// Whether the latest results speak against the state.
+    pub fn is_contradicted(&self) -> bool {
+        self.against > 0
+    }
+
+    fn enter(&mut self, now: Time, state: State) -> Option<Change> {
+        let from = std::mem::replace(&mut self.state, state);
+        self.since = now;
+        self.against = 0;
+        Some(Change { from, to: state })
     }
 
     /// What is known of the target.
@@ -156,83 +171,107 @@ mod tests {
         Some(Change { from, to })
     }
 
+    fn by(rise: u32, fall: u32) -> Thresholds {
+        Thresholds { rise, fall }
+    }
+
     #[test]
     fn the_first_result_decides_at_once() {
-        let mut machine = Machine::new(at(1), 3, 3);
+        let mut machine = Machine::new(at(1));
         assert_eq!((machine.state(), machine.since()), (State::Unknown, at(1)));
-        assert_eq!(machine.record(at(2), OK), change(State::Unknown, State::Healthy));
+        assert_eq!(machine.record(at(2), by(3, 3), OK), change(State::Unknown, State::Healthy));
         assert_eq!((machine.state(), machine.since()), (State::Healthy, at(2)));
-        let mut machine = Machine::new(at(1), 3, 3);
-        assert_eq!(machine.record(at(2), failed()), change(State::Unknown, State::Unhealthy));
+        let mut machine = Machine::new(at(1));
+        let fallen = machine.record(at(2), by(3, 3), failed());
+        assert_eq!(fallen, change(State::Unknown, State::Unhealthy));
         assert_eq!(machine.last_error(), Some((at(2), "connection refused")));
+        assert!(!machine.is_contradicted());
     }
 
     #[test]
     fn it_takes_fall_failures_in_a_row_to_fall() {
-        let mut machine = Machine::new(at(0), 1, 3);
-        machine.record(at(0), OK);
+        let (mut machine, by) = (Machine::new(at(0)), by(1, 3));
+        machine.record(at(0), by, OK);
         for second in [1, 2, 4, 5] {
-            assert_eq!(machine.record(at(second), failed()), None);
+            assert_eq!(machine.record(at(second), by, failed()), None);
+            assert!(machine.is_contradicted());
             if second == 2 {
-                assert_eq!(machine.record(at(3), OK), None);
+                assert_eq!(machine.record(at(3), by, OK), None);
+                assert!(!machine.is_contradicted());
             }
         }
         assert_eq!(machine.since(), at(0));
-        assert_eq!(machine.record(at(6), failed()), change(State::Healthy, State::Unhealthy));
-        assert_eq!(machine.since(), at(6));
+        let fallen = machine.record(at(6), by, failed());
+        assert_eq!(fallen, change(State::Healthy, State::Unhealthy));
+        assert_eq!((machine.since(), machine.is_contradicted()), (at(6), false));
     }
 
     #[test]
     fn it_takes_rise_successes_in_a_row_to_rise() {
-        let mut machine = Machine::new(at(0), 2, 1);
-        machine.record(at(0), failed());
-        assert_eq!(machine.record(at(1), OK), None);
-        assert_eq!(machine.record(at(2), failed()), None);
-        assert_eq!(machine.record(at(3), OK), None);
-        assert_eq!(machine.record(at(4), OK), change(State::Unhealthy, State::Healthy));
-        assert_eq!(machine.record(at(5), failed()), change(State::Healthy, State::Unhealthy));
+        let (mut machine, by) = (Machine::new(at(0)), by(2, 1));
+        machine.record(at(0), by, failed());
+        assert_eq!(machine.record(at(1), by, OK), None);
+        assert_eq!(machine.record(at(2), by, failed()), None);
+        assert_eq!(machine.record(at(3), by, OK), None);
+        assert_eq!(machine.record(at(4), by, OK), change(State::Unhealthy, State::Healthy));
+        let fallen = machine.record(at(5), by, failed());
+        assert_eq!(fallen, change(State::Healthy, State::Unhealthy));
     }
 
     #[test]
     fn thresholds_of_zero_count_as_one() {
-        let mut machine = Machine::new(at(0), 0, 0);
-        machine.record(at(0), OK);
-        assert_eq!(machine.record(at(1), failed()), change(State::Healthy, State::Unhealthy));
-        assert_eq!(machine.record(at(2), OK), change(State::Unhealthy, State::Healthy));
-    }
-
-    #[test]
-    fn failed_dials_count_with_failed_checks() {
-        let mut machine = Machine::new(at(0), 1, 3);
-        machine.record(at(0), OK);
-        assert_eq!(machine.dial_failed(at(1), "timed out".to_owned()), None);
-        assert_eq!(machine.record(at(2), failed()), None);
-        let fallen = machine.dial_failed(at(3), "timed out".to_owned());
+        let (mut machine, by) = (Machine::new(at(0)), by(0, 0));
+        machine.record(at(0), by, OK);
+        let fallen = machine.record(at(1), by, failed());
         assert_eq!(fallen, change(State::Healthy, State::Unhealthy));
-        assert_eq!(machine.last_error(), Some((at(3), "timed out")));
+        assert_eq!(machine.record(at(2), by, OK), change(State::Unhealthy, State::Healthy));
     }
 
     #[test]
-    fn a_dial_that_succeeds_interrupts_failures_but_makes_nothing_healthy() {
-        let mut machine = Machine::new(at(0), 2, 2);
-        machine.dial_succeeded();
+    fn other_thresholds_hold_from_the_next_result_on() {
+        let mut machine = Machine::new(at(0));
+        machine.record(at(0), by(1, 9), OK);
+        (1..5).for_each(|second| assert_eq!(machine.record(at(second), by(1, 9), failed()), None));
+        let fallen = machine.record(at(5), by(1, 2), failed());
+        assert_eq!(fallen, change(State::Healthy, State::Unhealthy));
+    }
+
+    #[test]
+    fn who_is_not_checked_is_healthy_and_stays_so_until_a_check_says_otherwise() {
+        let mut machine = Machine::new(at(0));
+        assert_eq!(machine.trust(at(1)), change(State::Unknown, State::Healthy));
+        assert_eq!(machine.trust(at(2)), None);
+        assert_eq!(machine.since(), at(1));
+        machine.record(at(3), by(1, 2), failed());
+        assert_eq!(machine.trust(at(4)), None);
+        assert!(!machine.is_contradicted());
+        machine.record(at(5), by(1, 1), failed());
+        assert_eq!(machine.trust(at(6)), change(State::Unhealthy, State::Healthy));
+    }
+
+    #[test]
+    fn an_interruption_ends_a_row_of_failures_but_makes_nothing_healthy() {
+        let (mut machine, by) = (Machine::new(at(0)), by(2, 2));
+        machine.interrupt();
         assert_eq!(machine.state(), State::Unknown);
-        machine.record(at(0), OK);
-        machine.dial_failed(at(1), String::new());
-        machine.dial_succeeded();
-        assert_eq!(machine.dial_failed(at(2), String::new()), None);
-        assert_eq!(machine.record(at(3), failed()), change(State::Healthy, State::Unhealthy));
-        machine.record(at(4), OK);
-        machine.dial_succeeded();
+        machine.record(at(0), by, OK);
+        machine.record(at(1), by, failed());
+        machine.interrupt();
+        assert_eq!(machine.record(at(2), by, failed()), None);
+        let fallen = machine.record(at(3), by, failed());
+        assert_eq!(fallen, change(State::Healthy, State::Unhealthy));
+        machine.record(at(4), by, OK);
+        machine.interrupt();
         assert_eq!(machine.state(), State::Unhealthy);
-        assert_eq!(machine.record(at(5), OK), change(State::Unhealthy, State::Healthy));
+        assert_eq!(machine.record(at(5), by, OK), change(State::Unhealthy, State::Healthy));
     }
 
     #[test]
     fn long_errors_are_cut_between_characters() {
-        let mut machine = Machine::new(at(0), 1, 1);
-        machine.record(at(0), Err(format!("a{}", "é".repeat(1_000))));
+        let mut machine = Machine::new(at(0));
+        machine.note_error(at(0), format!("a{}", "é".repeat(1_000)));
         let (_, text) = machine.last_error().unwrap();
         assert_eq!(text.len(), LONGEST_ERROR - 1);
+        assert_eq!(machine.state(), State::Unknown);
     }
 }

@@ -145,8 +145,8 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What was wrong with what a machine was told to send. Nothing was written, and
-/// the connection ends with it.
+/// What was wrong with what a machine was told to send, of which nothing was
+/// written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Misuse {
     /// It is not the time for it: no request, an answer already, or no body.

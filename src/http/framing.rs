@@ -36,13 +36,13 @@ impl Framing {
     /// # Errors
     /// The first fault.
     pub fn of_request(head: &RequestHead) -> Result<Framing, Fault> {
-        check_host(head)?;
+        check_host(&head.fields, head.version)?;
         let framing = match declared(&head.fields, head.version)? {
             Some(framing) => framing,
             // RFC 9112 §6.3, the seventh rule.
             None => Framing::Length(0),
         };
-        expects_continue(head)?;
+        expects_continue(&head.fields, head.version)?;
         if head.method == Method::Trace && framing != Framing::Length(0) {
             return Err(Fault::TraceContent);
         }
@@ -63,6 +63,17 @@ impl Framing {
             (100..=199 | 204 | 304, _) | (_, Method::Head) => Framing::Length(0),
             _ => declared.unwrap_or(Framing::UntilClose),
         })
+    }
+}
+
+/// Whether a request can be sent in HTTP/1.1 with this body: what a server would
+/// refuse is not.
+pub(super) fn check_sent(head: &RequestHead, content: Content) -> Result<(), Fault> {
+    check_host(&head.fields, Version::Http11)?;
+    expects_continue(&head.fields, Version::Http11)?;
+    match (&head.method, content) {
+        (Method::Trace, Content::Length(1..) | Content::Stream) => Err(Fault::TraceContent),
+        _ => Ok(()),
     }
 }
 
@@ -118,25 +129,25 @@ fn check_codings(fields: &Fields) -> Result<(), Fault> {
 
 /// Exactly one valid Host in HTTP/1.1, at most one in HTTP/1.0 (RFC 9112 §3.2).
 /// An empty one names no host, with which no `http` URI is valid (RFC 9110 §4.2.1).
-fn check_host(head: &RequestHead) -> Result<(), Fault> {
-    let mut hosts = head.fields.all("host");
+fn check_host(fields: &Fields, version: Version) -> Result<(), Fault> {
+    let mut hosts = fields.all("host");
     match (hosts.next(), hosts.next()) {
         (Some(_), Some(_)) => Err(Fault::HostRepeated),
         (Some(host), None) if is_authority(host) => Ok(()),
         (Some(_), None) => Err(Fault::Host),
-        (None, _) if head.version == Version::Http10 => Ok(()),
+        (None, _) if version == Version::Http10 => Ok(()),
         (None, _) => Err(Fault::HostMissing),
     }
 }
 
 /// Whether the client waits for a 100 before it sends the body. HTTP/1.0 knows
 /// no expectations (RFC 9110 §10.1.1).
-pub(super) fn expects_continue(head: &RequestHead) -> Result<bool, Fault> {
-    if head.version == Version::Http10 {
+pub(super) fn expects_continue(fields: &Fields, version: Version) -> Result<bool, Fault> {
+    if version == Version::Http10 {
         return Ok(false);
     }
     let mut expects = false;
-    for expectation in head.fields.all("expect").flat_map(list) {
+    for expectation in fields.all("expect").flat_map(list) {
         if !expectation.eq_ignore_ascii_case(b"100-continue") {
             return Err(Fault::Expectation);
         }

@@ -9,6 +9,7 @@ pub mod buffer;
 pub mod calendar;
 pub mod clock;
 pub mod datagram;
+pub mod duration;
 pub mod fault;
 pub mod inotify;
 pub mod interfaces;

@@ -89,9 +89,10 @@ impl Netlink {
 
     /// Adds an address as a host of its own (/32, /128) to the interface of
     /// this index. On the loopback interface an IPv4 one has the scope of the host,
-    /// so that it is not chosen as the source of what others send. An IPv6 one
-    /// can be used at once, without a search for duplicates (RFC 4862 §5.4):
-    /// other hosts have the same on purpose.
+    /// so that it is not chosen as the source of what others send. For an IPv6 one
+    /// no duplicate is searched (RFC 4862 §5.4), because other hosts have the same
+    /// on purpose; it can be bound at once, and the kernel makes its route a
+    /// moment later.
     ///
     /// # Errors
     /// PermissionDenied without CAP_NET_ADMIN, NotFound without such an

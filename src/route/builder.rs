@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::rc::Rc;
 
 use super::command::{Add, Command, parse_line};
-use super::draft::{Drafts, Walk};
+use super::draft::{Drafts, Overruled, Walk};
 use super::options::Oddity;
 use super::order::Order;
 use super::table::Table;
@@ -140,6 +140,7 @@ impl TableBuilder {
                 }
                 GIVE_BACK_VISITS
             } else if let Some(targets) = self.drafts.finish_route(&mut self.built.table) {
+                self.warn_of_checks();
                 targets.saturating_mul(FINISH_VISITS).saturating_add(LINE_VISITS)
             } else {
                 let ports = self.drafts.dynamic_ports();
@@ -227,10 +228,20 @@ impl TableBuilder {
                 self.warn(line, text, problem);
             }
         }
-        if self.drafts.add(add).is_err() {
+        if self.drafts.add(line, add).is_err() {
             let problem = "its strategy differs from that of the route's first target, which \
                            counts";
             self.warn(line, text, problem.to_owned());
+        }
+    }
+
+    fn warn_of_checks(&mut self) {
+        for Overruled { line, by, target } in self.drafts.take_overruled() {
+            let problem = format!(
+                "its check differs from that of line {by}, which counts: a target of one service \
+                 and address is checked in one way"
+            );
+            self.warn(line, &target, problem);
         }
     }
 
@@ -438,6 +449,70 @@ mod tests {
         let built = build_text(line.as_bytes());
         assert_eq!(built.warnings.len(), 1);
         assert_eq!(built.warnings[0].line, 3);
+    }
+
+    /// For each target of connections the fall of its check.
+    fn falls(table: &Table) -> Vec<Option<u32>> {
+        let check = |at| table.checks().get(table.target_check(at)?)?.fall;
+        (0..table.targets().len()).map(check).collect()
+    }
+
+    #[test]
+    fn checks_that_are_alike_are_one_value() {
+        let built = build_text(
+            b"route add a :1 tcp://192.0.2.1:1 opts \"fall=3 checkinterval=1s\"\n\
+              route add a :2 tcp://192.0.2.1:2 opts \"checkinterval=1000ms fall=3 strategy=rr\"\n\
+              route add a :3 tcp://192.0.2.1:3 opts \"fall=4\"\n\
+              route add a :3 tcp://192.0.2.1:4\n\
+              route add a :3 tcp://a.test:5 opts \"fall=4\"\n\
+              route add a :4 tcp://192.0.2.1:6 opts \"fall=5\"\nroute del a :4",
+        );
+        assert_eq!(built.warnings, []);
+        let table = built.table;
+        assert_eq!(falls(&table), [Some(3), Some(3), Some(4), None]);
+        assert_eq!(table.target_check(0), table.target_check(1));
+        assert_eq!(table.name_check(0), table.target_check(2));
+        assert_eq!((table.target_check(4), table.name_check(1)), (None, None), "deleted");
+        let shared = |at: usize| table.routes()[at].targets()[0].options.check.clone().unwrap();
+        assert!(Rc::ptr_eq(&shared(0), &shared(1)));
+    }
+
+    /// The routes are finished in another order than that of the lines.
+    #[test]
+    fn the_first_line_that_says_how_a_target_is_checked_counts() {
+        let text = "route add a :1 tcp://192.0.2.1:9\n\
+                    route add a :2 tcp://192.0.2.1:1 opts \"fall=2\"\n\
+                    route add a :1 tcp://192.0.2.1:1 opts \"fall=3\"\n\
+                    route add a :3 tcp://192.0.2.1:1\n\
+                    route add a :4 tcp://192.0.2.1:1/x opts \"fall=2\"\n\
+                    route add b :3 tcp://192.0.2.1:1 opts \"fall=4\"\n\
+                    route add a :5 tcp://192.0.2.1:1 opts \"fall=5\"\n\
+                    route add a :6 tcp://a.test:1 opts \"fall=6\"\n\
+                    route add a :7 tcp://a.test:1 opts \"fall=7\"";
+        let built = build_text(text.as_bytes());
+        assert_eq!(falls(&built.table), [None, Some(2), Some(4)]);
+        let lines: Vec<usize> = built.warnings.iter().map(|warning| warning.line).collect();
+        assert_eq!(lines, [3, 7, 9]);
+        let warning = &built.warnings[0];
+        assert_eq!(warning.text, "a tcp://192.0.2.1:1");
+        assert!(warning.problem.contains("differs from that of line 2, which counts"));
+        assert!(built.warnings[2].problem.contains("line 8"));
+    }
+
+    #[test]
+    fn the_check_of_a_udp_target_has_no_effect() {
+        let built = build_text(b"route add a :1 udp://192.0.2.1:1 opts \"check=tcp\"");
+        assert_eq!((built.table.checks().len(), built.warnings.len()), (1, 1));
+        assert!(built.warnings[0].problem.contains("a udp target is not checked"));
+    }
+
+    #[test]
+    fn an_http_check_needs_the_feature() {
+        let built = build_text(b"route add a :1 tcp://192.0.2.1:1 opts \"check=http:/x\"");
+        match cfg!(feature = "http") {
+            true => assert_eq!((built.errors, built.warnings), (vec![], vec![])),
+            false => assert!(built.errors[0].problem.contains("without the feature `http`")),
+        }
     }
 
     #[test]

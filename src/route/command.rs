@@ -13,6 +13,7 @@
 //! and the texts in quotes know no escapes. A bad line is reported and
 //! skipped, and the other lines live. (fabio rejects the whole text.)
 
+use super::check::CheckKind;
 use super::destination::{Destination, Scheme};
 use super::options::{Oddity, Options};
 use super::source::Source;
@@ -158,7 +159,21 @@ fn check_served(destination: &Destination, options: &Options) -> Result<(), Stri
                     a PROXY header"
             .to_owned());
     }
+    check_is_built_in(options)?;
     options.check_alpn()
+}
+
+/// Refuses an HTTP check where there is none: a connect check in its place would
+/// take for healthy what is not.
+fn check_is_built_in(options: &Options) -> Result<(), String> {
+    let kind = options.check.as_ref().and_then(|check| check.kind.as_ref());
+    match kind {
+        Some(CheckKind::Http { .. }) if !cfg!(feature = "http") => Err(format!(
+            "the option {} needs HTTP, and this burgee was built without the feature `http`",
+            quoted(&format!("check={}", options.get("check").unwrap_or_default()))
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// What the table holds, and nothing acts on: some of it yet, some of it here.
@@ -201,6 +216,12 @@ fn odd_for_now(source: &Source, destination: &Destination, options: &Options) ->
     }
     if options.service_limit.is_some() && destination.scheme() == Scheme::Udp {
         odd("limit", "the option \"limit\" has no effect: it is for connections".to_owned());
+    }
+    if options.check.is_some() && destination.scheme() == Scheme::Udp {
+        let problem = "the options of a check have no effect: a udp target is not checked but by \
+                       its traffic, and by the check of the tcp target with its service and \
+                       address";
+        odd("check", problem.to_owned());
     }
     oddities
 }

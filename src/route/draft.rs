@@ -6,6 +6,7 @@
 
 use std::rc::Rc;
 
+use super::check::CheckOptions;
 use super::command::{Add, Del, Weight};
 use super::destination::{Destination, Scheme};
 use super::hash::{Hash, Places, hash_text};
@@ -30,12 +31,16 @@ pub(super) struct Drafts {
     finished: usize,
     numbered: Places,
     ports: Ports,
+    checks: Checks,
 }
 
 #[derive(Debug)]
 struct Draft {
     /// `None` when it was deleted.
     target: Option<Target>,
+    line: u32,
+    /// Its place in [`Checks::all`].
+    check: Option<u32>,
     route: usize,
     next_of_route: Option<usize>,
     next_of_service: Option<usize>,
@@ -106,6 +111,31 @@ impl Walk {
     }
 }
 
+/// How targets are to be checked, each way once: sixty thousand lines may say
+/// the same.
+#[derive(Debug, Default)]
+struct Checks {
+    all: Vec<Rc<CheckOptions>>,
+    /// Places of `all`; made for `room` lines when the first of them needs it.
+    index: Places,
+    room: usize,
+    /// For each of the table's targets, and each of its names, the line that
+    /// said how it is checked; 0 for none.
+    target_lines: Vec<u32>,
+    name_lines: Vec<u32>,
+    overruled: Vec<Overruled>,
+}
+
+/// A line whose check does not count.
+#[derive(Debug)]
+pub(super) struct Overruled {
+    pub(super) line: usize,
+    /// The one that counts.
+    pub(super) by: usize,
+    /// Service and URL of the target.
+    pub(super) target: String,
+}
+
 /// The target's strategy is not that of its route.
 #[derive(Debug)]
 pub(super) struct OtherStrategy;
@@ -117,13 +147,14 @@ impl Drafts {
             by_source: Places::with_room(lines),
             by_service: Places::with_room(lines),
             by_identity: Places::with_room(lines),
+            checks: Checks::with_room(lines),
             ..Drafts::default()
         }
     }
 
     /// Adds a target, unless there is one with the same service, URL, fixed
     /// weight and tags. As in fabio, other options make no difference.
-    pub(super) fn add(&mut self, add: Add) -> Result<(), OtherStrategy> {
+    pub(super) fn add(&mut self, line: usize, mut add: Add) -> Result<(), OtherStrategy> {
         let route = self.route(&add.source);
         let service = self.service(&add.service);
         let service_name = add.service.as_str();
@@ -139,6 +170,7 @@ impl Drafts {
         let at = self.targets.len();
         self.by_identity.insert(identity, at);
         let strategy = add.options.strategy;
+        let check = add.options.check.as_mut().map(|check| self.checks.share(check));
         let Some((name, of_service)) = self.services.get_mut(service) else { return Ok(()) };
         let Some(of_route) = self.routes.get_mut(route) else { return Ok(()) };
         let target = Target {
@@ -157,9 +189,14 @@ impl Drafts {
         of_route.alive = of_route.alive.saturating_add(1);
         let before_in_route = of_route.chain.append(at);
         let before_in_service = of_service.append(at);
-        let draft =
-            Draft { target: Some(target), route, next_of_route: None, next_of_service: None };
-        self.targets.push(draft);
+        self.targets.push(Draft {
+            target: Some(target),
+            line: u32::try_from(line).unwrap_or(u32::MAX),
+            check,
+            route,
+            next_of_route: None,
+            next_of_service: None,
+        });
         if let Some(before) = before_in_route.and_then(|at| self.targets.get_mut(at)) {
             before.next_of_route = Some(at);
         }
@@ -275,14 +312,21 @@ impl Drafts {
     /// A table with room for what there is.
     pub(super) fn begin_table(&mut self) -> Table {
         self.numbered = Places::with_room(self.targets.len());
-        Table::with_room(self.routes.len(), self.targets.len())
+        let mut table = Table::with_room(self.routes.len(), self.targets.len());
+        table.set_checks(self.checks.begin_table(self.targets.len()));
+        table
     }
 
     /// Gives the memory of some hundred drafts back, once all are finished;
     /// says whether any were left.
     pub(super) fn give_back(&mut self) -> bool {
-        let indexes =
-            [&mut self.by_source, &mut self.by_service, &mut self.by_identity, &mut self.numbered];
+        let indexes = [
+            &mut self.by_source,
+            &mut self.by_service,
+            &mut self.by_identity,
+            &mut self.numbered,
+            &mut self.checks.index,
+        ];
         for index in indexes {
             if !index.is_empty() {
                 *index = Places::default();
@@ -310,6 +354,9 @@ impl Drafts {
             if is_looked_up {
                 target.index = number(&mut self.numbered, table, is_udp, &target);
                 target.name_index = number_name(&mut self.numbered, table, &target);
+                if !is_udp {
+                    self.checks.claim(table, &target, draft.line, draft.check);
+                }
             }
             if let (Some(limit), false) = (target.options.service_limit, is_udp) {
                 table.limit(&target.service, limit);
@@ -322,6 +369,12 @@ impl Drafts {
             table.push(source, targets);
         }
         Some(visited)
+    }
+
+    /// Which lines were found since the last call to say of a target that is
+    /// checked already how it is to be checked otherwise.
+    pub(super) fn take_overruled(&mut self) -> Vec<Overruled> {
+        std::mem::take(&mut self.checks.overruled)
     }
 
     /// The ports that the finished routes serve with `tcp` targets.
@@ -369,6 +422,72 @@ impl Drafts {
             self.services.push((Rc::from(name), Chain::default()));
             place
         })
+    }
+}
+
+impl Checks {
+    fn with_room(lines: usize) -> Checks {
+        Checks { room: lines, ..Checks::default() }
+    }
+
+    /// The place of this check, which takes the place of one that is alike.
+    fn share(&mut self, check: &mut Rc<CheckOptions>) -> u32 {
+        if self.all.is_empty() {
+            self.index = Places::with_room(self.room);
+        }
+        let hash = check.digest();
+        let known = self.index.find(hash, |at| self.all.get(at) == Some(check));
+        let place = known.unwrap_or_else(|| {
+            self.index.insert(hash, self.all.len());
+            self.all.push(Rc::clone(check));
+            self.all.len().saturating_sub(1)
+        });
+        if let Some(known) = self.all.get(place) {
+            *check = Rc::clone(known);
+        }
+        // No text has that many lines.
+        u32::try_from(place).unwrap_or(u32::MAX)
+    }
+
+    /// Gives all of them away; no more come.
+    fn begin_table(&mut self, targets: usize) -> Vec<Rc<CheckOptions>> {
+        self.target_lines = Vec::with_capacity(targets);
+        std::mem::take(&mut self.all)
+    }
+
+    /// A line says how a target is checked, or says nothing about it. The
+    /// first line that does counts.
+    fn claim(&mut self, table: &mut Table, target: &Target, line: u32, check: Option<u32>) {
+        let Some(check) = check else { return };
+        let (lines, index) = match (target.index, target.name_index) {
+            (Some(index), _) => (&mut self.target_lines, index),
+            (None, Some(index)) => (&mut self.name_lines, index),
+            (None, None) => return,
+        };
+        let counts = match target.index {
+            Some(index) => table.target_check_mut(index),
+            None => table.name_check_mut(index),
+        };
+        if lines.len() <= index {
+            lines.resize(index.saturating_add(1), 0);
+        }
+        let (Some(counts), Some(own)) = (counts, lines.get_mut(index)) else { return };
+        if *counts == Some(check) {
+            *own = line.min(*own);
+            return;
+        }
+        let known = counts.is_some();
+        let (first, other) = if known && *own < line { (*own, line) } else { (line, *own) };
+        if first == line {
+            (*own, *counts) = (line, Some(check));
+        }
+        if known {
+            self.overruled.push(Overruled {
+                line: usize::try_from(other).unwrap_or(usize::MAX),
+                by: usize::try_from(first).unwrap_or(usize::MAX),
+                target: format!("{} {}", target.service, target.destination),
+            });
+        }
     }
 }
 

@@ -2,18 +2,26 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::rc::Rc;
 
 use super::access::Access;
+use super::check::{self, CheckOptions};
 use super::pick::Strategy;
 use super::words::quoted;
 
-/// Options that fabio knows, and `alpn`, `limit` and `strategy`, which are
-/// burgee's own.
-const KNOWN: [&str; 16] = [
+/// Options that fabio knows, and `alpn`, `limit`, `strategy` and those of
+/// [`super::check`], which are burgee's own.
+const KNOWN: [&str; 23] = [
     "allow",
     "alpn",
     "auth",
+    "check",
+    "checkhost",
+    "checkinterval",
+    "checkstatus",
+    "checktimeout",
     "deny",
+    "fall",
     "grpcservername",
     "host",
     "limit",
@@ -22,6 +30,7 @@ const KNOWN: [&str; 16] = [
     "pxyproto",
     "redirect",
     "register",
+    "rise",
     "strategy",
     "strip",
     "tlsskipverify",
@@ -54,6 +63,9 @@ pub struct Options {
     pub strategy: Option<Strategy>,
     /// `tlsskipverify=true`
     pub tls_skip_verify: bool,
+    /// `check=` and its company, if any of them is there and good. A table
+    /// has one value for all targets whose checks are alike.
+    pub check: Option<Rc<CheckOptions>>,
 }
 
 /// `proto=`: how a target is spoken to.
@@ -137,8 +149,7 @@ impl Options {
             strategy
         });
         let service_limit = get("limit").and_then(|text| {
-            let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-            let limit = text.parse::<u32>().ok().filter(|&limit| limit > 0 && digits);
+            let limit = check::count(text).ok();
             if limit.is_none() {
                 wrong("limit", text, "a number from 1 to 4294967295");
             }
@@ -148,6 +159,7 @@ impl Options {
             wrong("weight", text, "the clause: weight W, before tags and opts");
         }
         let tls_skip_verify = get("tlsskipverify") == Some("true");
+        let check = check::read(get, &mut wrong);
         let known = |key: &&String| KNOWN.contains(&key.as_str());
         let unknown = self.texts.keys().filter(|key| !known(key)).map(|key| Oddity {
             once: Some(format!("option {key}")),
@@ -165,6 +177,7 @@ impl Options {
         self.service_limit = service_limit;
         self.strategy = strategy;
         self.tls_skip_verify = tls_skip_verify;
+        self.check = (check != CheckOptions::default()).then(|| Rc::new(check));
         oddities
     }
 

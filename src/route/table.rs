@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use super::builder;
+use super::check::CheckOptions;
 use super::command::Command;
 use super::destination::Destination;
 use super::hash::{Hash, Places, hash_text};
@@ -30,6 +31,11 @@ pub struct Table {
     targets: Vec<(Rc<str>, SocketAddr)>,
     udp_targets: Vec<(Rc<str>, SocketAddr)>,
     names: Vec<(Rc<str>, Rc<str>, u16)>,
+    /// How targets are checked, each way once; and for each target of
+    /// connections and each name which of these is meant.
+    checks: Vec<Rc<CheckOptions>>,
+    target_checks: Vec<Option<u32>>,
+    name_checks: Vec<Option<u32>>,
     dynamic_ports: Vec<DynamicPort>,
     /// Services with `limit=`, and their places by name.
     limits: Vec<(Rc<str>, u32)>,
@@ -158,6 +164,24 @@ impl Table {
         &self.names
     }
 
+    /// The different ways in which targets are checked otherwise than by the
+    /// defaults.
+    pub fn checks(&self) -> &[Rc<CheckOptions>] {
+        &self.checks
+    }
+
+    /// How the target at this place of [`Table::targets`] is checked: a place
+    /// in [`Table::checks`]; `None` for the defaults. Of lines that say it
+    /// differently the first counts.
+    pub fn target_check(&self, index: usize) -> Option<usize> {
+        place(*self.target_checks.get(index)?)
+    }
+
+    /// The same for [`Table::names`].
+    pub fn name_check(&self, index: usize) -> Option<usize> {
+        place(*self.name_checks.get(index)?)
+    }
+
     /// Whether [`Table::lookup_name`] may find a route.
     pub fn has_names(&self) -> bool {
         let is_named = |it: &Source| matches!(it, Source::Host { .. }) && it.is_looked_up();
@@ -211,7 +235,8 @@ impl Table {
             are_empty &= list.is_empty();
         }
         self.names.truncate(self.names.len().saturating_sub(count));
-        !(are_empty && self.names.is_empty())
+        self.checks.truncate(self.checks.len().saturating_sub(count));
+        !(are_empty && self.names.is_empty() && self.checks.is_empty())
     }
 
     /// The exact host, else the longest wildcard.
@@ -269,6 +294,7 @@ impl Table {
             routes: Vec::with_capacity(routes),
             index: Places::with_room(routes),
             targets: Vec::with_capacity(targets),
+            target_checks: Vec::with_capacity(targets),
             ..Table::default()
         }
     }
@@ -309,13 +335,32 @@ impl Table {
     ) -> usize {
         let targets = if is_udp { &mut self.udp_targets } else { &mut self.targets };
         targets.push((service, address));
+        if !is_udp {
+            self.target_checks.push(None);
+        }
         targets.len().saturating_sub(1)
     }
 
     /// Adds a name to those there are to look up.
     pub(super) fn push_name(&mut self, service: Rc<str>, name: Rc<str>, port: u16) -> usize {
         self.names.push((service, name, port));
+        self.name_checks.push(None);
         self.names.len().saturating_sub(1)
+    }
+
+    /// The ways in which targets are checked.
+    pub(super) fn set_checks(&mut self, checks: Vec<Rc<CheckOptions>>) {
+        self.checks = checks;
+    }
+
+    /// Which of them is that of a target of connections.
+    pub(super) fn target_check_mut(&mut self, index: usize) -> Option<&mut Option<u32>> {
+        self.target_checks.get_mut(index)
+    }
+
+    /// Which of them is that of a name.
+    pub(super) fn name_check_mut(&mut self, index: usize) -> Option<&mut Option<u32>> {
+        self.name_checks.get_mut(index)
     }
 
     /// A service may have so many connections, if no other target of it says
@@ -337,6 +382,10 @@ impl Table {
     pub(super) fn set_dynamic_ports(&mut self, ports: Vec<DynamicPort>) {
         self.dynamic_ports = ports;
     }
+}
+
+fn place(number: Option<u32>) -> Option<usize> {
+    usize::try_from(number?).ok()
 }
 
 /// The commands that make this table again, as fabio shows them for

@@ -71,7 +71,7 @@ class Burgee:
     def command(self, *words):
         """What a command says that talks to this burgee."""
         return output_of(command_in(self.namespace, self.run_directory,
-                                    [self.program, *words, "-cfg", self.config]))
+                                    [self.program, *words]))
 
     def health(self):
         """The status code that /health answers with; 0 without an answer."""

@@ -103,6 +103,8 @@ PROBES = {
     # No feature of the kernel, but what some cases cannot do without either.
     "DNS programs": lambda: all(map(shutil.which, ("dig", "dnsmasq"))),
     "curl": lambda: bool(shutil.which("curl")),
+    "strace": lambda: bool(shutil.which("strace")),
+    "setpriv": lambda: bool(shutil.which("setpriv")),
     "TLS programs": lambda: all(map(shutil.which, ("openssl", "curl"))),
     "other proxies": lambda: all(map(shutil.which, ("haproxy", "nginx", "curl", "socat"))),
 }

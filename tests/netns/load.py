@@ -74,8 +74,8 @@ class Load:
 
     def wait_served(self, names, since):
         """Waits until connections opened from now on were served by exactly these hosts."""
-        wait_for(f"{names} serve", lambda: {
-            c.server for c in self.connections() if c.opened >= since and not c.error} == set(names))
+        wait_for(f"{names} serve", lambda: set(names) == {
+            c.server for c in self.connections() if c.opened >= since and not c.error})
 
     def finish(self):
         """Opens no more, waits for the last one, and returns all of them."""

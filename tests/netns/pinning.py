@@ -118,8 +118,9 @@ def _choose(prefixes, hops, marks):
         numbers = [marks[gateway] for gateway in gateways]
         if numbers:
             places = ", ".join(f"{place} : {mark}" for place, mark in enumerate(numbers))
-            commands.append(f"add rule inet pinning choose {family} daddr {prefix} ct mark set "
-                            f"jhash {family} saddr . tcp sport mod {len(numbers)} map {{ {places} }}")
+            choice = f"jhash {family} saddr . tcp sport mod {len(numbers)} map {{ {places} }}"
+            commands.append(f"add rule inet pinning choose {family} daddr {prefix} "
+                            f"ct mark set {choice}")
     subprocess.run(["nft", "-f", "-"], input="\n".join(commands), check=True, text=True)
 
 

@@ -128,7 +128,8 @@ def announcements(capture, host):
 
 @scenario("crash-loop", daemons=("bird",))
 def crash_loop(lab):
-    """Killed ten times as soon as it is announced or could have been: the router hears little of it."""
+    """Killed as soon as it is announced or could have been, again and again: the router
+    hears little of it."""
     capture = lab.capture()
     lab.start_daemon(values={"error wait time 1, 10": "error wait time 1, 1"})
     burgee = lab.start_burgee(bgp_announce_holdup="500ms")

@@ -1,5 +1,7 @@
 //! The anycast prefixes: what is announced, why, and who was sent what.
 
+use std::rc::Rc;
+
 use ipnet::IpNet;
 
 use super::sessions::{some_of, state as session_state};
@@ -99,21 +101,28 @@ impl Daemon {
             drained: self.announcing.drains.has(&status.prefix),
             conditions: condition_views(conditions, pools),
             address: AddressView::default(),
-            services: pools.iter().map(|pool| self.pool_view(pool)).collect(),
+            services: pools.iter().map(|pool| self.pool_view(place, pool)).collect(),
             wanted_by: count(self.wanted_by(place)),
             sent_to: count(speaker.map_or(0, |speaker| speaker.sent_to(&status.prefix))),
             peers: Vec::new(),
         }
     }
 
-    fn pool_view(&self, pool: &PoolFact) -> ServiceView {
+    fn pool_view(&self, place: usize, pool: &PoolFact) -> ServiceView {
         let PoolFact { service, targets } = pool;
+        let ejected_of = |name: &Rc<str>| self.switchboard.service_counts(name).ejected;
+        let scope = self.announcing.scopes.get(place).and_then(|it| it.services.as_ref());
+        let ejected = match (service, scope) {
+            (Some(name), _) => ejected_of(name),
+            (None, Some(names)) => names.iter().map(ejected_of).fold(0, usize::saturating_add),
+            (None, None) => self.switchboard.counts().ejected,
+        };
         ServiceView {
             service: service.as_ref().map_or_else(String::new, |name| name.to_string()),
             healthy: count(targets.healthy),
             total: count(targets.total),
             unknown: count(targets.unknown),
-            ejected: 0,
+            ejected: count(ejected),
             last_error: targets.last_error.clone(),
         }
     }

@@ -1,6 +1,6 @@
 //! The settings in force, as they are told.
 
-use crate::config::{Config, Effective, InForce, Value};
+use crate::config::{Effective, InForce, Value};
 
 /// Most octets of one value that are told: a whole route table may be in one.
 const LONGEST: usize = 64 * 1024;
@@ -19,10 +19,10 @@ impl Settings {
         Settings { effective: Some(effective), told }
     }
 
-    /// Those after a reload from `old` to `new`.
-    pub(in crate::daemon) fn reload(&mut self, effective: Effective, old: &Config, new: &Config) {
+    /// Those after a reload; what needs a restart is as it was.
+    pub(in crate::daemon) fn reload(&mut self, effective: Effective) {
         let effective = match &self.effective {
-            Some(before) => effective.reloaded(before, old, new),
+            Some(before) => effective.after_reload(before),
             None => effective,
         };
         *self = Settings::of(effective);
@@ -74,7 +74,7 @@ mod tests {
         let old = loaded("proxy.shutdownwait = 1s\nbgp.vip = lo\n".to_owned());
         let new = loaded("proxy.shutdownwait = 2s\nbgp.vip = eth0\n".to_owned());
         let mut settings = Settings::of(old.effective);
-        settings.reload(new.effective, &old.config, &new.config);
+        settings.reload(new.effective);
         let told = settings.tell();
         let of = |key: &str| told.iter().find(|it| it.key == key).unwrap().text.as_str();
         assert_eq!((of("proxy.shutdownwait"), of("bgp.vip")), ("2s", "lo"));

@@ -113,7 +113,8 @@ impl Daemon {
         let is_switched_off = self.maintenance().is_some() || self.drain.step() != Step::Serving;
         match prefixes.first() {
             Some(first) if !is_worth_it && !is_switched_off => {
-                let text = format!("no prefix is announced; {}: {}", first.prefix, first.reason.at(now));
+                let text =
+                    format!("no prefix is announced; {}: {}", first.prefix, first.reason.at(now));
                 match announcer.is_settled() {
                     true => Readiness::NotReady(text),
                     false => Readiness::Awaiting(text),

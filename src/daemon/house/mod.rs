@@ -49,8 +49,8 @@ impl House for Daemon {
         self.tell_announcement(at.now, prefix)
     }
 
-    fn services(&self, at: &Moment, from: u64, most: usize) -> Slice<ServiceView> {
-        self.switchboard.tell_services(at.now, from, most)
+    fn services(&self, _: &Moment, from: u64, most: usize) -> Slice<ServiceView> {
+        self.switchboard.tell_services(from, most)
     }
 
     fn targets(&self, at: &Moment, from: u64, most: usize) -> Slice<TargetView> {

@@ -25,12 +25,7 @@ const JOINED: u64 = 1 << 32;
 
 impl Daemon {
     /// See [`crate::admin::House::sessions`].
-    pub(super) fn tell_sessions(
-        &self,
-        now: Time,
-        from: u64,
-        most: usize,
-    ) -> Slice<SessionView> {
+    pub(super) fn tell_sessions(&self, now: Time, from: u64, most: usize) -> Slice<SessionView> {
         let Some(bgp) = &self.bgp else { return Slice::default() };
         let (ids, next) = some_of(bgp, from, most);
         let view = |id| self.tell_session(now, bgp, id);
@@ -47,7 +42,8 @@ impl Daemon {
 /// Some neighbours from a place on, and where the next ones begin.
 pub(super) fn some_of(bgp: &Transport, from: u64, most: usize) -> (Vec<PeerId>, Option<u64>) {
     let most = most.max(1);
-    let place = if from < JOINED { usize::try_from(from).unwrap_or(usize::MAX) } else { usize::MAX };
+    let place =
+        if from < JOINED { usize::try_from(from).unwrap_or(usize::MAX) } else { usize::MAX };
     let mut ids: Vec<PeerId> = bgp.named().iter().skip(place).take(most).copied().collect();
     let named = place.saturating_add(ids.len());
     if named < bgp.named().len() {

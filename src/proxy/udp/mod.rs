@@ -77,6 +77,8 @@ pub struct UdpListenerSettings {
     pub address: SocketAddr,
     /// Both families, with a socket for each.
     pub dual_stack: bool,
+    /// `address` may be one that this host does not have (yet).
+    pub freebind: bool,
     /// A flow without a datagram for this long is over.
     pub idle_timeout: Duration,
     /// Most flows at a time, as far as there may be so many; zero: that many.

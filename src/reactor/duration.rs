@@ -1,8 +1,8 @@
 //! Durations as Go writes them: `300ms`, `1.5h`, `2m30s`.
 //!
-//! fabio reads every duration of its configuration in this form. Unlike
-//! fabio, which takes a bad value from a file for zero, a bad value is an
-//! error here; see [`parse`].
+//! fabio reads every duration in this form, in its configuration and in its
+//! routes. Unlike fabio, which takes a bad value from a file for zero, a bad
+//! value is an error here; see [`parse`].
 
 use std::time::Duration;
 
