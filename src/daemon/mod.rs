@@ -5,6 +5,8 @@
 mod addresses;
 mod announcing;
 mod checks;
+#[cfg(feature = "http")]
+mod house;
 mod load;
 mod manager;
 mod memory;
@@ -96,6 +98,11 @@ pub struct Daemon {
     /// The registry fails for too long.
     is_stale: bool,
     reload_requested: bool,
+    /// What is told of the settings, and counted for nobody else.
+    #[cfg(feature = "http")]
+    settings_in_force: house::Settings,
+    #[cfg(feature = "http")]
+    tally: house::Tally,
 }
 
 impl Daemon {
@@ -150,6 +157,10 @@ impl Daemon {
             notifier: None,
             is_stale: false,
             reload_requested: false,
+            #[cfg(feature = "http")]
+            settings_in_force: house::Settings::default(),
+            #[cfg(feature = "http")]
+            tally: house::Tally::default(),
             config,
         };
         for address in daemon.proxy.listening_on() {
