@@ -7,7 +7,7 @@ use super::in_force::InForce;
 use super::options::{self, Impact, Spec, Support};
 use super::report::Source;
 use super::settings::{Setting, Settings};
-use super::{Config, duration, kv_list, properties};
+use super::{Config, duration, kv_list, properties, values};
 
 /// What stands for a secret.
 const MASK: &str = "***";
@@ -60,16 +60,27 @@ impl Effective {
     }
 
     /// These settings after a reload from `old`: what needs a restart is still as
-    /// it was.
+    /// it was, as [`super::change::in_force`] has it.
     #[must_use]
     pub fn after_reload(mut self, old: &Effective) -> Effective {
         let waits = |key| options::find(key).is_some_and(|spec| spec.impact == Impact::Restart);
-        for entry in self.entries.iter_mut().filter(|entry| waits(entry.key)) {
-            if let Some(known) = old.entries.iter().find(|known| known.key == entry.key) {
+        let is_bgp_kept = self.enables_bgp() != old.enables_bgp();
+        for entry in &mut self.entries {
+            let Some(known) = old.entries.iter().find(|known| known.key == entry.key) else {
+                continue;
+            };
+            if waits(entry.key) || (is_bgp_kept && entry.key.starts_with("bgp.")) {
                 known.clone_into(entry);
+            } else if entry.key == "proxy.addr" {
+                entry.value = with_datagram_listeners_of(&known.value, &entry.value);
             }
         }
         self
+    }
+
+    fn enables_bgp(&self) -> bool {
+        let entry = self.entries.iter().find(|entry| entry.key == "bgp.enabled");
+        entry.is_some_and(|entry| values::boolean(&entry.value) == Ok(true))
     }
 
     /// A text about the value of a key, behind the place where that was set.
@@ -97,6 +108,22 @@ fn in_force(setting: &Setting, config: &Config) -> String {
         "ui.socket" if !setting.is_set() && config.ui.socket.is_none() => String::new(),
         _ => setting.value.clone(),
     }
+}
+
+/// The listeners for connections of one list, and those for datagrams of
+/// another.
+fn with_datagram_listeners_of(old: &str, new: &str) -> String {
+    let is_datagram = |map: &kv_list::Map| map.get("proto") == Some("udp");
+    let (Ok(mut old), Ok(mut maps)) = (kv_list::parse(old), kv_list::parse(new)) else {
+        return new.to_owned();
+    };
+    old.retain(is_datagram);
+    if maps.iter().filter(|map| is_datagram(map)).eq(&old) {
+        return new.to_owned();
+    }
+    maps.retain(|map| !is_datagram(map));
+    maps.append(&mut old);
+    kv_list::print(&maps)
 }
 
 /// Keys whose default is not the same as the same value that somebody set: who
@@ -260,10 +287,29 @@ mod tests {
 
     #[test]
     fn after_a_reload_what_needs_a_restart_is_as_it_was() {
-        let old = loaded("proxy.addr = :80;proto=tcp\nbgp.vip = lo\nproxy.shutdownwait = 1s");
-        let new = loaded("proxy.addr = :80;proto=tcp\nbgp.vip = eth0\nproxy.shutdownwait = 2s");
-        let values = new.effective.after_reload(&old.effective).values().collect::<Vec<_>>();
-        let text = |key: &str| values.iter().find(|it| it.key == key).unwrap().text.clone();
-        assert_eq!((text("bgp.vip").as_str(), text("proxy.shutdownwait").as_str()), ("lo", "2s"));
+        let old = loaded(
+            "proxy.addr = :53;proto=udp;it=3s,:80;proto=tcp\nbgp.vip = lo\n\
+             bgp.announce.holdup = 1s\n",
+        );
+        let new = loaded(
+            "proxy.addr = :81;proto=tcp,:54;proto=udp\nbgp.vip = eth0\n\
+             bgp.announce.holdup = 2s\nproxy.shutdownwait = 7s\n",
+        );
+        let now = new.effective.after_reload(&old.effective);
+        let of = |key: &str| now.values().find(|it| it.key == key).map(|it| it.text).unwrap();
+        assert_eq!(of("proxy.addr"), ":81;proto=tcp,:53;proto=udp;it=3s");
+        assert_eq!(of("bgp.vip"), "lo");
+        assert_eq!(of("bgp.announce.holdup"), "2s");
+        assert_eq!(of("proxy.shutdownwait"), "7s");
+        // BGP that is switched on waits for a restart as a whole.
+        let on = loaded(
+            "bgp.enabled = true\nbgp.routerid = 198.51.100.1\nbgp.announce.holdup = 3s\n\
+             bgp.anycastaddresses = 192.0.2.1/32\nbgp.peers = address=198.51.100.2;asn=1\n",
+        );
+        let still = on.effective.after_reload(&now);
+        let of = |key: &str| still.values().find(|it| it.key == key).map(|it| it.text).unwrap();
+        assert_eq!((of("bgp.enabled"), of("bgp.peers")), ("false".into(), String::new()));
+        assert_eq!(of("bgp.announce.holdup"), "2s");
+        assert_eq!(of("proxy.shutdownwait"), "0s");
     }
 }

@@ -1,5 +1,6 @@
 //! What is announced: the facts of all rooms in, the speaker's table out.
 
+use std::ops::Range;
 use std::rc::Rc;
 
 use ipnet::IpNet;
@@ -23,7 +24,7 @@ use crate::reactor::{Reactor, Time};
 pub(super) struct Announcing {
     pub(super) announcer: Announcer,
     /// What each rule depends on, as long as the routes and the listeners stay.
-    scopes: Vec<Scope>,
+    pub(super) scopes: Vec<Scope>,
     /// The number of the route table that they are of; `None`: they are not known.
     scoped: Option<u64>,
     pub(super) drains: Drains,
@@ -65,7 +66,17 @@ pub(super) fn rules(config: &Config) -> Vec<Rule> {
 
 impl Daemon {
     /// All that the decisions depend on.
-    pub(super) fn facts(&self) -> Facts {
+    fn facts(&self) -> Facts {
+        self.facts_of(0..usize::MAX)
+    }
+
+    /// The same, but of the prefixes at these places only; of the others nothing
+    /// is said.
+    pub(super) fn facts_of(&self, places: Range<usize>) -> Facts {
+        let own = |(place, (rule, scope))| match places.contains(&place) {
+            true => self.prefix_facts(rule, scope),
+            false => PrefixFacts::default(),
+        };
         let is_stopping = self.drain.step() != Step::Serving;
         let rules = self.announcing.announcer.rules();
         Facts {
@@ -73,10 +84,7 @@ impl Daemon {
             registry: self.registry_fact(),
             maintenance: self.maintenance(),
             stopping: is_stopping.then(|| Stop { hurried: self.drain.is_hurried() }),
-            prefixes: rules
-                .zip(&self.announcing.scopes)
-                .map(|(rule, scope)| self.prefix_facts(rule, scope))
-                .collect(),
+            prefixes: rules.zip(&self.announcing.scopes).enumerate().map(own).collect(),
         }
     }
 

@@ -170,6 +170,14 @@ impl Answers {
         tally
     }
 
+    /// What was said of the name of a target that has no address: nothing yet,
+    /// or why it has none.
+    #[cfg(feature = "http")]
+    pub(super) fn trouble(&self, target: &NamedTarget) -> Option<&str> {
+        let answer = self.by_name.get(&target.name).filter(|answer| answer.is_there)?;
+        Some(answer.error.as_deref().unwrap_or("it has no address"))
+    }
+
     /// Of those that have no address: how many there are, how many of them
     /// nothing was said of yet, and what was said of one.
     pub(super) fn missing<'a>(
@@ -242,6 +250,12 @@ impl NamedTarget {
     /// The service that it belongs to.
     pub(super) fn service(&self) -> &Rc<str> {
         &self.service
+    }
+
+    /// Its name and port.
+    #[cfg(feature = "http")]
+    pub(super) fn authority(&self) -> String {
+        format!("{}:{}", self.name, self.port)
     }
 
     /// Gives it these addresses.

@@ -318,6 +318,12 @@ impl Targets {
         self.services.range::<str, _>((from, Bound::Unbounded)).next().map(|(name, _)| name)
     }
 
+    /// The service at a place in the order of their names: a walk over those
+    /// before it.
+    pub fn nth_service(&self, place: usize) -> Option<&Rc<str>> {
+        self.services.keys().nth(place)
+    }
+
     /// The services with a target that is unhealthy or ejected, in the order of
     /// their names.
     pub fn impaired(&self) -> impl Iterator<Item = &Rc<str>> {

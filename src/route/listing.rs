@@ -20,7 +20,7 @@ pub enum Order {
 }
 
 /// How far from its old place a route is looked for, well below a millisecond.
-const REACH: usize = 2048;
+const REACH: usize = 1024;
 
 /// How many targets are looked at for each that is wanted. Some are not shown.
 const LOOKS: usize = 8;
@@ -31,37 +31,48 @@ const LOOKS: usize = 8;
 struct Cursor {
     place: usize,
     target: usize,
-    hash: u16,
+    hash: u64,
+}
+
+/// Bits of the parts of a [`Cursor`]. The text of a table with more routes, or a
+/// route with more targets, is longer than any that is read.
+const PLACE: u32 = 22;
+const TARGET: u32 = 22;
+const HASH: u32 = 20;
+
+/// The lowest bits.
+const fn lowest(bits: u32) -> u64 {
+    match 1_u64.checked_shl(bits) {
+        Some(next) => next.saturating_sub(1),
+        None => u64::MAX,
+    }
 }
 
 impl Cursor {
-    const BITS: u32 = 24;
-    const MOST: u64 = (1 << Cursor::BITS) - 1;
-
-    /// `None` where a table is larger than any is.
     fn pack(self) -> Option<u64> {
-        let place = u64::try_from(self.place).ok().filter(|place| *place <= Cursor::MOST)?;
-        let target = u64::try_from(self.target).ok().filter(|target| *target <= Cursor::MOST)?;
-        let place = place.checked_shl(Cursor::BITS.saturating_add(u16::BITS))?;
-        Some(place | target.checked_shl(u16::BITS)? | u64::from(self.hash))
+        let fits =
+            |part: usize, bits: u32| u64::try_from(part).ok().filter(|part| *part <= lowest(bits));
+        let place = fits(self.place, PLACE)?.checked_shl(TARGET.saturating_add(HASH))?;
+        let target = fits(self.target, TARGET)?.checked_shl(HASH)?;
+        Some(place | target | (self.hash & lowest(HASH)))
     }
 
     fn unpack(from: u64) -> Cursor {
-        let part = |shift: u32| {
-            let part = from.checked_shr(shift).unwrap_or(0) & Cursor::MOST;
+        let part = |bits: u32, behind: u32| {
+            let part = from.checked_shr(behind).unwrap_or(0) & lowest(bits);
             usize::try_from(part).unwrap_or(usize::MAX)
         };
         Cursor {
-            place: part(Cursor::BITS.saturating_add(u16::BITS)),
-            target: part(u16::BITS),
-            hash: u16::try_from(from & u64::from(u16::MAX)).unwrap_or(0),
+            place: part(PLACE, TARGET.saturating_add(HASH)),
+            target: part(TARGET, HASH),
+            hash: from & lowest(HASH),
         }
     }
 }
 
 /// The last bits of a source's hash.
-fn hash_of(route: &Route) -> u16 {
-    u16::try_from(route.source().hash() & u64::from(u16::MAX)).unwrap_or(0)
+fn hash_of(route: &Route) -> u64 {
+    route.source().hash() & lowest(HASH)
 }
 
 impl Table {

@@ -6,6 +6,7 @@ use super::{Peer, PeerCounters, Side};
 use crate::bgp::down::DownReason;
 use crate::bgp::message::attribute::Attributes;
 use crate::bgp::message::prefix::Family;
+use crate::bgp::negotiation::Negotiated;
 use crate::bgp::peer_settings::PeerSettings;
 use crate::bgp::rib::Key;
 use crate::bgp::rib::originated::Originated;
@@ -59,6 +60,11 @@ impl Peer {
     /// `None`: nothing.
     pub fn sent(&self, prefix: &IpNet) -> Option<&Attributes> {
         self.writer.as_ref()?.sent_of(&Key::new(*prefix))
+    }
+
+    /// What was agreed with the neighbour, while it is established.
+    pub fn negotiated(&self) -> Option<&Negotiated> {
+        self.established.and_then(|(side, _)| self.session(side))?.negotiated()
     }
 
     /// The counters, with those of the sessions that live.

@@ -1,0 +1,138 @@
+//! What the daemon tells of itself: the views of the admin room, filled from
+//! what the other rooms know. A file for each kind of thing; this one says which.
+//!
+//! Whatever there may be thousands of is told in slices, and what would take a
+//! walk over thousands to find out is counted as it happens.
+
+mod announcements;
+mod config;
+mod instance;
+mod measures;
+mod routes;
+mod sessions;
+mod tally;
+mod targets;
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+pub(super) use self::config::Settings;
+pub(super) use self::tally::Tally;
+use super::Daemon;
+use crate::admin::view::{
+    AnnouncementView, HealthView, InstanceView, Measures, RouteView, ServiceView, SessionView,
+    TargetView,
+};
+use crate::admin::{House, Moment, Refusal, Slice};
+use crate::config::InForce;
+use crate::reactor::Time;
+
+impl House for Daemon {
+    fn instance(&self, at: &Moment) -> InstanceView {
+        self.tell_instance(at)
+    }
+
+    fn health(&self, at: &Moment) -> HealthView {
+        self.tell_health(at.now)
+    }
+
+    fn sessions(&self, at: &Moment, from: u64, most: usize) -> Slice<SessionView> {
+        self.tell_sessions(at.now, from, most)
+    }
+
+    fn announcements(&self, at: &Moment, from: u64, most: usize) -> Slice<AnnouncementView> {
+        self.tell_announcements(at.now, from, most)
+    }
+
+    fn announcement(&self, at: &Moment, prefix: &IpNet) -> Option<AnnouncementView> {
+        self.tell_announcement(at.now, prefix)
+    }
+
+    fn services(&self, _: &Moment, from: u64, most: usize) -> Slice<ServiceView> {
+        self.switchboard.tell_services(from, most)
+    }
+
+    fn targets(&self, at: &Moment, from: u64, most: usize) -> Slice<TargetView> {
+        self.switchboard.tell_targets(at.now, from, most)
+    }
+
+    fn routes(&self, from: u64, most: usize) -> Slice<RouteView> {
+        routes::views(self.switchboard.table(), from, most)
+    }
+
+    fn route_commands(&self, from: u64, most: usize) -> Slice<String> {
+        routes::commands(self.switchboard.table(), from, most)
+    }
+
+    fn measures(&self, _: &Moment) -> Measures {
+        self.tell_measures()
+    }
+
+    fn config(&self) -> Vec<InForce> {
+        self.settings_in_force.tell()
+    }
+
+    fn drain(&mut self, at: &Moment, prefix: Option<IpNet>) -> Result<String, Refusal> {
+        self.refuse_unknown(prefix)?;
+        self.drain_by_operator(at.now, prefix).map_err(Refusal::Conflict)
+    }
+
+    fn resume(&mut self, _: &Moment, prefix: Option<IpNet>) -> Result<String, Refusal> {
+        // One that is no longer configured may still be withdrawn.
+        let is_drained = prefix.is_some_and(|prefix| self.announcing.drains.has(&prefix));
+        if !is_drained {
+            self.refuse_unknown(prefix)?;
+        }
+        self.resume_by_operator(prefix).map_err(Refusal::Conflict)
+    }
+}
+
+impl Daemon {
+    fn refuse_unknown(&self, prefix: Option<IpNet>) -> Result<(), Refusal> {
+        let is_known = |prefix: &IpNet| self.place_of(prefix).is_some();
+        match prefix.filter(|prefix| !is_known(prefix)) {
+            Some(prefix) => {
+                Err(Refusal::Unknown(format!("{prefix} is not in bgp.anycastaddresses")))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whole milliseconds.
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// How long until then.
+fn until(now: Time, at: Time) -> u64 {
+    millis(at.since(now))
+}
+
+/// How long since then.
+fn since(now: Time, at: Time) -> u64 {
+    millis(now.since(at))
+}
+
+/// A number as it is told.
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+/// Some of a list, from a place on.
+fn slice<'a, I, T>(
+    items: &'a [I],
+    from: u64,
+    most: usize,
+    view: impl Fn(usize, &'a I) -> T,
+) -> Slice<T> {
+    let from = usize::try_from(from).unwrap_or(usize::MAX);
+    let most = most.max(1);
+    let some = items.iter().enumerate().skip(from).take(most);
+    let next = from.saturating_add(most);
+    Slice {
+        items: some.map(|(place, item)| view(place, item)).collect(),
+        next: (next < items.len()).then(|| count(next)),
+    }
+}
