@@ -126,7 +126,8 @@ def _choose(prefixes, hops, marks):
 
 def watch(prefixes, marks):
     """Writes each change, until killed."""
-    os.nice(-20)
+    # A router does not wait for what else there is to do on this machine.
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as changes:
         changes.bind((0, RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE))
         before, began = None, time.monotonic()
