@@ -133,3 +133,136 @@ fn service_view(service: String, counts: ServiceCounts) -> ServiceView {
         last_error: counts.last_error,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::all;
+    use super::*;
+    use crate::daemon::picking::testing::{picked, switchboard, table};
+    use crate::proxy::Targets as _;
+
+    const ROUTES: &str = "route add web :80 tcp://192.0.2.1:1\n\
+        route add web :80 tcp://192.0.2.1:2\n\
+        route add dns :53 udp://192.0.2.1:53\n\
+        route add dns :53 tcp://192.0.2.1:53\n\
+        route add api :81 tcp://192.0.2.1:1\n\
+        route add far :82 tcp://far.test:82";
+
+    fn services(board: &Switchboard, most: usize) -> Vec<ServiceView> {
+        all(most, |from, most| board.tell_services(from, most))
+    }
+
+    fn targets(board: &Switchboard, most: usize) -> Vec<TargetView> {
+        all(most, |from, most| board.tell_targets(Time::from_millis(5000), from, most))
+    }
+
+    #[test]
+    fn services_are_told_by_name_with_those_that_only_have_names() {
+        let board = switchboard(ROUTES, 2);
+        for most in 0..6 {
+            let all = services(&board, most);
+            let told: Vec<(&str, u64, u64, u64)> = all
+                .iter()
+                .map(|it| (it.service.as_str(), it.healthy, it.unknown, it.total))
+                .collect();
+            let expected = [("api", 0, 1, 1), ("dns", 0, 2, 2), ("far", 0, 1, 1), ("web", 0, 2, 2)];
+            assert_eq!(told, expected, "{most}");
+        }
+        assert!(services(&switchboard("", 1), 9).is_empty());
+    }
+
+    #[test]
+    fn targets_say_what_is_wrong_with_them() {
+        let mut board = switchboard(ROUTES, 1);
+        let now = Time::from_millis(1000);
+        for id in 0..4 {
+            board.checked(now, id, Ok(()));
+        }
+        board.checked(now, 1, Err("refused".to_owned()));
+        let client = "10.0.0.1:5".parse().expect("an address");
+        let local = "0.0.0.0:80".parse().expect("an address");
+        let asker = crate::proxy::Client { local, source: client, hello: None };
+        board.pick(now, &asker, &[]);
+        for most in 1..8 {
+            let all = targets(&board, most);
+            let mut told: Vec<(String, TargetState)> =
+                all.iter().map(|it| (format!("{} {}", it.service, it.address), it.state)).collect();
+            told.sort();
+            let expected = [
+                ("api 192.0.2.1:1", TargetState::Healthy),
+                ("dns 192.0.2.1:53", TargetState::Healthy),
+                ("dns udp://192.0.2.1:53", TargetState::Healthy),
+                ("far far.test:82", TargetState::Unknown),
+                ("web 192.0.2.1:1", TargetState::Healthy),
+                ("web 192.0.2.1:2", TargetState::Unhealthy),
+            ];
+            let expected: Vec<_> =
+                expected.iter().map(|(name, state)| ((*name).to_owned(), *state)).collect();
+            assert_eq!(told, expected, "{most}");
+        }
+        let all = targets(&board, 100);
+        let of = |address: &str| all.iter().find(|it| it.address == address).expect("it is there");
+        let bad = of("192.0.2.1:2");
+        assert_eq!((bad.last_error.as_deref(), bad.since_ms), (Some("refused"), 4000));
+        assert_eq!((of("192.0.2.1:1").connections, bad.connections), (Some(1), Some(0)));
+        assert_eq!(of("udp://192.0.2.1:53").connections, None);
+    }
+
+    #[test]
+    fn a_target_that_is_ejected_says_for_how_long() {
+        let mut board = switchboard(
+            "route add web :80 tcp://192.0.2.1:1\n\
+            route add web :80 tcp://192.0.2.1:2",
+            9,
+        );
+        let now = Time::from_millis(5000);
+        (0..2).for_each(|id| board.checked(now, id, Ok(())));
+        for _ in 0..9 {
+            let target = crate::proxy::Picked { service: "web".into(), ..picked(1) };
+            board.dial_failed(now, &target, "refused");
+        }
+        let told = &targets(&board, 9)[0];
+        assert_eq!((told.address.as_str(), told.state), ("192.0.2.1:1", TargetState::Healthy));
+        assert!(told.ejected_for_ms.is_some_and(|left| left > 0));
+        assert_eq!(told.last_error.as_deref(), Some("refused"));
+        let web = &services(&board, 9)[0];
+        assert_eq!((web.healthy, web.ejected, web.total), (1, 1, 2));
+    }
+
+    /// The services behind the last one that was told are told once, whatever
+    /// becomes of those before it.
+    #[test]
+    fn services_that_stay_are_told_once_though_the_table_changes() {
+        let line = |n: u32| format!("route add s{n:03} :{} tcp://192.0.2.1:{}\n", n + 1, n + 1);
+        let of = |is_there: &dyn Fn(&u32) -> bool| (0..90).filter(is_there).map(line).collect();
+        let first: String = of(&|n| n % 2 == 0 || n % 3 == 0);
+        let second: String = of(&|n| n % 5 == 0 || n % 3 == 0);
+        let mut board = switchboard(&first, 1);
+        let (mut told, mut next, mut changes) = (Vec::new(), Some(0), 0);
+        while let Some(from) = next {
+            let slice = board.tell_services(from, 1);
+            next = slice.next;
+            let number: u32 = slice.items[0].service[1..].parse().expect("a number");
+            told.push(number);
+            // Where the last one goes, only its place is left.
+            if number.is_multiple_of(3) {
+                changes += 1;
+                let text = if changes % 2 == 0 { &first } else { &second };
+                board.load(Time::ZERO, table(text));
+            }
+        }
+        for n in (0..90).filter(|n| n % 3 == 0) {
+            assert_eq!(told.iter().filter(|it| **it == n).count(), 1, "{n}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn a_place_is_packed_and_unpacked() {
+        for place in [0, 1, 77, (1 << 31) - 1] {
+            for target in [None, Some(0), Some(u32::MAX)] {
+                let behind = Behind { target, place };
+                assert_eq!(Behind::unpack(behind.pack()), behind);
+            }
+        }
+    }
+}
