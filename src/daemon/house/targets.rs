@@ -1,5 +1,7 @@
 //! Services and their targets.
 
+use std::rc::Rc;
+
 use super::{count, since, until};
 use crate::admin::Slice;
 use crate::admin::view::{ServiceView, TargetState, TargetView};
@@ -12,32 +14,49 @@ use crate::reactor::Time;
 /// follow. Before them are the numbers of all others.
 const NAMES: u64 = 1 << 32;
 
-/// Where a walk over services goes on: behind the service of this target, which
-/// the next table most likely has as well. Where there is none, or no longer one
-/// of this number, it goes on at a place.
+/// Where a walk over services goes on: behind this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Behind {
-    target: Option<u32>,
-    place: u32,
+    service: Known,
+    /// How many services with targets were told before, which counts when the
+    /// service is not known any more.
+    told: u32,
 }
 
-/// Bits of a place, and a bit that says that there is a target.
-const PLACE: u32 = 31;
-const HAS_TARGET: u64 = 1 << 63;
+/// A service, by something of it that has a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    /// There was none yet.
+    Nothing,
+    /// The one of this target, which the next table most likely has as well.
+    Target(u32),
+    /// The one of this name, which has this place in this table alone.
+    Name { place: u32, table: u8 },
+}
+
+/// Bits of a number of services that were told. More do not fit in a table.
+const TOLD: u32 = 22;
 
 impl Behind {
     fn pack(self) -> u64 {
-        let place = u64::from(self.place).min((1 << PLACE) - 1) << 32;
-        match self.target {
-            Some(target) => HAS_TARGET | place | u64::from(target),
-            None => place,
-        }
+        let told = u64::from(self.told.min((1 << TOLD) - 1)) << 40;
+        let (kind, table, number) = match self.service {
+            Known::Nothing => (0, 0, 0),
+            Known::Target(id) => (1, 0, id),
+            Known::Name { place, table } => (2, table, place),
+        };
+        (kind << 62) | told | (u64::from(table) << 32) | u64::from(number)
     }
 
     fn unpack(from: u64) -> Behind {
         let low = |bits: u64| u32::try_from(bits & u64::from(u32::MAX)).unwrap_or(u32::MAX);
-        let place = low((from & !HAS_TARGET) >> 32);
-        Behind { target: (from & HAS_TARGET != 0).then(|| low(from)), place }
+        let (number, table) = (low(from), low(from >> 32).to_le_bytes()[0]);
+        let service = match from >> 62 {
+            1 => Known::Target(number),
+            2 => Known::Name { place: number, table },
+            _ => Known::Nothing,
+        };
+        Behind { service, told: low(from >> 40) & ((1 << TOLD) - 1) }
     }
 }
 
@@ -45,9 +64,7 @@ impl Switchboard {
     /// See [`crate::admin::House::services`].
     pub(super) fn tell_services(&self, from: u64, most: usize) -> Slice<ServiceView> {
         let behind = Behind::unpack(from);
-        let service = behind.target.and_then(|id| self.targets().get(id)).map(Target::service);
-        let before = behind.place.checked_sub(1).and_then(|it| usize::try_from(it).ok());
-        let after = service.or_else(|| self.targets().nth_service(before?));
+        let after = self.service_of(behind);
         let mut rest = self.services(after.map(|name| &**name));
         let items: Vec<ServiceView> = rest
             .by_ref()
@@ -56,11 +73,48 @@ impl Switchboard {
             .collect();
         let last = items.last().filter(|_| rest.next().is_some());
         let next = last.map(|last| {
-            let target = self.targets_of(&last.service, 0).next().map(|(id, _)| id);
-            let told = u32::try_from(items.len()).unwrap_or(u32::MAX);
-            Behind { target, place: behind.place.saturating_add(told) }.pack()
+            let has_targets = |it: &&ServiceView| self.target_of(&it.service).is_some();
+            let told = u32::try_from(items.iter().filter(has_targets).count()).unwrap_or(u32::MAX);
+            let told = behind.told.saturating_add(told);
+            Behind { service: self.known(&last.service), told }.pack()
         });
         Slice { items, next }
+    }
+
+    /// The service that a walk goes on behind; `None`: it begins.
+    fn service_of(&self, Behind { service, told }: Behind) -> Option<&Rc<str>> {
+        let is_current = |table: u8| table == self.table_number();
+        let found = match service {
+            Known::Nothing => return None,
+            Known::Target(id) => self.targets().get(id).map(Target::service),
+            Known::Name { place, table } => usize::try_from(place)
+                .ok()
+                .and_then(|place| self.names.get(place).filter(|_| is_current(table)))
+                .map(NamedTarget::service),
+        };
+        let before = usize::try_from(told).ok().and_then(|told| told.checked_sub(1));
+        found.or_else(|| self.targets().nth_service(before?))
+    }
+
+    fn known(&self, service: &str) -> Known {
+        let place = || self.names.place_of(service).and_then(|place| u32::try_from(place).ok());
+        match (self.target_of(service), place()) {
+            (Some(id), _) => Known::Target(id),
+            (None, Some(place)) => Known::Name { place, table: self.table_number() },
+            // It was told a moment ago, so this does not happen; if it did, the walk
+            // would go on by its number.
+            (None, None) => Known::Target(u32::MAX),
+        }
+    }
+
+    /// The oldest target of a service.
+    fn target_of(&self, service: &str) -> Option<u32> {
+        self.targets_of(service, 0).next().map(|(id, _)| id)
+    }
+
+    /// The lowest bits of the number of the table in force.
+    fn table_number(&self) -> u8 {
+        self.tables().to_le_bytes()[0]
     }
 
     /// See [`crate::admin::House::targets`].
@@ -146,7 +200,8 @@ mod tests {
         route add dns :53 udp://192.0.2.1:53\n\
         route add dns :53 tcp://192.0.2.1:53\n\
         route add api :81 tcp://192.0.2.1:1\n\
-        route add far :82 tcp://far.test:82";
+        route add far :82 tcp://far.test:82\n\
+        route add fax :83 tcp://fax.test:83";
 
     fn services(board: &Switchboard, most: usize) -> Vec<ServiceView> {
         all(most, |from, most| board.tell_services(from, most))
@@ -165,7 +220,13 @@ mod tests {
                 .iter()
                 .map(|it| (it.service.as_str(), it.healthy, it.unknown, it.total))
                 .collect();
-            let expected = [("api", 0, 1, 1), ("dns", 0, 2, 2), ("far", 0, 1, 1), ("web", 0, 2, 2)];
+            let expected = [
+                ("api", 0, 1, 1),
+                ("dns", 0, 2, 2),
+                ("far", 0, 1, 1),
+                ("fax", 0, 1, 1),
+                ("web", 0, 2, 2),
+            ];
             assert_eq!(told, expected, "{most}");
         }
         assert!(services(&switchboard("", 1), 9).is_empty());
@@ -187,12 +248,13 @@ mod tests {
             let all = targets(&board, most);
             let mut told: Vec<(String, TargetState)> =
                 all.iter().map(|it| (format!("{} {}", it.service, it.address), it.state)).collect();
-            told.sort();
+            told.sort_by(|a, b| a.0.cmp(&b.0));
             let expected = [
                 ("api 192.0.2.1:1", TargetState::Healthy),
                 ("dns 192.0.2.1:53", TargetState::Healthy),
                 ("dns udp://192.0.2.1:53", TargetState::Healthy),
                 ("far far.test:82", TargetState::Unknown),
+                ("fax fax.test:83", TargetState::Unknown),
                 ("web 192.0.2.1:1", TargetState::Healthy),
                 ("web 192.0.2.1:2", TargetState::Unhealthy),
             ];
@@ -258,11 +320,18 @@ mod tests {
 
     #[test]
     fn a_place_is_packed_and_unpacked() {
-        for place in [0, 1, 77, (1 << 31) - 1] {
-            for target in [None, Some(0), Some(u32::MAX)] {
-                let behind = Behind { target, place };
+        for told in [0, 1, 77, (1 << 22) - 1] {
+            for service in [
+                Known::Target(0),
+                Known::Target(u32::MAX),
+                Known::Name { place: u32::MAX, table: 0 },
+                Known::Name { place: 7, table: u8::MAX },
+            ] {
+                let behind = Behind { service, told };
                 assert_eq!(Behind::unpack(behind.pack()), behind);
+                assert_ne!(behind.pack(), 0, "that is where walks begin");
             }
         }
+        assert_eq!(Behind::unpack(0).service, Known::Nothing);
     }
 }
