@@ -1,6 +1,8 @@
 //! Addresses on a real interface, in a network namespace of their own.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub, dead_code)]
+
+mod common;
 
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
@@ -9,39 +11,12 @@ use burgee::reactor::netlink::{Added, Netlink};
 use burgee::reactor::socket::{ListenOptions, listen};
 use burgee::reactor::{Kind, Reactor, Token};
 use burgee::vip::{Door, problem_on_host};
+use common::namespace::{is_inside, run};
 
 const TOKEN: Token = Token::new(Kind::Daemon, 0, 7);
-const INSIDE: &str = "BURGEE_TEST_NAMESPACE";
-
-/// Whether this is the process inside of the namespace. The one outside runs
-/// the test of this name again in there, by unshare(1), and fails as it does.
-/// With a namespace of users as well, that takes no privilege.
-fn is_inside(name: &str, wrapper: &[&str]) -> bool {
-    if std::env::var_os(INSIDE).is_some() {
-        return true;
-    }
-    let output = Command::new("unshare")
-        .args(["--map-root-user", "--net"])
-        .args(wrapper)
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", name, "--nocapture"])
-        .env(INSIDE, "1")
-        .output()
-        .expect("unshare of util-linux");
-    let said = String::from_utf8_lossy(&output.stdout);
-    let complained = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}\n{complained}");
-    false
-}
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
-}
-
-fn run(line: &str) {
-    let mut words = line.split(' ');
-    let status = Command::new(words.next().unwrap()).args(words).status().unwrap();
-    assert!(status.success(), "{line}");
 }
 
 /// What `ip` says of the addresses of an interface.

@@ -27,7 +27,7 @@ mod world;
 use std::ops::Range;
 use std::panic::catch_unwind;
 
-const SEEDS: u64 = 4_000;
+const SEEDS: u64 = 3_000;
 
 #[test]
 fn no_life_breaks_a_promise() {

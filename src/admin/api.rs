@@ -101,7 +101,7 @@ pub fn reply(
     if let Err(denied) = may_ask(settings.credentials.as_ref(), request) {
         return Reply::Answer(denied.answer());
     }
-    let Some(place) = place(settings, request.path()) else {
+    let Some(place) = place(settings, request) else {
         return Reply::Answer(Answer::error(404, "there is nothing at this path"));
     };
     if let Place::Order(verb, prefix) = place {
@@ -130,11 +130,16 @@ pub fn obey(order: Order, house: &mut dyn House, at: &Moment) -> Answer {
     }
 }
 
-fn place(settings: &ApiSettings, path: &str) -> Option<Place> {
+fn place(settings: &ApiSettings, request: &Request<'_>) -> Option<Place> {
+    let path = request.path();
     if path == settings.metrics_path {
         return Some(Place::Metrics);
     }
-    let path = path.strip_prefix(settings.path.trim_end_matches('/'))?;
+    let path = match path.strip_prefix(settings.path.trim_end_matches('/')) {
+        // The commands at the unix socket need not know the prefix.
+        None if request.local.is_none() => path,
+        stripped => stripped?,
+    };
     match path {
         "/api/config" => return Some(Place::Config),
         "/api/routes" => return Some(Place::Routes),
@@ -520,10 +525,19 @@ mod tests {
         for path in ["/lb", "/lb/"] {
             let settings =
                 ApiSettings { path: path.into(), metrics_path: "/m".into(), ..settings() };
-            let mut status = |target| ask_with(&settings, &mut house, "GET", target).status;
+            let status = |target| {
+                let head = head("GET", target, "localhost");
+                let request = Request { head: &head, local: "127.0.0.1:9998".parse().ok() };
+                match reply(&settings, &request, &house, &MOMENT) {
+                    Reply::Answer(answer) => answer.status,
+                    Reply::Order(order) => panic!("{order:?}"),
+                }
+            };
             assert_eq!((status("/lb/api/version"), status("/api/version")), (200, 404));
             assert_eq!((status("/m"), status("/metrics"), status("/lb/m")), (200, 404, 404));
             assert_eq!((status("/health"), status("/lb/health")), (200, 404));
+            let mut on_socket = |target| ask_with(&settings, &mut house, "GET", target).status;
+            assert_eq!((on_socket("/lb/api/version"), on_socket("/api/version")), (200, 200));
         }
     }
 

@@ -8,6 +8,8 @@ mod access;
 pub mod api;
 mod body;
 mod configuration;
+mod conversation;
+pub mod door;
 mod house;
 mod json;
 pub mod metrics;

@@ -92,6 +92,9 @@ impl Entry {
         self.is_preliminary = match reason {
             Reason::Starting | Reason::NoTable => true,
             Reason::AwaitingChecks { .. } => hold == Some(Hold::AwaitingChecks),
+            // A neighbour that has kept our path over a crash (RFC 4724 §4.2) is not to
+            // drop it now and take it again in a moment.
+            Reason::HoldingUp { .. } => self.is_preliminary,
             _ => false,
         };
         status.service_level = service;

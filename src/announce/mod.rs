@@ -457,8 +457,11 @@ mod tests {
             announcer.update(at(10), &ready());
             let deadline = announcer.deadline();
             assert_eq!(deadline.unwrap_or(at(10)), at(second), "{unclean} {level}");
+            // Neighbours that have kept our path go on with it.
+            assert_eq!(announcer.is_settled(), !unclean);
             announcer.update(at(second), &ready());
             assert_eq!(first(&announcer, second).0, Full);
+            assert!(announcer.is_settled());
         }
     }
 

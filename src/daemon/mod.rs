@@ -4,6 +4,11 @@
 
 mod addresses;
 mod announcing;
+#[cfg(feature = "http")]
+mod api;
+#[cfg(not(feature = "http"))]
+#[path = "no_api.rs"]
+mod api;
 mod checks;
 #[cfg(feature = "http")]
 mod house;
@@ -28,6 +33,7 @@ use log::{info, warn};
 use mio::Interest;
 
 use self::announcing::Announcing;
+use self::api::Api;
 use self::memory::Memory;
 use self::routes::Routes;
 use self::switchboard::Switchboard;
@@ -88,6 +94,7 @@ pub struct Daemon {
     /// What a reload reads; `None`: there is nothing to read again.
     sources: Option<Sources>,
     watch: Option<FileWatch>,
+    api: Api,
     memory: Option<Memory>,
     /// `bgp.vip`
     vip: Option<vip::Door>,
@@ -127,6 +134,7 @@ impl Daemon {
         let routes = Routes::open(reactor, routes::source(&config.registry))?;
         let bgp = neighbours::start_bgp(reactor, &config, seed.rotate_left(31))?;
         let bfd = neighbours::start_bfd(reactor, &config, seed.rotate_left(47))?;
+        let api = Api::open(reactor, &config)?;
         let (memory, restored) = memory::recall(&config, reactor.wall());
         let announcing = Announcing::new(now, &config, &restored);
         let mut daemon = Daemon {
@@ -149,6 +157,7 @@ impl Daemon {
             effective: None,
             sources: None,
             watch: None,
+            api,
             memory,
             vip: None,
             maintenance_file: None,
@@ -240,11 +249,11 @@ impl Daemon {
         let bgp = self.bgp.as_ref().map_or(0, Transport::panics);
         let names = self.resolver.panics();
         let rest = self.bfd.panics().saturating_add(self.proxy.panics());
-        bgp.saturating_add(rest).saturating_add(names)
+        bgp.saturating_add(rest).saturating_add(names).saturating_add(self.api.panics())
     }
 
     /// Makes the next piece of work at `place` panic: `bgp`, `bfd`, `proxy`,
-    /// `names` or `shared`. It proves of the very binary that is deployed that a fault
+    /// `names`, `admin` or `shared`. It proves of the very binary that is deployed that a fault
     /// stays where it happened.
     fn inject_panic(&mut self, place: &str) {
         match (place, &mut self.bgp) {
@@ -252,6 +261,7 @@ impl Daemon {
             ("bfd", _) => self.bfd.inject_panic(),
             ("proxy", _) => self.proxy.inject_panic(true),
             ("names", _) => self.resolver.inject_panic(),
+            ("admin", _) => self.api.inject_panic(),
             ("shared", _) => self.inject_panic = true,
             _ => warn!("daemon event=ignored BURGEE_INJECT_PANIC={}", quoted(place)),
         }
@@ -273,6 +283,7 @@ impl poll::Phases for Daemon {
             | Kind::AccessLog
             | Kind::UdpListener
             | Kind::UdpFlow => self.proxy.collect(token, readiness),
+            Kind::AdminListener | Kind::AdminConnection => self.api.collect(token, readiness),
             Kind::Probe => self.prober.collect(token, readiness),
             Kind::Knock => self.knocker.collect(token, readiness),
             Kind::Resolver | Kind::Lookup => self.resolver.collect(token, readiness),
@@ -305,6 +316,7 @@ impl poll::Phases for Daemon {
             | Kind::Upstream
             | Kind::UdpListener
             | Kind::UdpFlow => self.proxy.expired(reactor, token),
+            Kind::AdminListener | Kind::AdminConnection => self.api.expired(token),
             Kind::Probe => self.prober.expired(token),
             Kind::Knock => self.knocker.expired(token),
             Kind::Resolver | Kind::Lookup => self.resolver.expired(token),
@@ -396,6 +408,7 @@ impl poll::Phases for Daemon {
         self.switchboard.knock(reactor, &mut self.knocker);
         self.resolver.api(reactor);
         self.resolve(reactor);
+        self.serve_api(reactor);
     }
 
     fn flush(&mut self, reactor: &mut Reactor) {
@@ -403,6 +416,7 @@ impl poll::Phases for Daemon {
         self.prober.flush(reactor);
         self.knocker.flush();
         self.resolver.flush();
+        self.api.flush();
         self.bfd.flush();
         if let Some(bgp) = &mut self.bgp {
             bgp.flush();
@@ -417,6 +431,7 @@ impl poll::Phases for Daemon {
             || self.maintenance_file.as_ref().is_some_and(Presence::has_ready)
             || self.routes.has_ready(&self.switchboard)
             || self.proxy.has_ready()
+            || self.api.has_ready()
             || self.prober.has_ready()
             || self.switchboard.has_checks()
             || self.switchboard.has_suspects()

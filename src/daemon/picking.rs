@@ -296,7 +296,7 @@ mod tests {
         switchboard.checked(Time::ZERO, 1, Ok(()));
         switchboard.checked(Time::ZERO, 3, Err("refused".to_owned()));
         (0..3).for_each(|_| switchboard.dial_failed(Time::ZERO, &picked(1), "refused"));
-        let mut order = |switchboard: &mut Switchboard| {
+        let order = |switchboard: &mut Switchboard| {
             let mut tried = Vec::new();
             while let Pick::Target(picked) = switchboard.pick(Time::ZERO, &asker, &tried) {
                 tried.push(picked.address);

@@ -9,7 +9,7 @@ use std::io::{self, Read};
 
 use log::{error, info, warn};
 
-use super::{Daemon, routes, seed, settings};
+use super::{Daemon, api, routes, seed, settings};
 use crate::announce::drain::{Drain, Step};
 use crate::bgp::rib::originated::Owner;
 use crate::bgp::speaker::PeerId;
@@ -40,6 +40,7 @@ struct Prepared {
     routes: routes::Prepared,
     proxy: proxy::Prepared,
     bgp: Option<transport::Prepared>,
+    api: Option<api::Prepared>,
 }
 
 impl Daemon {
@@ -119,15 +120,17 @@ impl Daemon {
             None => None,
         };
         let routes = self.routes.prepare(reactor, &routes::source(&config.registry))?;
-        Ok(Prepared { config, routes, proxy, bgp })
+        let api = self.api.prepare_change(&config)?;
+        Ok(Prepared { config, routes, proxy, bgp, api })
     }
 
     /// Hands every room what it wants of the new configuration; each finds out
     /// by itself what differs. Returns what went wrong.
     fn put_in_force(&mut self, reactor: &mut Reactor, prepared: Prepared) -> Vec<String> {
-        let Prepared { config, routes, proxy, bgp } = prepared;
+        let Prepared { config, routes, proxy, bgp, api } = prepared;
         let old = std::mem::replace(&mut self.config, config);
         let mut problems = self.proxy.commit_change(reactor, proxy);
+        problems.extend(self.api.commit_change(reactor, api));
         let strategy = self.config.proxy.strategy;
         if strategy != old.proxy.strategy {
             self.switchboard.set_picker(Picker::new(settings::strategy(strategy), seed(reactor)));

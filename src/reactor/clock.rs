@@ -100,6 +100,11 @@ fn read(clock: libc::clockid_t) -> Duration {
     Duration::new(u64::try_from(found.tv_sec).unwrap_or_default(), nanos)
 }
 
+/// Waits. Only for commands that have nothing else to do: a loop has timers.
+pub fn sleep(time: Duration) {
+    std::thread::sleep(time);
+}
+
 impl Default for Clock {
     fn default() -> Self {
         Clock::new()

@@ -89,6 +89,8 @@ struct Host {
     saved: BTreeMap<IpNet, Saved>,
     written: Duration,
     tally: Tally,
+    /// There is no time for penalties to be forgotten.
+    hasty: bool,
 }
 
 /// A whole life, from a clean start to a quiet end.
@@ -112,6 +114,7 @@ pub fn live(seed: u64) -> Tally {
         disk: None,
         saved: BTreeMap::new(),
         written: wall,
+        hasty: seed % 2 == 0,
         tally: Tally::default(),
     };
     host.write(false);
@@ -131,7 +134,7 @@ impl Host {
             41..43 => self.world.file = self.random.below(8) == 0,
             43..47 => self.switch(),
             47..49 => self.reload(),
-            49 => return self.stop(),
+            49 if self.random.below(2) == 0 => return self.stop(),
             50 => return self.crash(),
             _ => self.pass_to_deadline(),
         }
@@ -142,9 +145,10 @@ impl Host {
     /// Some time: mostly a little, at times a lot, as when the machine sleeps.
     fn pass(&mut self) {
         let most = match self.random.below(32) {
-            0 => 100_000_000,
-            1..4 => 60_000,
-            4..20 => 4_000,
+            0 if !self.hasty => 100_000_000,
+            1..4 if !self.hasty => 60_000,
+            4..16 => 3_000,
+            16..28 => return self.pass_to_deadline(),
             _ => return,
         };
         self.now = self.now + Duration::from_millis(self.random.below(most));
@@ -213,7 +217,10 @@ impl Host {
             let seen = model.check(self.now, settings, rule, &facts, own, status);
             let switched_off = is_switched_off(&facts, own);
             let is_without_table = matches!(status.reason, Reason::NoTable);
-            settled &= switched_off || !waits && !is_without_table;
+            let held_up = matches!(status.reason, Reason::HoldingUp { .. });
+            model.is_preliminary =
+                !switched_off && (waits || is_without_table || held_up && model.is_preliminary);
+            settled &= !model.is_preliminary;
             self.tally.rises += u64::from(seen.rose);
             self.tally.falls += u64::from(seen.fell);
             self.tally.held_up += u64::from(seen.was_held_up);

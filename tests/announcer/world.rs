@@ -95,6 +95,7 @@ impl World {
         };
         self.settings.hold_up = match random.below(4) {
             0 => Duration::ZERO,
+            1 if self.flaps => seconds(random, 2),
             _ => seconds(random, 10),
         };
         self.settings.graceful_shutdown = match random.below(2) {
@@ -195,8 +196,8 @@ impl World {
         let kind = if self.flaps && self.random.below(8) > 0 { 10 } else { self.random.below(16) };
         match (kind, prefix) {
             (0, Some(prefix)) => {
-                let bound = self.random.index(3);
-                let configured = self.random.index(3).max(bound);
+                let bound = self.random.index(8).min(2);
+                let configured = self.random.index(8).clamp(bound, 2);
                 let listeners = ListenerFact { bound, configured };
                 self.prefixes.get_mut(&prefix).unwrap().listeners = listeners;
             }
@@ -204,7 +205,8 @@ impl World {
             (2, _) => {
                 self.stale = match self.stale.take() {
                     Some(_) => None,
-                    None => Some((now, "timed out".to_owned())),
+                    None if self.random.below(3) == 0 => Some((now, "timed out".to_owned())),
+                    None => None,
                 };
             }
             (3, Some(prefix)) => self.place(prefix),
@@ -213,17 +215,18 @@ impl World {
                 let targets = self.targets();
                 let pools = &mut self.prefixes.get_mut(&prefix).unwrap().pools;
                 let place = self.random.index(pools.len());
+                let all_gone = pools.iter().all(|pool| pool.targets.healthy == 0);
                 // Those of a flapping service are all there, or all gone.
                 match self.flaps && self.random.below(8) > 0 {
                     true => pools.iter_mut().for_each(|pool| {
                         let targets = &mut pool.targets;
                         targets.unknown = 0;
                         targets.total = targets.total.max(4);
-                        targets.healthy = if targets.healthy == 0 { targets.total } else { 0 };
+                        targets.healthy = if all_gone { targets.total } else { 0 };
                     }),
                     false => pools[place].targets = targets,
                 }
-                self.flaps ^= self.random.below(64) == 0;
+                self.flaps ^= self.random.below(128) == 0;
             }
             (_, None) => {}
         }

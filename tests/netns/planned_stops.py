@@ -10,7 +10,6 @@ from cases import scenario
 from lab import ROUTER4, ROUTER6
 from load import LONG, SHORT, Load, counted, failed, latencies
 from pinning import NextHops, pin
-from processes import output_of
 from waiting import check, pause
 
 TARGETS = (f"{ANYCAST4.split('/')[0]}:{PORT}", f"[{ANYCAST6.split('/')[0]}]:{PORT}")
@@ -60,8 +59,7 @@ PRESENT = 0.5
 class Stops:
     """The kinds of planned stop. Each is the beginning, and what brings the host back."""
 
-    def __init__(self, lab, hops):
-        self.program = lab.program
+    def __init__(self, hops):
         self.hops = hops
 
     def sigterm(self, host):
@@ -101,10 +99,7 @@ class Stops:
 
     def kinds(self):
         """All of them."""
-        kinds = [self.sigterm, self.drain, self.restart, self.maintenance]
-        if "resume" in output_of([self.program, "help"]):
-            return kinds
-        return [self.sigterm, self.restart]
+        return [self.sigterm, self.drain, self.restart, self.maintenance]
 
     def once(self, host, kind):
         """One stop from its beginning until the host has been used again for a while.
@@ -134,18 +129,25 @@ def drain_pinned(lab):
     load = start_load(lab)
 
     # One host is always there, so two may be away.
-    stops, may_go, done = Stops(lab, hops), threading.Semaphore(len(lab.hosts) - 1), []
+    stops, may_go, done = Stops(hops), threading.Semaphore(len(lab.hosts) - 1), []
+    broken = threading.Event()
 
     def stop_again_and_again(host, kinds):
         for kind in kinds:
             with may_go:
-                done.append((host, kind.__name__, *stops.once(host, kind)))
+                check(not broken.is_set(), "another host did not come back")
+                try:
+                    done.append((host, kind.__name__, *stops.once(host, kind)))
+                except BaseException:
+                    broken.set()
+                    raise
 
     schedule = list(itertools.islice(itertools.cycle(stops.kinds()), STOPS))
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        for stopping in [pool.submit(stop_again_and_again, host, schedule[number::len(lab.hosts)])
-                         for number, host in enumerate(lab.hosts)]:
-            stopping.result()
+        stopping = [pool.submit(stop_again_and_again, host, schedule[number::len(lab.hosts)])
+                    for number, host in enumerate(lab.hosts)]
+        for one in concurrent.futures.as_completed(stopping):
+            one.result()
     connections = load.finish()
 
     lost = failed(connections)
@@ -189,7 +191,7 @@ def drain_ecmp(lab):
     start_burgees(lab, "500ms")
     hops.wait(lab.hosts)
     load = start_load(lab)
-    stops = Stops(lab, hops)
+    stops = Stops(hops)
     schedule = itertools.islice(itertools.cycle(stops.kinds()), ECMP_STOPS)
     # Each host gets all kinds.
     turns = (host for host in itertools.cycle(lab.hosts) for _ in stops.kinds())

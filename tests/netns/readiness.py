@@ -150,8 +150,9 @@ def when_empty(lab):
 
 @scenario("deprefer-ladder", daemons=("bird",))
 def deprefer_ladder(lab):
-    """Fewer and fewer targets: a longer AS_PATH over eBGP and a lower LOCAL_PREF over
-    iBGP, GRACEFUL_SHUTDOWN, withdrawn; and the way up again."""
+    """Fewer and fewer targets: depreferred, GRACEFUL_SHUTDOWN, withdrawn; and the way up again.
+
+    Depreferred is a longer AS_PATH over eBGP and a lower LOCAL_PREF over iBGP."""
     targets = Targets(lab, *WEB_TARGETS)
     # The IPv6 session is one inside burgee's AS, and no rule sets LOCAL_PREF.
     lab.start_daemon(values={"local fd00:1::1 as UPSTREAM_AS": "local fd00:1::1 as BURGEE_AS",
@@ -218,7 +219,7 @@ def graceful_shutdown_stop(lab):
         lab.wait_withdrawn()
         leaving, gone = leaving_and_gone(capture, lab.host)
         waits.append(gone - leaving)
-        # What is seen of the wire is seen a bit later, so the order is what counts from.
+        # The recorder may be late, so the time is counted from the order to go.
         check(leaving < gone and gone - began >= LEAVING, f"withdrawn after {gone - began:.2f} s")
         if come_back:
             come_back()

@@ -67,8 +67,9 @@ def stop(lab):
 
 @scenario("vip-on-lo", "strace", daemons=("bird",))
 def vip_on_lo(lab):
-    """The addresses come before their announcements and go after the withdrawals; one that
-    was there stays, and one that a killed burgee has left is known."""
+    """The addresses come before their announcements and go after the withdrawals.
+
+    One that was there before stays, and one that a killed burgee has left is known."""
     trace = lab.directory / "strace.log"
     # The tracer is no child, so that signals and the exit status are burgee's.
     wrap(lab, "burgee-traced",
