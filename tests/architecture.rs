@@ -65,7 +65,7 @@ const VALUES: [&str; 10] = [
     "clock::Time",
     "buffer::",
     "calendar::",
-    "duration::",
+    "duration",
     "interfaces::Interface",
 ];
 

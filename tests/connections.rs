@@ -12,6 +12,8 @@ mod changes;
 mod endings;
 #[path = "connections/headers.rs"]
 mod headers;
+#[path = "connections/health.rs"]
+mod health;
 #[path = "connections/limits.rs"]
 mod limits;
 #[path = "connections/names.rs"]

@@ -30,7 +30,9 @@ use burgee::http::{
 
 use properties::cases;
 
-const TOKEN: &str = "[!#$%&'*+.^_`|~0-9A-Za-z-]{1,20}";
+/// Every octet that a token may have.
+const TOKEN: &[u8] =
+    b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 fn value() -> impl Strategy<Value = Vec<u8>> {
     let octet =
@@ -39,11 +41,12 @@ fn value() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn fields() -> impl Strategy<Value = Fields> {
-    let name = TOKEN.prop_filter("a field of the machine", |name| {
+    let token = vec(select(TOKEN), 1..20).prop_map(|token| String::from_utf8(token).unwrap());
+    let name = token.prop_filter("a field of the machine", |name| {
         !["connection", "content-length", "keep-alive", "transfer-encoding", "host", "expect"]
             .contains(&name.to_ascii_lowercase().as_str())
     });
-    vec((name, value()), 0..20).prop_map(|list| {
+    vec((name, value()), 0..8).prop_map(|list| {
         let mut fields = Fields::new();
         list.iter().for_each(|(name, value)| fields.push(name, value).unwrap());
         fields
@@ -371,18 +374,6 @@ proptest! {
     }
 
     #[test]
-    fn both_sides_see_what_was_meant(
-        exchanges in vec(exchange(), 1..4),
-        sizes in (sizes(), sizes()),
-    ) {
-        let (mut client, mut server) = (Client::new(Limits::default()), Server::new(Limits::default()));
-        let (mut there, mut back) = (wire(&sizes.0), wire(&sizes.1));
-        for exchange in &exchanges {
-            converse(&mut client, &mut server, &mut there, &mut back, exchange);
-        }
-    }
-
-    #[test]
     fn chunks_hold_what_was_put_into_them(body in body(), sizes in sizes()) {
         let mut octets = Vec::new();
         body.iter().for_each(|data| write_chunk(data, &mut octets));
@@ -476,6 +467,22 @@ proptest! {
                 }
             };
             prop_assert!(result.is_ok() || out.len() == before, "a misuse wrote something");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(100))]
+
+    #[test]
+    fn both_sides_see_what_was_meant(
+        exchanges in vec(exchange(), 1..4),
+        sizes in (sizes(), sizes()),
+    ) {
+        let (mut client, mut server) = (Client::new(Limits::default()), Server::new(Limits::default()));
+        let (mut there, mut back) = (wire(&sizes.0), wire(&sizes.1));
+        for exchange in &exchanges {
+            converse(&mut client, &mut server, &mut there, &mut back, exchange);
         }
     }
 }

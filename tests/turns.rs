@@ -372,9 +372,9 @@ impl Clients {
     }
 }
 
-/// Puts large tables in force one after the other in the real binary while
-/// clients are served; returns its longest turn.
-fn longest_turn_of_large_tables(name: &str, tables: &[String]) -> Duration {
+/// Puts large tables, and the settings that come with them, in force one after the
+/// other in the real binary while clients are served; returns its longest turn.
+fn longest_turn_of_large_tables(name: &str, tables: &[(String, &str)]) -> Duration {
     let port = common::program::free_port();
     let directory =
         std::env::temp_dir().join(format!("burgee-turns-{}-{name}", std::process::id()));
@@ -382,23 +382,30 @@ fn longest_turn_of_large_tables(name: &str, tables: &[String]) -> Duration {
     let path = directory.join("routes");
     let served = format!("route add web 127.0.0.1:{port} tcp://{}\n", common::program::backend());
     std::fs::write(&path, &served).expect("written");
-    let flags = [
-        format!("-proxy.addr=127.0.0.1:{port};proto=tcp"),
-        "-registry.backend=file".to_owned(),
-        format!("-registry.file.path={}", path.display()),
-        "-log.level=INFO".to_owned(),
-    ];
+    let configuration = format!(
+        "proxy.addr=127.0.0.1:{port};proto=tcp\nregistry.backend=file\n\
+         registry.file.path={}\nlog.level=INFO\n",
+        path.display()
+    );
+    let file = directory.join("properties");
+    std::fs::write(&file, &configuration).expect("written");
     let mut command = Command::new(binary());
-    command.arg("run").args(flags).env("BURGEE_MEASURE_CPU", "1").stderr(Stdio::piped());
-    let mut burgee = Burgee::spawn(&mut command);
+    command.arg("run").arg("-cfg").arg(&file).env("BURGEE_MEASURE_CPU", "1");
+    let mut burgee = Burgee::spawn(command.stderr(Stdio::piped()));
     let mut log = burgee.log();
     log.until("event=loaded");
     let clients = Clients::of(port);
-    for table in tables {
+    for (table, settings) in tables {
         std::fs::write(directory.join("new"), format!("{table}{served}")).expect("written");
         std::fs::rename(directory.join("new"), &path).expect("replaced");
         let line = log.until("event=loaded");
         assert!(line.contains("errors=0 warnings=0"), "{line}");
+        if !settings.is_empty() {
+            std::fs::write(&file, format!("{configuration}{settings}\n")).expect("written");
+            burgee.signal("HUP");
+            let line = log.until("reload event=done");
+            assert!(line.contains("failed=0"), "{line}");
+        }
     }
     assert!(clients.stop() > 0);
     burgee.signal("TERM");
@@ -415,5 +422,25 @@ fn no_turn_is_long_while_large_tables_take_each_others_place() {
     let port = listener.local_addr().expect("bound").port();
     thread::spawn(move || listener.incoming().for_each(drop));
     let tables = [many_routes(1, port), many_routes(2, port), many_routes(2, port), String::new()];
+    let tables = tables.map(|table| (table, ""));
     judge(BUILT_IN, || longest_turn_of_large_tables("many", &tables));
+}
+
+#[test]
+fn no_turn_is_long_while_all_targets_are_checked_otherwise() {
+    let listener = TcpListener::bind("0.0.0.0:0").expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    thread::spawn(move || listener.incoming().for_each(drop));
+    let with =
+        |options: &str| many_routes(1, port).replace('\n', &format!(" opts \"{options}\"\n"));
+    let tables = [
+        // As the defaults say, of which two are changed.
+        (many_routes(1, port), "health.interval=1h"),
+        (many_routes(1, port), "health.interval=30m\nhealth.rise=7"),
+        // As the routes say, in three ways.
+        (with("check=none"), "health.interval=20m"),
+        (with("check=tcp checkinterval=1h rise=3"), ""),
+        (with("check=http:/x checkinterval=1h checkhost=a.example"), ""),
+    ];
+    judge(BUILT_IN, || longest_turn_of_large_tables("checks", &tables));
 }

@@ -38,24 +38,27 @@ pub(crate) const MOMENT: Moment = Moment {
     longest_turn: Duration::from_micros(1_250),
 };
 
-/// A house with some of everything.
-pub(crate) fn furnished() -> Doll {
-    let session = |name: &str, state, flaps| SessionView {
+fn session(name: &str, state: SessionState, flaps: u64) -> SessionView {
+    let is_up = state == SessionState::Established;
+    SessionView {
         name: name.to_owned(),
         address: name.to_owned(),
         asn: 64512,
         state,
-        uptime_ms: (state == SessionState::Established).then_some(90_000),
+        uptime_ms: is_up.then_some(90_000),
         flaps,
-        hold_left_ms: (state == SessionState::Established).then_some(88_500),
+        hold_left_ms: is_up.then_some(88_500),
         last_error: (flaps > 0).then(|| FailureView {
             text: "received Cease/Administrative Shutdown".to_owned(),
             kind: "received 6/2".to_owned(),
             ms_ago: 500,
         }),
         ..SessionView::default()
-    };
-    let announcement = |prefix: &str, state| AnnouncementView {
+    }
+}
+
+fn announcement(prefix: &str, state: AnnouncementState) -> AnnouncementView {
+    AnnouncementView {
         prefix: prefix.to_owned(),
         state,
         since_ms: 60_500,
@@ -63,20 +66,24 @@ pub(crate) fn furnished() -> Doll {
         reason_kind: "ready".to_owned(),
         can_serve: state == AnnouncementState::Announced,
         ..AnnouncementView::default()
-    };
-    let service = |service: &str, healthy, total| ServiceView {
-        service: service.to_owned(),
-        healthy,
-        total,
-        ..ServiceView::default()
-    };
-    let target = |service: &str, address: &str, state| TargetView {
+    }
+}
+
+fn service(service: &str, healthy: u64, total: u64) -> ServiceView {
+    ServiceView { service: service.to_owned(), healthy, total, ..ServiceView::default() }
+}
+
+fn target(service: &str, address: &str, state: TargetState) -> TargetView {
+    TargetView {
         service: service.to_owned(),
         address: address.to_owned(),
         state,
         ..TargetView::default()
-    };
-    let route = |service: &str, tags: &[&str]| RouteView {
+    }
+}
+
+fn route(service: &str, tags: &[&str]) -> RouteView {
+    RouteView {
         service: service.to_owned(),
         src: ":80".to_owned(),
         dst: "tcp://10.0.0.1:80".to_owned(),
@@ -84,24 +91,32 @@ pub(crate) fn furnished() -> Doll {
         tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
         weight: 0.5,
         ..RouteView::default()
-    };
+    }
+}
+
+fn instance() -> InstanceView {
+    InstanceView {
+        version: "0.1.0".to_owned(),
+        pid: 7,
+        started_ms_ago: 3_600_000,
+        state: InstanceState::Serving,
+        health: HealthView { ok: true, reasons: Vec::new() },
+        listeners: vec![ListenerView {
+            address: ":80".to_owned(),
+            protocol: "tcp".to_owned(),
+            open: true,
+            connections: 3,
+            limit: 100,
+        }],
+        bgp: true,
+        ..InstanceView::default()
+    }
+}
+
+/// A house with some of everything.
+pub(crate) fn furnished() -> Doll {
     Doll {
-        instance: InstanceView {
-            version: "0.1.0".to_owned(),
-            pid: 7,
-            started_ms_ago: 3_600_000,
-            state: InstanceState::Serving,
-            health: HealthView { ok: true, reasons: Vec::new() },
-            listeners: vec![ListenerView {
-                address: ":80".to_owned(),
-                protocol: "tcp".to_owned(),
-                open: true,
-                connections: 3,
-                limit: 100,
-            }],
-            bgp: true,
-            ..InstanceView::default()
-        },
+        instance: instance(),
         sessions: vec![
             session("192.0.2.1", SessionState::Established, 0),
             session("192.0.2.2", SessionState::Active, 2),

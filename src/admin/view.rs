@@ -55,4 +55,23 @@ mod tests {
         assert_eq!(status.services.listed[0].service, "web");
         assert!(status.announcements.is_empty() && status.instance.stop.is_none());
     }
+
+    /// The example behind a heading of the document is all that is told.
+    fn documented<T: serde::Serialize + serde::de::DeserializeOwned>(heading: &str) {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/admin.md");
+        let document = std::fs::read_to_string(path).unwrap();
+        let (_, section) = document.split_once(&format!("\n### {heading}\n")).unwrap();
+        let (_, example) = section.split_once("```json\n").unwrap();
+        let (example, _) = example.split_once("```").unwrap();
+        let value: serde_json::Value = from_str(example).unwrap();
+        let view: T = from_str(example).unwrap();
+        assert_eq!(serde_json::to_value(view).unwrap(), value, "{heading}");
+    }
+
+    #[test]
+    fn the_document_shows_all_members() {
+        documented::<StatusView>("`/api/status`");
+        documented::<Vec<SessionView>>("`/api/bgp/peers`");
+        documented::<AnnouncementView>("`/api/announcements` and `/api/announcements/PREFIX`");
+    }
 }

@@ -4,6 +4,8 @@
 //! off comes on top, in `gate`, so that it costs no penalty, and
 //! switching on again is immediate where the service could serve all the while.
 
+use std::time::Duration;
+
 use super::level::Level;
 use super::penalty::Penalty;
 use super::rule::Settings;
@@ -96,7 +98,8 @@ impl Hysteresis {
             }
         }
         // Late, several steps may be due.
-        while let Some(rise) = self.next_rise(settings).filter(|rise| rise.at <= now) {
+        let due = self.rises(settings).filter(|rise| rise.at <= now).max_by_key(|rise| rise.level);
+        if let Some(rise) = due {
             self.level = rise.level;
             self.is_new = false;
             self.immediate = false;
@@ -113,20 +116,20 @@ impl Hysteresis {
 
     /// The rise that comes next, when nothing changes until then.
     pub(super) fn next_rise(&self, settings: &Settings) -> Option<Rise> {
-        let until = self.penalty.suppressed_until();
-        let hold_up = if self.immediate { Default::default() } else { settings.hold_up };
-        let rises =
-            Level::ALL.into_iter().filter(|level| *level > self.level).filter_map(|level| {
-                let held = self.since(level)? + hold_up;
-                let was_suppressed = until.is_some_and(|until| until >= held);
-                Some(Rise {
-                    at: until.map_or(held, |until| until.max(held)),
-                    level,
-                    was_suppressed,
-                })
-            });
         // Of several at the same time the highest one counts.
-        rises.reduce(|first, next| if next.at <= first.at { next } else { first })
+        self.rises(settings).reduce(|first, next| if next.at <= first.at { next } else { first })
+    }
+
+    /// When the service is to rise to each level that it can do, upwards.
+    fn rises(&self, settings: &Settings) -> impl Iterator<Item = Rise> {
+        let until = self.penalty.suppressed_until();
+        let hold_up = if self.immediate { Duration::ZERO } else { settings.hold_up };
+        let above = Level::ALL.into_iter().filter(|level| *level > self.level);
+        above.filter_map(move |level| {
+            let held = self.since(level)? + hold_up;
+            let was_suppressed = until.is_some_and(|until| until >= held);
+            Some(Rise { at: until.map_or(held, |until| until.max(held)), level, was_suppressed })
+        })
     }
 
     /// Since when the service can do `level`.
@@ -226,6 +229,18 @@ mod tests {
         tried.certain(12, Full);
         assert_eq!(tried.next(), Some((at(16), Depreferred)));
         assert_eq!(tried.certain(60, Full), (Full, None));
+    }
+
+    #[test]
+    fn the_first_announcement_after_a_suppression_is_a_single_step() {
+        let mut tried = Tried::new(true);
+        for _ in 0..4 {
+            tried.it.penalty.charge(at(0), &tried.settings, Withdrawn);
+        }
+        tried.certain(1, Depreferred);
+        tried.certain(2, Full);
+        assert_eq!(tried.next(), Some((at(120), Full)));
+        assert_eq!(tried.certain(120, Full), (Full, None));
     }
 
     #[test]

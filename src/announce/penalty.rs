@@ -87,14 +87,19 @@ impl Penalty {
         self.suppression = self.suppression.filter(|suppression| now < suppression.until);
     }
 
-    /// Other settings hold from now on.
+    /// Other settings hold from now on. They do not make a suppression longer:
+    /// how long it has lasted is not known after a restart.
     pub(super) fn adopt(&mut self, now: Time, settings: &Settings) {
         if settings.half_life.is_zero() {
             *self = Penalty::new(now);
             return;
         }
         self.set(now, settings, self.at(now));
+        let before = self.suppressed_until();
         self.set_until(now, settings);
+        if let (Some(suppression), Some(before)) = (&mut self.suppression, before) {
+            suppression.until = suppression.until.min(before);
+        }
         self.expire(now);
     }
 
@@ -221,7 +226,10 @@ mod tests {
         settings.half_life = Duration::from_secs(120);
         penalty.adopt(at(60), &settings);
         assert!(close(penalty.at(at(60)), 2000.0), "what was forgotten stays so");
-        assert_eq!(penalty.suppressed_until(), Some(at(180)));
+        assert_eq!(penalty.suppressed_until(), Some(at(120)), "it is not made longer");
+        settings.half_life = Duration::from_secs(30);
+        penalty.adopt(at(60), &settings);
+        assert_eq!(penalty.suppressed_until(), Some(at(90)), "but shorter");
         settings.max_suppress = Duration::from_secs(60);
         penalty.adopt(at(61), &settings);
         assert_eq!(penalty.suppressed_until(), None, "it has lasted longer already");

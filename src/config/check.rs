@@ -53,9 +53,23 @@ impl Effective {
 
     /// Each of these settings with its value, in the order of the table.
     pub fn values(&self) -> impl Iterator<Item = InForce> {
-        self.entries.iter().filter_map(|entry| {
+        self.values_within(usize::MAX)
+    }
+
+    /// The same, but a value that is longer than so many octets is no more than
+    /// its beginning.
+    pub fn values_within(&self, longest: usize) -> impl Iterator<Item = InForce> {
+        self.entries.iter().filter_map(move |entry| {
             let spec = options::find(entry.key)?;
-            Some(InForce::new(spec, &entry.value))
+            let more = entry.value.len().saturating_sub(longest);
+            Some(match more {
+                0 => InForce::new(spec, &entry.value),
+                _ => {
+                    let end = entry.value.floor_char_boundary(longest);
+                    let begin = entry.value.get(..end).unwrap_or_default();
+                    InForce::cut(spec, format!("{begin}... and about {more} more octets"))
+                }
+            })
         })
     }
 
@@ -185,7 +199,7 @@ impl fmt::Display for Effective {
 
 #[cfg(test)]
 mod tests {
-    use super::super::options;
+    use super::super::{Value, options};
     use super::super::testing::{loaded, on_a_host};
     use super::*;
 
@@ -283,6 +297,17 @@ mod tests {
         }
         let token = options::find("registry.consul.token").unwrap();
         assert_eq!(masked(token, "s3cret"), "***");
+    }
+
+    #[test]
+    fn long_values_are_told_as_far_as_may_be() {
+        let settings = loaded("registry.static.routes = # \u{e4}\u{e4}\u{e4}\u{e4}\nproxy.addr = :80;proto=tcp\n");
+        let told: Vec<InForce> = settings.effective.values_within(5).collect();
+        let of = |key: &str| told.iter().find(|it| it.key == key).unwrap();
+        let routes = "# \u{e4}... and about 5 more octets";
+        assert_eq!(of("registry.static.routes").text, routes);
+        assert_eq!(of("proxy.addr").value, Value::Text(":80;p... and about 8 more octets".into()));
+        assert_eq!(of("bgp.asn").value, Value::Integer(65000), "long enough");
     }
 
     #[test]

@@ -39,6 +39,11 @@ impl InForce {
         let value = Value::read(spec.kind, spec.pairs, text);
         InForce { key: spec.key, text: text.to_owned(), value }
     }
+
+    /// One whose value is not told as a whole.
+    pub(super) fn cut(spec: &'static Spec, text: String) -> InForce {
+        InForce { key: spec.key, value: Value::Text(text.clone()), text }
+    }
 }
 
 impl Value {

@@ -105,9 +105,7 @@ pub struct Daemon {
     /// The registry fails for too long.
     is_stale: bool,
     reload_requested: bool,
-    /// What is told of the settings, and counted for nobody else.
-    #[cfg(feature = "http")]
-    settings_in_force: house::Settings,
+    /// What is counted for those who ask.
     #[cfg(feature = "http")]
     tally: house::Tally,
 }
@@ -166,8 +164,6 @@ impl Daemon {
             notifier: None,
             is_stale: false,
             reload_requested: false,
-            #[cfg(feature = "http")]
-            settings_in_force: house::Settings::default(),
             #[cfg(feature = "http")]
             tally: house::Tally::default(),
             config,
@@ -375,6 +371,8 @@ impl poll::Phases for Daemon {
     fn apply(&mut self, reactor: &mut Reactor) {
         if std::mem::take(&mut self.reload_requested) {
             self.tell_reloading(reactor);
+            #[cfg(feature = "http")]
+            self.tally.reload_asked();
             self.reload(reactor);
             self.tell_ready(reactor);
         }
@@ -404,6 +402,8 @@ impl poll::Phases for Daemon {
     }
 
     fn api(&mut self, reactor: &mut Reactor) {
+        #[cfg(feature = "http")]
+        self.tally.note(reactor, self.maintenance_file.as_ref().is_some_and(Presence::is_there));
         self.switchboard.check(reactor, &mut self.prober);
         self.switchboard.knock(reactor, &mut self.knocker);
         self.resolver.api(reactor);

@@ -239,6 +239,12 @@ impl NamedTargets {
         places.filter_map(|&place| self.all.get(place))
     }
 
+    /// The place of the first one of a service.
+    #[cfg(feature = "http")]
+    pub(super) fn place_of(&self, service: &str) -> Option<usize> {
+        self.by_service.get(service)?.first().copied()
+    }
+
     /// The first service behind `after`, or of all.
     pub(super) fn next_service(&self, after: Option<&str>) -> Option<&Rc<str>> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);

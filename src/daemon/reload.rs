@@ -97,6 +97,8 @@ impl Daemon {
                     error!("reload event=failed error={}", quoted(problem));
                 }
                 let waiting = changes.iter().filter(|c| c.impact == Impact::Restart).count();
+                #[cfg(feature = "http")]
+                self.tally.reload_done();
                 info!(
                     "reload event=done changes={} restart_needed={waiting} failed={}",
                     changes.len(),

@@ -47,6 +47,11 @@ impl Fields {
         Fields::default()
     }
 
+    /// None, with room for so many whose names and values are so many octets.
+    pub(super) fn with_capacity(count: usize, octets: usize) -> Fields {
+        Fields { octets: Vec::with_capacity(octets), spans: Vec::with_capacity(count) }
+    }
+
     /// Adds a field behind the others; blanks around its value go.
     ///
     /// # Errors

@@ -301,7 +301,7 @@ fn parse_fields(lines: &[u8], limits: &Limits) -> Result<Fields, Fault> {
     if length != lines.len() {
         return Err(Fault::LineEnd);
     }
-    let mut fields = Fields::new();
+    let mut fields = Fields::with_capacity(found.len(), lines.len());
     for field in found {
         // What is no token was refused above.
         fields.push(field.name, field.value).map_err(|_| Fault::FieldValue)?;

@@ -384,13 +384,13 @@ impl Host {
                 self.world.stopping = Some(Stop { hurried: true });
                 self.update();
             }
-            let before = self.neighbour.clone();
             let facts = drain::Facts {
                 withdrawn: self.announcer.is_withdrawn(),
                 acknowledged: self.now >= acknowledged,
                 connections: self.random.index(3),
                 bgp_closed: self.random.below(2) == 0,
             };
+            // The stop moves on before the announcer in each turn.
             if let Some(step) = drain.advance(self.now, &facts) {
                 let limit = drain.remaining(self.now);
                 assert!(limit <= Duration::from_secs(20), "{step} may last for {limit:?}");
@@ -399,16 +399,17 @@ impl Host {
                 assert!(is_withdrawn || step <= Step::Withdrawing, "{step}, and still announced");
                 continue;
             }
-            let deadline = drain.deadline(self.now).expect("every step is bounded");
-            let next = self.announcer.deadline().map_or(deadline, |other| other.min(deadline));
-            self.now = self.now.max(next);
             if self.random.below(4) == 0 {
                 self.world.change(self.now);
             }
+            let before = self.neighbour.clone();
             self.update();
             if self.neighbour != before {
                 acknowledged = self.now + Duration::from_millis(self.random.below(40));
             }
+            let deadline = drain.deadline(self.now).expect("every step is bounded");
+            let next = self.announcer.deadline().map_or(deadline, |other| other.min(deadline));
+            self.now = self.now.max(next);
             waits += 1;
             assert!(waits < 10_000, "the stop never ends");
         }

@@ -301,6 +301,25 @@ impl Model {
         self.shadow.pass(now, settings);
         let (points, time) = self.shadow.tolerance(settings);
         let (value, is) = (self.shadow.value, status.penalty(now));
+        assert!((value - is).abs() <= points, "a penalty of {is}, not {value}");
+        match (self.shadow.suppressed, status.suppressed_until) {
+            (Some((_, until)), None) => {
+                assert!(now + time >= until, "suppressed until {until:?}, and it is {now:?}");
+                self.shadow.suppressed = None;
+            }
+            (Some((began, until)), Some(at)) => {
+                let difference = until.since(at).max(at.since(until));
+                assert!(difference <= time, "until {at:?}, not {until:?}");
+                // So that rounding does not add up.
+                self.shadow.suppressed = Some((began, at));
+            }
+            (None, Some(until)) => {
+                let is_close = (value - f64::from(settings.suppress)).abs() <= points;
+                assert!(is_close, "suppressed with a penalty of {value}");
+                self.shadow.suppressed = Some((now, until));
+            }
+            (None, None) => {}
+        }
         let Shadow { added, elapsed, suppressions, .. } = self.shadow;
         let most = f64::from(settings.suppress) + ALL_FALLS;
         let forgotten = elapsed.as_secs_f64() / settings.half_life.as_secs_f64();

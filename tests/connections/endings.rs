@@ -45,10 +45,13 @@ fn a_target_that_does_not_answer_is_left_for_the_next() {
     let fill = || socket::connect(address, &ConnectOptions::default()).unwrap();
     let _full: Vec<_> = (0..8).map(|_| fill()).collect();
     let target = Target::start();
-    let routes =
-        [format!("route add web :{port} tcp://{address}"), route(&format!(":{port}"), &target, "")];
+    // A check would find that out before a client does.
+    let routes = [
+        format!("route add web :{port} tcp://{address} opts \"check=none\""),
+        route(&format!(":{port}"), &target, "check=none"),
+    ];
     let listener = format!("127.0.0.1:{port};proto=tcp");
-    let settings = "proxy.dialtimeout=200ms\nproxy.strategy=rr\nhealth.fall=1000";
+    let settings = "proxy.dialtimeout=200ms\nproxy.strategy=rr";
     let mut burgee = start("dial", &listener, &routes, settings);
     let mut client = End::saying(port, b"hello");
     let mut server = target.next();

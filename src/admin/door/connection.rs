@@ -157,10 +157,9 @@ impl Connection {
             }
             match self.conversation.waiting() {
                 Waiting::Over if self.is_at_end => return Ok(Verdict::Close),
-                Waiting::Over => {
-                    if !std::mem::replace(&mut self.is_lingering, true) {
-                        self.socket.finish();
-                    }
+                Waiting::Over if !self.is_lingering => {
+                    self.is_lingering = true;
+                    self.socket.finish();
                 }
                 Waiting::Idle => self.conversation.rest(),
                 _ => {}

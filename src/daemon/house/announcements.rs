@@ -290,3 +290,143 @@ fn community_text(value: u32) -> String {
         _ => format!("{}:{}", value >> 16, value & 0xffff),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Lab, Pair, all, free_port};
+    use super::*;
+    use crate::admin::House;
+    use crate::admin::view::SessionState;
+
+    const PREFIX: &str = "198.51.100.0/24";
+
+    fn told(lab: &Lab) -> AnnouncementView {
+        let prefix = PREFIX.parse().expect("a prefix");
+        let one = lab.daemon.announcement(&lab.moment(), &prefix).expect("it is there");
+        // The list tells the same, but for the neighbours.
+        let listed = lab.daemon.announcements(&lab.moment(), 0, 9).items.remove(0);
+        assert_eq!(listed, AnnouncementView { peers: Vec::new(), ..one.clone() });
+        one
+    }
+
+    #[test]
+    fn a_prefix_that_is_announced_says_to_whom_and_with_what() {
+        let pair = Pair::established("");
+        let view = told(&pair.one);
+        assert_eq!((view.prefix.as_str(), view.state), (PREFIX, AnnouncementState::Announced));
+        assert_eq!((view.reason_kind.as_str(), view.can_serve), ("ready", true));
+        assert_eq!((view.wanted_by, view.sent_to, view.changes), (1, 1, 1));
+        assert!(view.next.is_none() && view.conditions.iter().all(|it| it.ok), "{view:?}");
+        let all = &view.services[0];
+        assert_eq!((all.service.as_str(), all.healthy, all.total), ("", 1, 1));
+        assert_eq!(view.address, AddressView::default(), "it is no single address");
+        let [them] = &view.peers[..] else { panic!("{view:?}") };
+        assert_eq!((them.name.as_str(), them.state), ("them", SessionState::Established));
+        let expected = PathView {
+            as_path: "64511".into(),
+            next_hop: "192.0.2.11".into(),
+            origin: "igp".into(),
+            ..PathView::default()
+        };
+        assert_eq!((them.sent.as_ref(), them.why_not.as_ref()), (Some(&expected), None));
+    }
+
+    #[test]
+    fn a_prefix_that_cannot_be_served_says_why_and_then_what_comes_next() {
+        let mut pair = Pair::established(
+            "health.interval = 10ms\nhealth.fall = 1\nhealth.rise = 1\n\
+             bgp.announce.holdup = 1h\nbgp.announce.flaphalflife = 1m\n",
+        );
+        let address = pair.backend.take().expect("there").local_addr().expect("bound");
+        let lab = &mut pair.one;
+        lab.until(|lab| told(lab).state == AnnouncementState::Withdrawn);
+        let view = told(lab);
+        assert_eq!((view.reason_kind.as_str(), view.can_serve), ("no-healthy-target", false));
+        assert_eq!((view.wanted_by, view.sent_to, view.penalty), (1, 0, 1000));
+        let bad: Vec<&str> =
+            view.conditions.iter().filter(|it| !it.ok).map(|it| it.name.as_str()).collect();
+        assert_eq!(bad, ["targets"]);
+        assert_eq!((&view.peers[0].sent, &view.peers[0].why_not), (&None, &None));
+        let _backend = std::net::TcpListener::bind(address).expect("free again");
+        lab.until(|lab| told(lab).reason_kind == "hold-up");
+        let view = told(lab);
+        assert_eq!((view.state, view.can_serve), (AnnouncementState::Withdrawn, true));
+        let next = view.next.expect("it rises");
+        assert_eq!(next.state, AnnouncementState::Announced);
+        assert!(next.in_ms > 3_000_000, "{next:?}");
+    }
+
+    #[test]
+    fn who_has_nothing_of_a_prefix_says_why() {
+        let mut lab = Lab::new(&format!(
+            "bgp.enabled = true\nbgp.asn = 64511\nbgp.routerid = 192.0.2.1\n\
+             bgp.listenport = {}\nbgp.listenaddresses = 127.0.0.1\nbgp.announce = always\n\
+             bgp.anycastaddresses = 198.51.100.1/32;peers=a,127.0.0.0/8;peers=b racks\n\
+             bgp.peers = name=a;address=127.0.0.1;asn=1;passive=true,\
+             name=b;address=127.0.0.2;asn=2;passive=true,\
+             name=racks;prefix=127.0.1.0/24;asn=3;limit=9\n",
+            free_port()
+        ));
+        lab.turn();
+        let at = lab.moment();
+        let views = all(1, |from, most| lab.daemon.announcements(&at, from, most));
+        let counts: Vec<(&str, u64, u64)> =
+            views.iter().map(|it| (it.prefix.as_str(), it.wanted_by, it.sent_to)).collect();
+        assert_eq!(counts, [("198.51.100.1/32", 1, 0), ("127.0.0.0/8", 1, 0)], "nobody of racks");
+        let prefix = "198.51.100.1/32".parse().expect("a prefix");
+        let view = lab.daemon.announcement(&at, &prefix).expect("it is there");
+        assert_eq!(
+            (view.state, view.reason_kind.as_str()),
+            (AnnouncementState::Announced, "always")
+        );
+        let why: Vec<Option<&str>> = view.peers.iter().map(|it| it.why_not.as_deref()).collect();
+        assert_eq!(why, [Some("session is down"), Some("not for this neighbour")]);
+        assert!(view.address.needed && !view.address.on_host, "{:?}", view.address);
+        assert!(view.address.problem.is_some_and(|text| text.contains("bgp.vip")));
+        let unknown = "192.0.2.0/24".parse().expect("a prefix");
+        assert_eq!(lab.daemon.announcement(&at, &unknown), None);
+    }
+
+    #[test]
+    fn an_address_that_is_on_the_host_without_us_is_anothers() {
+        let lab = Lab::new("");
+        let mut kernel = Netlink::new().expect("a socket");
+        let mut address = |text: &str, asks: bool| {
+            let prefix = text.parse().expect("a prefix");
+            lab.daemon.address(&prefix, Some(&mut kernel).filter(|_| asks))
+        };
+        let by = Some("other".to_owned());
+        let needed = AddressView { needed: true, ..AddressView::default() };
+        let there = AddressView { on_host: true, by, ..needed.clone() };
+        assert_eq!(address("127.0.0.9/32", true), there);
+        assert_eq!(address("127.0.0.0/8", true), AddressView::default());
+        assert_eq!(address("198.51.100.1/32", false), needed, "nobody knows");
+    }
+
+    #[test]
+    fn attributes_are_told_as_operators_write_them() {
+        let attributes = Attributes {
+            med: Some(7),
+            local_pref: Some(50),
+            communities: vec![community::GRACEFUL_SHUTDOWN, community::NO_EXPORT, 0xfc00_0014],
+            large_communities: vec![[64512, 1, 20]],
+            ..Attributes::default()
+        };
+        let view = path_view(&attributes);
+        assert_eq!((view.as_path.as_str(), view.next_hop.as_str()), ("", ""));
+        assert_eq!((view.med, view.local_pref), (Some(7), Some(50)));
+        assert_eq!(view.communities, ["graceful-shutdown", "no-export", "64512:20"]);
+        assert_eq!(view.large_communities, ["64512:1:20"]);
+    }
+
+    #[test]
+    fn conditions_of_targets_have_the_names_of_their_services() {
+        let pool =
+            |name: Option<&str>| PoolFact { service: name.map(Into::into), ..PoolFact::default() };
+        let condition = |name| Condition { name, ok: true, text: String::new() };
+        let conditions = ["listeners", "targets", "targets", "stop"].map(condition).to_vec();
+        let views = condition_views(conditions, &[pool(Some("web")), pool(None)]);
+        let names: Vec<&str> = views.iter().map(|it| it.name.as_str()).collect();
+        assert_eq!(names, ["listeners", "targets web", "targets", "stop"]);
+    }
+}

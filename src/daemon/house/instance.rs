@@ -33,11 +33,11 @@ impl Daemon {
             pid: std::process::id(),
             started_ms_ago: since(at.now, Time::ZERO),
             state: self.state(&readiness),
-            health: self.health(at.now, readiness),
-            stop: self.stop(at.now),
+            health: self.health_view(at.now, readiness),
+            stop: self.stop_view(at.now),
             maintenance: self.maintenance().map(|it| self.maintenance_view(at.now, it)),
-            registry: self.registry(at.now),
-            listeners: self.listeners(),
+            registry: self.registry_view(at.now),
+            listeners: self.listener_views(),
             dynamic_listeners: count(self.proxy.dynamic_listeners().unwrap_or(0)),
             bgp: self.config.bgp.enabled,
             connections: count(self.proxy.streams().saturating_add(flows)),
@@ -49,14 +49,14 @@ impl Daemon {
 
     /// See [`crate::admin::House::health`].
     pub(super) fn tell_health(&self, now: Time) -> HealthView {
-        self.health(now, self.readiness(now))
+        self.health_view(now, self.readiness(now))
     }
 
     /// Whoever watches `/health` is to send no new clients from the first moment
     /// of a stop or of maintenance, as whoever follows the announcements.
-    fn health(&self, now: Time, readiness: Readiness) -> HealthView {
+    fn health_view(&self, now: Time, readiness: Readiness) -> HealthView {
         let mut reasons = Vec::new();
-        if let Some(stop) = self.stop(now) {
+        if let Some(stop) = self.stop_view(now) {
             let left = self.drain.remaining(now).as_secs();
             reasons.push(format!("a planned stop is under way: {}, {left} s at most", stop.step));
         }
@@ -124,7 +124,7 @@ impl Daemon {
         }
     }
 
-    fn stop(&self, now: Time) -> Option<StopView> {
+    fn stop_view(&self, now: Time) -> Option<StopView> {
         let step = self.drain.step();
         (step != Step::Serving).then(|| StopView {
             step: step.to_string(),
@@ -145,7 +145,7 @@ impl Daemon {
         }
     }
 
-    fn registry(&self, now: Time) -> RegistryView {
+    fn registry_view(&self, now: Time) -> RegistryView {
         let trouble = self.routes.trouble();
         RegistryView {
             backend: match self.config.registry.backend {
@@ -160,7 +160,7 @@ impl Daemon {
         }
     }
 
-    fn listeners(&self) -> Vec<ListenerView> {
+    fn listener_views(&self) -> Vec<ListenerView> {
         let view = |it: &ListenerConfig, open: Option<Listening>| ListenerView {
             address: open.map_or(it.address, |open| open.address).to_string(),
             protocol: protocol(it).to_owned(),
@@ -208,5 +208,131 @@ fn protocol(listener: &ListenerConfig) -> &'static str {
         Protocol::TcpSni { .. } => "tcp+sni",
         Protocol::TcpDynamic => "tcp-dynamic",
         Protocol::Udp { .. } => "udp",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Lab, Pair, backend, free_port};
+    use super::*;
+    use crate::admin::House;
+
+    fn told(lab: &Lab) -> InstanceView {
+        let view = lab.daemon.instance(&lab.moment());
+        assert_eq!(view.health, lab.daemon.health(&lab.moment()));
+        view
+    }
+
+    #[test]
+    fn a_start_a_service_and_its_loss() {
+        let backend = backend();
+        let target = backend.local_addr().unwrap();
+        let mut lab = Lab::new(&format!(
+            "proxy.addr = 127.0.0.1:0;proto=tcp;connections=9,127.0.0.1:0;proto=udp;flows=7\n\
+             registry.static.routes = route add web :80 tcp://{target}\n\
+             health.interval = 20ms\nhealth.fall = 1\n"
+        ));
+        let view = told(&lab);
+        assert_eq!(view.state, InstanceState::Starting);
+        assert_eq!(view.health.reasons, ["waiting for the first health check of 1 target"]);
+        assert_eq!(view.pid, std::process::id());
+        let listeners: Vec<(&str, bool, u64)> =
+            view.listeners.iter().map(|it| (it.protocol.as_str(), it.open, it.limit)).collect();
+        assert_eq!(listeners, [("tcp", true, 9), ("udp", true, 7)]);
+        assert!(view.listeners.iter().all(|it| !it.address.ends_with(":0")), "the real port");
+        assert_eq!(
+            view.registry,
+            RegistryView {
+                backend: "static".into(),
+                loaded: true,
+                routes: 1,
+                ..RegistryView::default()
+            }
+        );
+        lab.until(|lab| told(lab).health.ok);
+        let view = told(&lab);
+        assert_eq!((view.state, view.bgp), (InstanceState::Serving, false));
+        assert!(view.stop.is_none() && view.maintenance.is_none());
+        drop(backend);
+        lab.until(|lab| !told(lab).health.ok);
+        let view = told(&lab);
+        assert_eq!(view.state, InstanceState::Serving, "it serves as far as it can");
+        let reason = &view.health.reasons[0];
+        assert!(reason.starts_with("no healthy target (0 of 1; last error: "), "{reason}");
+    }
+
+    #[test]
+    fn connections_are_counted_where_they_came_in() {
+        let backend = backend();
+        let (port, target) = (free_port(), backend.local_addr().unwrap());
+        let mut lab = Lab::new(&format!(
+            "proxy.addr = 127.0.0.1:{port};proto=tcp\n\
+             registry.static.routes = route add web :{port} tcp://{target}\n"
+        ));
+        let client = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        lab.until(|lab| told(lab).listeners[0].connections == 1);
+        assert_eq!(told(&lab).connections, 1);
+        // Who is not accepted is reset.
+        drop((client, backend));
+        lab.until(|lab| told(lab).connections == 0);
+        assert_eq!(told(&lab).listeners[0].connections, 0);
+    }
+
+    #[test]
+    fn health_is_red_from_the_first_moment_of_maintenance_and_of_a_stop() {
+        let mut pair = Pair::established("proxy.deregistergraceperiod = 1h\n");
+        let lab = &mut pair.one;
+        assert!(told(lab).health.ok);
+        let at = lab.moment();
+        lab.daemon.drain(&at, None).unwrap();
+        let view = told(lab);
+        assert_eq!(view.state, InstanceState::Maintenance);
+        assert_eq!(view.health.reasons, ["maintenance: burgee drain"]);
+        assert_eq!(view.maintenance.unwrap().by, "burgee drain");
+        lab.daemon.resume(&at, None).unwrap();
+        assert!(told(lab).health.ok, "it is ready, though it is not announced yet");
+        lab.daemon.request_stop();
+        lab.until(|lab| told(lab).stop.is_some_and(|stop| stop.step == "converging"));
+        let view = told(lab);
+        assert_eq!((view.state, view.health.ok), (InstanceState::Draining, false));
+        let stop = view.stop.unwrap();
+        assert!(stop.remaining_ms > 3_000_000, "{stop:?}");
+        assert!(view.health.reasons[0].starts_with("a planned stop is under way: converging, "));
+    }
+
+    #[test]
+    fn a_maintenance_file_is_told_with_its_age() {
+        let path = std::env::temp_dir().join(format!("burgee-{}-house", std::process::id()));
+        std::fs::write(&path, "").unwrap();
+        let mut lab = Lab::new(&format!("bgp.maintenancefile = {}\n", path.display()));
+        lab.turn();
+        let first = lab.moment().now;
+        lab.until(|lab| lab.moment().now > first + std::time::Duration::from_millis(3));
+        let view = told(&lab);
+        let maintenance = view.maintenance.unwrap();
+        assert_eq!(maintenance.by, path.display().to_string());
+        assert!(maintenance.since_ms >= 3, "{maintenance:?}");
+        let reason = format!("maintenance: {} exists", path.display());
+        assert_eq!(view.health.reasons[0], reason);
+        std::fs::remove_file(&path).unwrap();
+        lab.until(|lab| told(lab).maintenance.is_none());
+    }
+
+    #[test]
+    fn a_registry_that_fails_says_since_when_and_why() {
+        let path = std::env::temp_dir().join(format!("burgee-{}-house-routes", std::process::id()));
+        std::fs::write(&path, "route add web :80 tcp://192.0.2.1:80\n").unwrap();
+        let mut lab = Lab::new(&format!(
+            "registry.backend = file\nregistry.file.path = {}\nregistry.staleafter = 1ns\n",
+            path.display()
+        ));
+        lab.turn();
+        assert!(told(&lab).registry.failing_ms.is_none());
+        std::fs::remove_file(&path).unwrap();
+        lab.until(|lab| told(lab).registry.stale);
+        let registry = told(&lab).registry;
+        assert_eq!((registry.backend.as_str(), registry.loaded), ("file", true));
+        assert!(registry.failing_ms.is_some());
+        assert!(registry.error.unwrap().contains("No such file"));
     }
 }

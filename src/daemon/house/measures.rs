@@ -153,6 +153,7 @@ fn datagram_measures(streams: Measures, counters: &UdpCounters) -> Measures {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::Lab;
     use super::*;
 
     #[test]
@@ -184,5 +185,28 @@ mod tests {
         assert!(usage.resident.is_some_and(|octets| octets > 1 << 20));
         let (open, limit) = (usage.descriptors, usage.descriptor_limit);
         assert!(open.is_none_or(|open| open >= 3 && Some(open) <= limit));
+    }
+
+    #[test]
+    fn what_the_rooms_count_is_told() {
+        let mut lab = Lab::new(
+            "proxy.addr = 127.0.0.1:0;proto=tcp\n\
+             registry.static.routes = route add a :1 tcp://192.0.2.1:1\n",
+        );
+        lab.turn();
+        let address = lab.daemon.listening_on()[0];
+        let client = std::net::TcpStream::connect(address).expect("it listens");
+        lab.until(|lab| lab.daemon.tell_measures().refused.contains(&("no-route", 1)));
+        let measures = lab.daemon.tell_measures();
+        assert_eq!((measures.accepted, measures.routes, measures.tables), (1, 1, 1));
+        assert_eq!(measures.reloads, [("done", 0), ("failed", 0)]);
+        let pools: Vec<(&str, bool)> =
+            measures.pools.iter().map(|it| (it.name, it.lent <= it.limit)).collect();
+        assert_eq!(pools, [("small", true), ("large", true), ("pipes", true)]);
+        assert_eq!(measures.bfd_discarded.len(), 11);
+        let panics: u64 = measures.panics.iter().map(|(_, n)| n).sum();
+        assert_eq!(panics, lab.daemon.panics());
+        assert!(measures.connection_limit > 0 && measures.flow_limit == 0);
+        drop(client);
     }
 }

@@ -60,10 +60,10 @@ mod tests {
         assert_eq!(all.next, None);
         let short: Vec<_> = all.items.iter().map(|it| (&*it.src, &*it.host, &*it.path)).collect();
         let expected = [
+            ("198.51.100.1:53/", "198.51.100.1:53", "/"),
             (":443", ":443", ""),
             (":443", ":443", ""),
             (":53/udp", ":53", "/udp"),
-            ("198.51.100.1:53/", "198.51.100.1:53", "/"),
             ("www.test/a", "www.test", "/a"),
             ("www.test/a", "www.test", "/a"),
         ];
@@ -85,7 +85,7 @@ mod tests {
         let other = &all.items[5];
         assert_eq!((other.weight, &*other.dst), (0.75, "http://192.0.2.2:80/?t=1"));
         assert!(other.tags.is_empty() && other.opts.is_empty());
-        assert_eq!(all.items[1].weight, 0.0, "told, though it gets nothing");
+        assert_eq!(all.items[2].weight, 0.0, "told, though it gets nothing");
     }
 
     #[test]

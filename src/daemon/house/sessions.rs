@@ -170,3 +170,135 @@ fn bfd_view(status: BfdStatus) -> BfdView {
         detection_time_us: status.detection_time.map(micros),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::testing::{Lab, Pair, all, free_port};
+    use super::*;
+    use crate::admin::House;
+    use crate::bfd::packet::Diagnostic;
+
+    fn told(lab: &Lab) -> Vec<SessionView> {
+        all(1, |from, most| lab.daemon.sessions(&lab.moment(), from, most))
+    }
+
+    #[test]
+    fn a_neighbour_that_is_up_says_all_that_was_agreed() {
+        let pair = Pair::established("");
+        let sessions = told(&pair.one);
+        let [them] = &sessions[..] else { panic!("{sessions:?}") };
+        assert_eq!((them.name.as_str(), them.address.as_str()), ("them", "127.0.0.1"));
+        assert_eq!(
+            (them.asn, them.dynamic, them.state),
+            (64_512, false, SessionState::Established)
+        );
+        assert_eq!((them.announced, them.flaps), (1, 0));
+        assert!(them.uptime_ms.is_some() && them.retry_in_ms.is_none() && them.bfd.is_none());
+        let hold = them.hold_left_ms.expect("it runs");
+        let agreed = them.negotiated.as_ref().expect("it is up");
+        assert!(hold <= agreed.hold_time_ms && agreed.keepalive_ms < agreed.hold_time_ms);
+        assert_eq!((agreed.router_id.as_str(), agreed.ibgp), ("192.0.2.12", false));
+        assert_eq!(agreed.families, ["ipv4-unicast"]);
+        assert!(agreed.capabilities.contains(&"four-octet-as".to_owned()));
+        assert!(agreed.local.starts_with("127.0.0.1:") && agreed.remote.starts_with("127.0.0.1:"));
+        let back = told(&pair.other);
+        assert_ne!(back[0].negotiated.as_ref().unwrap().dialled, agreed.dialled);
+        assert!(them.messages_in.opens > 0 && them.messages_out.updates > 0);
+    }
+
+    #[test]
+    fn one_that_is_gone_says_why_and_when_it_is_tried_again() {
+        let mut pair = Pair::established("");
+        pair.other.daemon.request_stop();
+        pair.other.daemon.request_stop();
+        let is_down = |pair: &Pair| told(&pair.one)[0].state != SessionState::Established;
+        pair.until(is_down);
+        let them = told(&pair.one).remove(0);
+        let error = them.last_error.expect("it ended");
+        assert_eq!(error.kind, "received 6/2");
+        assert!(error.text.contains("Administrative Shutdown"), "{}", error.text);
+        assert!(them.uptime_ms.is_none() && them.negotiated.is_none());
+        assert_eq!((them.flaps, them.announced), (1, 0));
+        drop(pair.other);
+        let is_refused = |lab: &Lab| {
+            told(lab)[0].last_error.as_ref().is_some_and(|error| error.kind == "cannot connect")
+        };
+        pair.one.until(is_refused);
+        let them = told(&pair.one).remove(0);
+        assert!(them.last_error.unwrap().text.contains("refused"));
+        assert!(them.retry_in_ms.is_some_and(|wait| wait <= 1000), "{:?}", them.retry_in_ms);
+    }
+
+    #[test]
+    fn those_of_the_settings_come_first_and_slices_lose_nobody() {
+        let peers: Vec<String> = (1..=5)
+            .map(|n| format!("name=n{n};address=127.0.0.{n};asn=64512;passive=true"))
+            .collect();
+        let mut lab = Lab::new(&format!(
+            "bgp.enabled = true\nbgp.asn = 64511\nbgp.routerid = 192.0.2.1\n\
+             bgp.listenport = {}\nbgp.listenaddresses = 127.0.0.1\n\
+             bgp.anycastaddresses = 198.51.100.0/24\n\
+             bgp.peers = name=racks;prefix=127.0.1.0/24;asn=64512,{}\n",
+            free_port(),
+            peers.join(",")
+        ));
+        let port = lab.daemon.bgp.as_ref().unwrap().listening_on()[0];
+        let from = |host: u8| {
+            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+            let socket = socket.expect("a socket");
+            let source = std::net::SocketAddr::from(([127, 0, 1, host], 0));
+            socket.bind(&source.into()).expect("loopback");
+            socket.connect(&port.into()).expect("it listens");
+            socket
+        };
+        let routers = [from(1), from(2), from(3)];
+        lab.until(|lab| told(lab).len() == 8);
+        let at = lab.moment();
+        for most in 1..10 {
+            let all = all(most, |from, most| lab.daemon.sessions(&at, from, most));
+            let names: Vec<&str> = all.iter().map(|it| it.name.as_str()).collect();
+            assert_eq!(names[..5], ["n1", "n2", "n3", "n4", "n5"], "{most}");
+            assert_eq!(names[5..], ["racks/127.0.1.1", "racks/127.0.1.2", "racks/127.0.1.3"]);
+            assert!(all.iter().skip(5).all(|it| it.dynamic));
+        }
+        drop(routers);
+        let none = Lab::new("").daemon.sessions(&at, 0, 9);
+        assert_eq!(none, Slice::default(), "without BGP there is nobody");
+    }
+
+    /// Whatever a neighbour sends, the kinds of its errors are few.
+    #[test]
+    fn what_nobody_knows_has_one_name() {
+        let mut names = std::collections::BTreeSet::new();
+        for code in 0..=u8::MAX {
+            for subcode in 0..=u8::MAX {
+                names.insert(codes(&Notification::new(code, subcode)));
+            }
+        }
+        assert!(names.len() < 60, "{}", names.len());
+        for known in ["6/2", "4/0", "1/3", "6/other", "another"] {
+            assert!(names.contains(known), "{known}");
+        }
+    }
+
+    #[test]
+    fn bfd_is_told_in_its_own_words() {
+        let status = BfdStatus {
+            state: packet::State::Up,
+            diagnostic: Diagnostic::NONE,
+            remote: Some((packet::State::Init, Diagnostic::NONE)),
+            transmit_interval: Duration::from_millis(300),
+            detection_time: Some(Duration::from_millis(900)),
+        };
+        let expected = BfdView {
+            state: "up".into(),
+            diagnostic: "no diagnostic".into(),
+            remote_state: Some("init".into()),
+            transmit_interval_us: 300_000,
+            detection_time_us: Some(900_000),
+        };
+        assert_eq!(bfd_view(status), expected);
+    }
+}
