@@ -89,8 +89,7 @@ impl Table {
         let mut at = self.find_again(order, from);
         let mut items = Vec::new();
         let mut looks = most.max(1).saturating_mul(LOOKS);
-        let mut routes = self.routes_from(order, at.place);
-        while let Some(route) = routes.next() {
+        for route in self.routes_from(order, at.place) {
             for target in route.targets().iter().skip(at.target) {
                 if items.len() >= most.max(1) || (looks == 0 && !items.is_empty()) {
                     let next = Cursor { hash: hash_of(route), ..at };
