@@ -227,6 +227,7 @@ impl Switchboard {
 
     /// All services in the order of their names, behind `after` if that is
     /// given.
+    #[cfg(any(test, feature = "http"))]
     pub(super) fn services(
         &self,
         after: Option<&str>,
@@ -249,6 +250,7 @@ impl Switchboard {
 
     /// The targets of a service with their numbers, from this number on. How
     /// one is checked, [`Targets::check`](crate::health::Targets::check) says.
+    #[cfg(any(test, feature = "http"))]
     pub(super) fn targets_of(
         &self,
         service: &str,

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
-use std::ops::Bound;
 use std::rc::Rc;
 
 use super::switchboard::{Progress, Switchboard};
@@ -246,7 +245,9 @@ impl NamedTargets {
     }
 
     /// The first service behind `after`, or of all.
+    #[cfg(any(test, feature = "http"))]
     pub(super) fn next_service(&self, after: Option<&str>) -> Option<&Rc<str>> {
+        use std::ops::Bound;
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.by_service.range::<str, _>((from, Bound::Unbounded)).next().map(|(name, _)| name)
     }
@@ -254,6 +255,7 @@ impl NamedTargets {
 
 impl NamedTarget {
     /// The service that it belongs to.
+    #[cfg(feature = "http")]
     pub(super) fn service(&self) -> &Rc<str> {
         &self.service
     }

@@ -322,6 +322,7 @@ impl Switchboard {
         self.service_limit = limit;
     }
 
+    #[cfg(any(test, feature = "http"))]
     pub(super) fn targets(&self) -> &Targets {
         &self.targets
     }
