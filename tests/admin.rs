@@ -138,7 +138,9 @@ impl Drop for Rig {
 /// Starts a burgee whose API is where its file says.
 fn spawn(command: &mut Command) -> Burgee {
     let keys = ["FABIO_UI_ADDR", "FABIO_UI_SOCKET"];
-    keys.iter().for_each(|key| drop(command.env_remove(key)));
+    for key in keys {
+        command.env_remove(key);
+    }
     Burgee::spawn(command.stderr(Stdio::piped()))
 }
 
