@@ -85,7 +85,7 @@ fn conditions(
         condition("listeners", true, "2 of 2 bound"),
         condition("table", true, "loaded"),
         condition("registry", true, "fresh"),
-        condition("targets", targets.0, targets.1),
+        condition("targets web", targets.0, targets.1),
         condition("holdup", true, "nothing waits for its 5s"),
         condition("penalty", penalty.0, penalty.1),
         condition("drain", true, "no"),
