@@ -114,7 +114,7 @@ pub fn live(seed: u64) -> Tally {
         disk: None,
         saved: BTreeMap::new(),
         written: wall,
-        hasty: seed % 2 == 0,
+        hasty: seed.is_multiple_of(2),
         tally: Tally::default(),
     };
     host.write(false);
