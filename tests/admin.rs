@@ -137,10 +137,7 @@ impl Drop for Rig {
 
 /// Starts a burgee whose API is where its file says.
 fn spawn(command: &mut Command) -> Burgee {
-    let keys = ["FABIO_UI_ADDR", "FABIO_UI_SOCKET"];
-    for key in keys {
-        command.env_remove(key);
-    }
+    command.env_remove("FABIO_UI_ADDR").env_remove("FABIO_UI_SOCKET");
     Burgee::spawn(command.stderr(Stdio::piped()))
 }
 
