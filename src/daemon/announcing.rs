@@ -170,12 +170,16 @@ impl Daemon {
         for change in changes.iter().filter(|change| change.to.is_announced()) {
             self.put_on_host(reactor, change.prefix);
         }
-        // Written down first, so that a crash cannot make us forget what was told.
-        self.remember(reactor);
+        // A rise is written down first, so that a crash cannot make us forget what was
+        // told. A fall waits for no file.
+        if changes.iter().any(|change| change.to > change.from) {
+            self.remember(reactor);
+        }
         self.originate(reactor, &changes);
         for change in changes.iter().filter(|change| !change.to.is_announced()) {
             self.take_from_host(reactor, change.prefix);
         }
+        self.remember(reactor);
         self.tell_status(reactor);
         let stale = self.stale_from().filter(|at| *at > now);
         let deadline = [self.announcing.announcer.deadline(), stale].into_iter().flatten().min();
