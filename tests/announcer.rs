@@ -15,7 +15,13 @@
 //! `BURGEE_SEED=1812 cargo test --test announcer` runs one of them, and
 //! `BURGEE_SEEDS=100000` that many.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    unreachable_pub
+)]
 
 #[path = "announcer/life.rs"]
 mod life;

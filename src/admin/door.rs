@@ -232,6 +232,7 @@ impl Admin {
             wall: reactor.wall(),
             turns: reactor.turns(),
             longest_turn: reactor.longest_turn(),
+            panics: self.panics,
         };
         let mut allowance = ALLOWANCE;
         // Those that want another turn queue up behind the ones that are here.

@@ -22,6 +22,8 @@ pub struct Moment {
     pub turns: u64,
     /// The longest of them.
     pub longest_turn: Duration,
+    /// Panics of the one who asks, caught at the edge of a connection.
+    pub panics: u64,
 }
 
 /// Some of many, and where the next ones begin.

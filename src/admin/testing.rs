@@ -36,6 +36,7 @@ pub(crate) const MOMENT: Moment = Moment {
     wall: Duration::from_millis(1_700_000_000_500),
     turns: 12,
     longest_turn: Duration::from_micros(1_250),
+    panics: 0,
 };
 
 fn session(name: &str, state: SessionState, flaps: u64) -> SessionView {

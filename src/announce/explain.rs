@@ -7,7 +7,7 @@ use super::facts::{Facts, ListenerFact, Maintenance, PoolFact, PrefixFacts, Regi
 use super::hysteresis::Hysteresis;
 use super::level::Level;
 use super::reason::{PoolCount, Short};
-use super::rule::{Policy, Rule, Settings};
+use super::rule::{Policy, Require, Rule, Settings};
 use crate::reactor::Time;
 
 /// One thing that an announcement depends on.
@@ -106,6 +106,9 @@ fn targets(rule: &Rule, PoolFact { service, targets }: &PoolFact) -> Condition {
     }
     if let Some(error) = &targets.last_error {
         let _ = write!(text, "; last error: {error}");
+    }
+    if !ok && rule.require == Require::Any && rule.services.len() > 1 {
+        text.push_str("; another service is enough (require=any)");
     }
     Condition::new("targets", ok, text)
 }

@@ -64,12 +64,9 @@ fn changes(view: &AnnouncementView) -> String {
     let penalty = view.penalty;
     match view.suppressed_for_ms {
         Some(left) => {
-            format!(
-                "{changes} since the start, penalty {penalty}: suppressed for {}",
-                countdown(left)
-            )
+            format!("{changes}, penalty {penalty}: suppressed for {}", countdown(left))
         }
-        None => format!("{changes} since the start, penalty {penalty}"),
+        None => format!("{changes}, penalty {penalty}"),
     }
 }
 

@@ -1,5 +1,5 @@
-//! Five situations, and the pages that tell of them. The pages are in
-//! `docs/status.md`; the test there compares.
+//! Five situations, and the pages that tell of them. The pages are in the
+//! README; a test compares.
 
 use super::page::Style;
 use super::{explain, status};
@@ -85,7 +85,7 @@ fn conditions(
         condition("listeners", true, "2 of 2 bound"),
         condition("table", true, "loaded"),
         condition("registry", true, "fresh"),
-        condition("targets", targets.0, targets.1),
+        condition("targets web", targets.0, targets.1),
         condition("holdup", true, "nothing waits for its 5s"),
         condition("penalty", penalty.0, penalty.1),
         condition("drain", true, "no"),
@@ -275,23 +275,27 @@ fn blocks() -> String {
     for (name, Situation { status, explained }, _) in situations() {
         let (page, why) = (status::page(&status, style), explain::page(&explained, style));
         text.push_str(&format!(
-            "\n## {name}\n\n```text\n$ burgee status\n{page}```\n\n\
-             ```text\n$ burgee explain {PREFIX}\n{why}```\n"
+            "\n<details><summary>{name}</summary>\n\n\
+             ```text\n$ burgee status\n{page}\n$ burgee explain {PREFIX}\n{why}```\n\n</details>\n"
         ));
     }
     text
 }
 
 #[test]
-fn status_document_shows_the_five_situations() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/status.md");
+fn readme_shows_the_five_situations() {
+    const BEGIN: &str = "BURGEE_BLESS=1 cargo test readme_shows` writes them. -->\n";
+    const END: &str = "\n<!-- The end of the pages. -->";
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
     let mut document = std::fs::read_to_string(path).unwrap();
-    let start = document.find("\n## All is well").unwrap();
+    let start = document.find(BEGIN).unwrap() + BEGIN.len();
+    let end = document.find(END).unwrap();
     if std::env::var_os("BURGEE_BLESS").is_some() {
-        document = format!("{}{}", &document[..start], blocks());
+        document = format!("{}{}{}", &document[..start], blocks(), &document[end..]);
         std::fs::write(path, &document).unwrap();
     }
-    assert_eq!(&document[start..], blocks(), "see the third line of docs/status.md");
+    let end = document.find(END).unwrap();
+    assert_eq!(&document[start..end], blocks(), "the comment before them says what to do");
 }
 
 #[test]

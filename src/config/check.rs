@@ -199,8 +199,8 @@ impl fmt::Display for Effective {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Value, options};
     use super::super::testing::{loaded, on_a_host};
+    use super::super::{Value, options};
     use super::*;
 
     const FULL: &str = "proxy.addr=:80;proto=tcp, 192.0.2.1:443;proto=tcp;rt=3s\n\
@@ -301,7 +301,9 @@ mod tests {
 
     #[test]
     fn long_values_are_told_as_far_as_may_be() {
-        let settings = loaded("registry.static.routes = # \u{e4}\u{e4}\u{e4}\u{e4}\nproxy.addr = :80;proto=tcp\n");
+        let settings = loaded(
+            "registry.static.routes = # \u{e4}\u{e4}\u{e4}\u{e4}\nproxy.addr = :80;proto=tcp\n",
+        );
         let told: Vec<InForce> = settings.effective.values_within(5).collect();
         let of = |key: &str| told.iter().find(|it| it.key == key).unwrap();
         let routes = "# \u{e4}... and about 5 more octets";

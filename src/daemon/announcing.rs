@@ -170,11 +170,12 @@ impl Daemon {
         for change in changes.iter().filter(|change| change.to.is_announced()) {
             self.put_on_host(reactor, change.prefix);
         }
+        // Written down first, so that a crash cannot make us forget what was told.
+        self.remember(reactor);
         self.originate(reactor, &changes);
         for change in changes.iter().filter(|change| !change.to.is_announced()) {
             self.take_from_host(reactor, change.prefix);
         }
-        self.remember(reactor);
         self.tell_status(reactor);
         let stale = self.stale_from().filter(|at| *at > now);
         let deadline = [self.announcing.announcer.deadline(), stale].into_iter().flatten().min();

@@ -1,7 +1,5 @@
 //! Where the API's door stands in the daemon, and what the settings say of it.
 
-use log::info;
-
 use super::Daemon;
 use crate::admin::Credentials;
 use crate::admin::api::ApiSettings;
@@ -22,11 +20,7 @@ impl Api {
     /// # Errors
     /// See [`Admin::open`].
     pub(super) fn open(reactor: &mut Reactor, config: &Config) -> Result<Api, String> {
-        let admin = Admin::open(reactor, settings(config))?;
-        if let Some(address) = admin.listening_on() {
-            info!("admin event=listening address={address}");
-        }
-        Ok(Api(Some(admin)))
+        Admin::open(reactor, settings(config)).map(|admin| Api(Some(admin)))
     }
 
     /// See [`Admin::prepare_change`].

@@ -321,6 +321,11 @@ impl Demo {
         self.story.line("    Try it by hand, from another terminal:");
         self.story.line(format_args!("      curl http://{proxy}/      a request, balanced"));
         self.story.line(format_args!("      curl http://{page}/      the router's table"));
+        if cfg!(feature = "http") {
+            self.story.line(
+                "      burgee status      how it does; burgee explain 192.0.2.10/32 says why",
+            );
+        }
         self.story.line(
             "    Ctrl-C asks burgee to stop, and shows the drain: it leaves the router's table",
         );

@@ -91,7 +91,6 @@ pub struct Targets {
     services: BTreeMap<Rc<str>, Tallies>,
     by_service: BTreeSet<(Rc<str>, u32)>,
     /// The services with a target that is unhealthy or ejected.
-    impaired: BTreeSet<Rc<str>>,
     all: Tallies,
     /// The ejected ones, by the end of it.
     ejected: BTreeSet<(Time, u32)>,
@@ -108,7 +107,6 @@ impl Targets {
             by_address: BTreeMap::new(),
             services: BTreeMap::new(),
             by_service: BTreeSet::new(),
-            impaired: BTreeSet::new(),
             all: Tallies::default(),
             ejected: BTreeSet::new(),
             returned: Vec::new(),
@@ -324,12 +322,6 @@ impl Targets {
         self.services.keys().nth(place)
     }
 
-    /// The services with a target that is unhealthy or ejected, in the order of
-    /// their names.
-    pub fn impaired(&self) -> impl Iterator<Item = &Rc<str>> {
-        self.impaired.iter()
-    }
-
     /// The targets of a service with their ids, from this id on, oldest first.
     pub fn of_service(&self, name: &str, from: u32) -> impl Iterator<Item = (u32, &Target)> {
         let name = self.services.get_key_value(name).map(|(name, _)| name);
@@ -401,7 +393,7 @@ impl Targets {
         {
             // The check has found out as well, and will find out when it is back.
             self.ejected.remove(&(until, id));
-            target.ejection.as_mut().map(|ejection| ejection.end());
+            target.ejection.iter_mut().for_each(|ejection| ejection.end());
         }
         let Some(target) = self.targets.get(&id) else { return };
         let standing = self.judge(target);
@@ -459,11 +451,6 @@ impl Targets {
             old.into_iter().for_each(|old| tally.leave(id, old));
             new.into_iter().for_each(|new| tally.enter(id, new));
         }
-        if !own.is_impaired() {
-            self.impaired.remove(service);
-        } else if !self.impaired.contains(service) {
-            self.impaired.insert(Rc::clone(service));
-        }
         if own.is_empty() {
             self.services.remove(service);
         } else if own.tcp.needs_ejected() {
@@ -477,7 +464,7 @@ impl Targets {
         let Some(target) = self.targets.get_mut(&id) else { return };
         let until = target.ejected_until();
         until.map(|until| self.ejected.remove(&(until, id)));
-        target.ejection.as_mut().map(|ejection| ejection.end());
+        target.ejection.iter_mut().for_each(|ejection| ejection.end());
         self.returned.push(id);
         self.settle(id);
     }
@@ -566,8 +553,6 @@ mod tests {
             ejected.extend(target.ejected_until().map(|until| (until, id)));
             assert!(targets.ids_at(target.transport, target.address).contains(&id));
         }
-        let impaired = services.iter().filter(|(_, it)| it.is_impaired()).map(|(name, _)| name);
-        assert_eq!(targets.impaired, impaired.cloned().collect());
         assert!(services.values().all(|service| !service.tcp.needs_ejected()));
         assert_eq!((&targets.services, &targets.all), (&services, &all));
         assert_eq!((&targets.by_service, &targets.ejected), (&by_service, &ejected));
@@ -669,8 +654,6 @@ mod tests {
         let all = targets.counts();
         assert_eq!((numbers(&all), all.last_error.as_deref()), ([2, 1, 2, 0], Some("second")));
         assert_eq!(targets.service("d"), ServiceCounts::default());
-        let impaired: Vec<&str> = targets.impaired().map(|name| &**name).collect();
-        assert_eq!(impaired, ["a", "b"]);
         assert_balance(&targets);
     }
 

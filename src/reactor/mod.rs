@@ -31,7 +31,6 @@ pub mod state_file;
 pub mod timer_wheel;
 pub mod token;
 pub mod unix_socket;
-pub mod usage;
 
 pub use clock::Time;
 pub use poll::Reactor;

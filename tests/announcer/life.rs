@@ -114,7 +114,7 @@ pub fn live(seed: u64) -> Tally {
         disk: None,
         saved: BTreeMap::new(),
         written: wall,
-        hasty: seed % 2 == 0,
+        hasty: seed.is_multiple_of(2),
         tally: Tally::default(),
     };
     host.write(false);
@@ -322,11 +322,11 @@ impl Host {
             2 => Some("\u{0}\u{0}\u{0}".to_owned()),
             _ => Some(text),
         };
-        self.restart();
+        self.restart(true);
     }
 
     /// Another process, after some time, in which the wall clock may be set.
-    fn restart(&mut self) {
+    fn restart(&mut self, crashed: bool) {
         let wall = self.wall();
         self.wall = match self.random.below(8) {
             0 => wall.saturating_sub(Duration::from_secs(self.random.below(100_000))),
@@ -348,7 +348,9 @@ impl Host {
             *since = self.now;
         }
         let away = self.wall().saturating_sub(self.written);
-        let crashed = restored.unclean;
+        // Without a record it is the first start of all.
+        let crashed = crashed && self.disk.is_some();
+        assert_eq!(restored.unclean, crashed);
         let next = |prefix: &IpNet| match self.saved.get(prefix).filter(|_| !is_lost) {
             Some(saved) => Model::restored(self.now, &self.world.settings, saved, away, crashed),
             None => Model::new(self.now, !crashed),
@@ -415,7 +417,7 @@ impl Host {
         }
         assert!(self.announcer.is_withdrawn());
         self.write(true);
-        self.restart();
+        self.restart(false);
     }
 
     /// Without any more news everything is announced as well as it can be, after

@@ -62,6 +62,9 @@ impl Burgee {
         // Several run side by side, and none may find what another has left behind.
         let alone = ["UI_ADDR", "UI_SOCKET", "BGP_ANNOUNCE_STATEFILE"];
         let alone = alone.map(|key| (format!("FABIO_{key}"), String::new()));
+        // One that a command removes is up to its configuration.
+        let is_left = |key: &str| command.get_envs().any(|(name, it)| name == key && it.is_none());
+        let alone: Vec<_> = alone.into_iter().filter(|(key, _)| !is_left(key)).collect();
         // A variable that is set for the test run must not become a setting.
         let kept: Vec<_> = command
             .get_envs()

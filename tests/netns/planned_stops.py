@@ -25,6 +25,9 @@ ECMP_STOPS = 12
 GRACE = "1500ms"
 """The time that routers have to converge: many times what this one needs."""
 
+PRESENT = 0.5
+"""Seconds for which a host is used, before it stops again."""
+
 
 def start_burgees(lab, shutdown_wait, **router):
     """The daemon, and burgee on all hosts, with a session for each family."""
@@ -50,10 +53,6 @@ def third_neighbour(lab):
             f"protocol bgp burgee3_v{n} from burgee_v{n} {{ neighbor {address} as BURGEE_AS; }}\n"
             f"protocol bgp burgee2_v{n} from burgee_v{n}"
             for n, address in ((4, lab.hosts[2].address4), (6, lab.hosts[2].address6))}
-
-
-PRESENT = 0.5
-"""Seconds for which a host is used, before it stops again."""
 
 
 class Stops:

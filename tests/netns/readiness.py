@@ -228,6 +228,37 @@ def graceful_shutdown_stop(lab):
     return "withdrawn " + ", ".join(f"{wait:.2f} s" for wait in waits) + " after the community"
 
 
+@scenario("operator-drain", daemons=("bird",))
+def operator_drain(lab):
+    """`burgee drain` of one prefix and of all: it outlives a restart and a crash, until `resume`."""
+    Targets(lab, *WEB_TARGETS, *MAIL_TARGETS)
+    lab.start_daemon(values={"error wait time 1, 10": "error wait time 1, 1", **ACCEPT_ALL})
+    wire = Wire(lab)
+    burgee = start_burgee(lab, (f"{WEB};service=web", f"{MAIL};service=mail"))
+    lab.wait_announced(WEB)
+    lab.wait_announced(MAIL)
+    wire.check_news(announced=(WEB, MAIL))
+    burgee.command("drain", MAIL)
+    lab.wait_withdrawn(MAIL)
+    wire.check_news(withdrawn=[MAIL])
+
+    for end in (burgee.terminate, burgee.kill):
+        end()
+        burgee.wait_exit()
+        wait_for("the session is gone", lambda: not lab.established())
+        wire.news()
+        burgee.start()
+        lab.wait_announced(WEB)
+        wire.check_news(announced=[WEB])
+
+    burgee.command("drain")
+    lab.wait_withdrawn(WEB)
+    burgee.command("resume")
+    lab.wait_announced(WEB)
+    lab.wait_announced(MAIL)
+    wire.check_news(announced=(WEB, MAIL), withdrawn=[WEB])
+
+
 @scenario("maintenance-file", "curl", daemons=("bird",))
 def maintenance_file(lab):
     """The file comes and goes, in every way that files do; /health is red from the first moment."""

@@ -21,7 +21,7 @@ HOLD_UP = 2.0
 
 CRASHES = 10
 MOST_ANNOUNCEMENTS = 4
-"""Of one prefix: the fall after the last one makes the penalty reach 3000."""
+"""Of one prefix: the fall after the last of them brings the penalty to 3000."""
 
 
 def start_burgee(host, **settings):
@@ -32,7 +32,7 @@ def start_burgee(host, **settings):
 
 
 def start(lab, **second):
-    """The daemon, two hosts, the watcher of its kernel and the load."""
+    """The daemon, two hosts, and the watcher of the router's kernel."""
     for family in ("ipv4", "ipv6"):
         lab.router.sysctl(f"net.{family}.fib_multipath_hash_policy", 1)
     hops = NextHops(lab)

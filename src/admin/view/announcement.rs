@@ -27,7 +27,7 @@ pub struct AnnouncementView {
     pub penalty: u32,
     /// For how long it stays withdrawn because of the penalty.
     pub suppressed_for_ms: Option<u64>,
-    /// Changes of the state since the start.
+    /// Changes of the state, those before a restart included.
     pub changes: u64,
     /// The operator withdrew it with `burgee drain PREFIX`.
     pub drained: bool,

@@ -42,7 +42,8 @@ impl Daemon {
             bgp: self.config.bgp.enabled,
             connections: count(self.proxy.streams().saturating_add(flows)),
             connection_limit: count(self.proxy.connection_limit()),
-            panics: self.panics(),
+            // The door has left its place while it asks.
+            panics: self.panics().saturating_add(at.panics),
             longest_turn_us: u64::try_from(at.longest_turn.as_micros()).unwrap_or(u64::MAX),
         }
     }

@@ -1,6 +1,7 @@
 //! What is counted of the process as a whole.
 
 use super::count;
+use crate::admin::Moment;
 use crate::admin::view::{Counts, Measures, PoolMeasure, Usage};
 use crate::bgp::transport::Transport;
 use crate::daemon::Daemon;
@@ -10,7 +11,7 @@ use crate::reactor::{clock, log_sink, memory, signal};
 
 impl Daemon {
     /// See [`crate::admin::House::measures`].
-    pub(super) fn tell_measures(&self) -> Measures {
+    pub(super) fn tell_measures(&self, at: &Moment) -> Measures {
         let flows = self.proxy.flows();
         let (done, failed) = self.tally.reloads();
         let [resolved, unresolved, pending] = self.switchboard.answers.tally().map(count);
@@ -28,7 +29,7 @@ impl Daemon {
             names: vec![("resolved", resolved), ("failed", unresolved), ("pending", pending)],
             bgp_strangers: self.bgp.as_ref().map_or(0, Transport::strangers),
             bfd_discarded: self.bfd.discarded().map(|(why, n)| (why.name(), n)).collect(),
-            panics: self.panics_by_room(),
+            panics: self.panics_by_room(at),
             lines_dropped: vec![
                 ("log", log_sink::dropped()),
                 ("access", self.proxy.access_lines_dropped()),
@@ -48,12 +49,13 @@ impl Daemon {
         small.into_iter().chain([large, pool("pipes", self.proxy.pipes())]).collect()
     }
 
-    fn panics_by_room(&self) -> Counts {
+    fn panics_by_room(&self, at: &Moment) -> Counts {
         vec![
             ("bgp", self.bgp.as_ref().map_or(0, Transport::panics)),
             ("bfd", self.bfd.panics()),
             ("proxy", self.proxy.panics()),
             ("names", self.resolver.panics()),
+            ("admin", at.panics),
         ]
     }
 }
@@ -196,8 +198,8 @@ mod tests {
         lab.turn();
         let address = lab.daemon.listening_on()[0];
         let client = std::net::TcpStream::connect(address).expect("it listens");
-        lab.until(|lab| lab.daemon.tell_measures().refused.contains(&("no-route", 1)));
-        let measures = lab.daemon.tell_measures();
+        lab.until(|lab| lab.daemon.tell_measures(&lab.moment()).refused.contains(&("no-route", 1)));
+        let measures = lab.daemon.tell_measures(&lab.moment());
         assert_eq!((measures.accepted, measures.routes, measures.tables), (1, 1, 1));
         assert_eq!(measures.reloads, [("done", 0), ("failed", 0)]);
         let pools: Vec<(&str, bool)> =

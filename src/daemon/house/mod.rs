@@ -69,8 +69,8 @@ impl House for Daemon {
         routes::commands(self.switchboard.table(), from, most)
     }
 
-    fn measures(&self, _: &Moment) -> Measures {
-        self.tell_measures()
+    fn measures(&self, at: &Moment) -> Measures {
+        self.tell_measures(at)
     }
 
     fn config(&self) -> Vec<InForce> {

@@ -52,6 +52,7 @@ impl Lab {
             wall: self.reactor.wall(),
             turns: self.reactor.turns(),
             longest_turn: self.reactor.longest_turn(),
+            panics: 0,
         }
     }
 }
