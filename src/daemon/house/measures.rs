@@ -55,6 +55,7 @@ impl Daemon {
             ("bfd", self.bfd.panics()),
             ("proxy", self.proxy.panics()),
             ("names", self.resolver.panics()),
+            ("admin", self.api.panics()),
             ("admin", at.panics),
         ]
     }
