@@ -395,7 +395,7 @@ impl Targets {
         {
             // The check has found out as well, and will find out when it is back.
             self.ejected.remove(&(until, id));
-            target.ejection.as_mut().map(|ejection| ejection.end());
+            target.ejection.iter_mut().for_each(|ejection| ejection.end());
         }
         let Some(target) = self.targets.get(&id) else { return };
         let standing = self.judge(target);
@@ -471,7 +471,7 @@ impl Targets {
         let Some(target) = self.targets.get_mut(&id) else { return };
         let until = target.ejected_until();
         until.map(|until| self.ejected.remove(&(until, id)));
-        target.ejection.as_mut().map(|ejection| ejection.end());
+        target.ejection.iter_mut().for_each(|ejection| ejection.end());
         self.returned.push(id);
         self.settle(id);
     }
