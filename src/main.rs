@@ -1,4 +1,4 @@
-//! burgee's command line: `burgee [run|check|demo] [flags]`.
+//! burgee's command line: `burgee [COMMAND] [flags]`.
 //!
 //! Everything is printed with `writeln!` and its result dropped, so that a
 //! closed pipe is no panic.
@@ -30,12 +30,35 @@ fn main() -> ExitCode {
         "check" => check(flags),
         "demo" => run_demo(flags),
         "help" => print(&config::help::usage()),
+        name if COMMANDS.contains(&name) => ask(name, flags),
         other => {
-            complain("error", &format!("unknown sub-command {other:?}; known: run, check, demo"));
+            let known = COMMANDS.join(", ");
+            let what = format!("unknown sub-command {other:?}; known: run, check, demo, {known}");
+            complain("error", &what);
             hint();
             ExitCode::from(2)
         }
     }
+}
+
+/// The commands that ask a running instance.
+const COMMANDS: [&str; 4] = ["status", "explain", "drain", "resume"];
+
+/// One of [`COMMANDS`]. The socket is that of the configuration that the flags
+/// and the environment lead to, as they would lead the instance.
+#[cfg(feature = "http")]
+fn ask(name: &str, arguments: &[String]) -> ExitCode {
+    burgee::command::run(name, arguments, |flags| {
+        let loaded = load_all(flags).map_err(|error| error.errors.join("\n"))?;
+        Ok(loaded.config.ui.socket.unwrap_or_default())
+    })
+}
+
+#[cfg(not(feature = "http"))]
+fn ask(name: &str, _: &[String]) -> ExitCode {
+    let what = format!("`{name}` needs the feature `http`, without which this burgee was built");
+    complain("error", &what);
+    ExitCode::from(2)
 }
 
 /// `burgee run`: serve until asked to stop.
@@ -55,7 +78,7 @@ fn run(flags: &[String]) -> ExitCode {
                 hint();
                 return ExitCode::FAILURE;
             }
-            daemon::run(loaded.config, sources)
+            daemon::run(loaded, sources)
         }
         Err(error) => report(&error),
     }

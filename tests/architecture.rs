@@ -39,7 +39,7 @@ const NEIGHBOURS: [(&str, &str); 4] = [
 /// The doors: files that may use the whole of `reactor`. All others are pure
 /// and take only value types from it.
 const DOORS: [&str; 14] = [
-    "admin/door.rs",
+    "admin/door",
     "bfd/transport/",
     "bgp/transport/",
     "command/",

@@ -100,7 +100,11 @@ fn an_unknown_sub_command_is_named() {
     let (status, _, errors) = run(&["chekc", "-bgp.enabled"]);
     assert_eq!(
         (status, errors.as_str()),
-        (2, "error: unknown sub-command \"chekc\"; known: run, check, demo\nsee burgee --help\n")
+        (
+            2,
+            "error: unknown sub-command \"chekc\"; known: run, check, demo, status, explain, drain, \
+             resume\nsee burgee --help\n"
+        )
     );
 }
 

@@ -122,6 +122,21 @@ fn names() {
     replay("dns");
 }
 
+#[test]
+fn http_requests() {
+    replay("http_request");
+}
+
+#[test]
+fn http_answers() {
+    replay("http_response");
+}
+
+#[test]
+fn chunked_bodies() {
+    replay("http_chunked");
+}
+
 fn recorded_hello(octets: &[u8]) -> ClientHello {
     match HelloReader::new().read(octets) {
         Progress::Hello(hello) => hello,

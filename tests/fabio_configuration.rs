@@ -766,6 +766,101 @@ fn other_templates_are_errors_that_say_what_is_supported() {
     assert!(on_a_host(host, "{{ GetPrivateIP :80;proto=tcp").is_err());
 }
 
+// The admin API.
+
+#[cfg(feature = "http")]
+#[test]
+fn the_api_is_for_this_host_unless_it_is_asked_for() {
+    let ui = flags(&[]).ui;
+    assert_eq!(ui.addr, "127.0.0.1:9998".parse().ok());
+    assert!(!ui.addr_is_set && !ui.read_only);
+    let loaded = file("ui.addr=:9998");
+    assert_eq!(loaded.config.ui.addr, "[::]:9998".parse().ok());
+    assert!(loaded.config.ui.dual_stack && loaded.config.ui.addr_is_set);
+    assert!(loaded.warnings[0].contains("whoever reaches this address"), "{:?}", loaded.warnings);
+}
+
+#[cfg(feature = "http")]
+#[test]
+fn the_api_has_one_listener() {
+    assert_eq!(
+        file_errors("ui.addr=127.0.0.1:1,127.0.0.1:2"),
+        ["f:1: ui.addr = \"127.0.0.1:1,127.0.0.1:2\": expected one listener"]
+    );
+    assert_eq!(file("ui.addr=").config.ui.addr, None);
+}
+
+#[cfg(feature = "http")]
+#[test]
+fn the_api_may_be_at_a_template() {
+    let sources = Sources {
+        arguments: own(&["-ui.addr={{ GetPrivateIP }}:9998"]),
+        environment: Vec::new(),
+        interfaces: || Ok(eth0(&["10.0.0.9"])),
+    };
+    let loaded = sources.load(&|_| Err(io::ErrorKind::NotFound.into())).unwrap();
+    assert_eq!(loaded.config.ui.addr, "10.0.0.9:9998".parse().ok());
+}
+
+#[cfg(feature = "http")]
+#[test]
+fn tls_for_the_api_is_an_error() {
+    for options in ["proto=https", "cs=mycerts", "proto=https;cs=mycerts"] {
+        let errors = file_errors(&format!("ui.addr=127.0.0.1:9998;{options}"));
+        assert_eq!(errors.len(), options.split(';').count(), "{errors:?}");
+        assert!(errors.iter().all(|error| error.contains("not supported yet")), "{errors:?}");
+    }
+    assert_eq!(file_errors("ui.addr=127.0.0.1:9998;proto=http"), Vec::<String>::new());
+}
+
+#[cfg(feature = "http")]
+#[test]
+fn time_limits_of_the_api_are_its_own() {
+    let warnings = file("ui.addr=127.0.0.1:9998;rt=3s;wt=3s").warnings;
+    let own = |key: &str| {
+        format!(
+            "f:1: ui.addr: listener 127.0.0.1:9998: option \"{key}\" has no effect: the API has \
+             time limits of its own"
+        )
+    };
+    assert_eq!(warnings[..2], [own("rt"), own("wt")]);
+}
+
+#[test]
+fn access_to_the_api_is_rw_or_ro() {
+    assert!(!file("ui.access=rw").config.ui.read_only);
+    assert!(file("ui.access=ro").config.ui.read_only);
+    assert_eq!(file_errors("ui.access=RO"), ["f:1: ui.access = \"RO\": expected rw or ro"]);
+}
+
+#[test]
+fn the_path_of_the_api_is_trimmed() {
+    for (written, path) in [("", ""), ("/", ""), ("/lb/", "/lb"), ("lb", "/lb")] {
+        assert_eq!(file(&format!("ui.path={written}")).config.ui.path, path, "{written:?}");
+    }
+}
+
+#[test]
+fn metrics_have_a_path() {
+    assert_eq!(flags(&[]).ui.metrics_path, "/metrics");
+    assert_eq!(file("metrics.prometheus.path=/m").config.ui.metrics_path, "/m");
+    let told = file("metrics.target=prometheus").warnings;
+    assert!(told[0].contains("metrics.target is known from fabio"), "{told:?}");
+}
+
+#[test]
+fn secrets_of_the_configuration_in_force_are_masked() {
+    let text =
+        "ui.username=ops\nui.password=s3cret\nbgp.peers=address=192.0.2.1;asn=1;password=s3cret";
+    let loaded = file(text);
+    let told = |texts: &[&str]| texts.iter().all(|text| !text.contains("s3cret"));
+    let printed = loaded.effective.to_string();
+    let debugged = format!("{:?}", loaded.config);
+    assert!(told(&[&printed, &debugged]), "{printed}{debugged}");
+    let values = format!("{:?}", loaded.effective.values().collect::<Vec<_>>());
+    assert!(told(&[&values]) && values.contains("***"), "{values}");
+}
+
 // The document.
 
 #[test]

@@ -26,6 +26,10 @@ fn flags(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
 }
 
+fn flags_of(settings: &[(&str, String)]) -> Vec<String> {
+    settings.iter().map(|(key, value)| format!("-{key}={value}")).collect()
+}
+
 /// A speaker with one neighbour that announces whatever happens.
 fn speaker(neighbour: &Neighbour) -> Vec<String> {
     let peer = neighbour.address;
@@ -90,7 +94,21 @@ fn keepalives(neighbour: &Neighbour, count: usize) {
 #[test]
 fn idle_it_makes_only_the_calls_of_its_keepalives() {
     let neighbour = Neighbour::start(ASN);
-    let traced = Traced::start("idle", &speaker(&neighbour), None);
+    let folder = std::env::temp_dir().join(format!("burgee-{}-idle", std::process::id()));
+    fs::create_dir_all(&folder).expect("a folder");
+    let file = |name: &str| folder.join(name).display().to_string();
+    fs::write(file("routes"), "").expect("written");
+    // Everything that waits for something: files, clients of the API, commands.
+    let mut flags = speaker(&neighbour);
+    flags.extend(flags_of(&[
+        ("registry.backend", "file".to_owned()),
+        ("registry.file.path", file("routes")),
+        ("bgp.maintenancefile", file("maintenance")),
+        ("bgp.announce.statefile", file("state")),
+        ("ui.addr", "127.0.0.1:0".to_owned()),
+        ("ui.socket", file("socket")),
+    ]));
+    let traced = Traced::start("idle", &flags, None);
     next_routes(&neighbour);
     keepalives(&neighbour, 3);
     let from = traced.length();
@@ -104,6 +122,8 @@ fn idle_it_makes_only_the_calls_of_its_keepalives() {
     // costs a wake-up and one call. Nothing else may wake it.
     let limit = 2 * (10 + 15) + 4;
     assert!(calls.len() >= 30 && calls.len() <= limit, "{} calls: {calls:?}", calls.len());
+    drop(traced);
+    fs::remove_dir_all(folder).expect("removed");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use burgee::bgp::message::as_path::AsPath;
 use burgee::bgp::message::attribute::{Attributes, Origin, community};
 use burgee::bgp::message::notification::{Notification, cease};
 use burgee::bgp::peer::Side;
-use burgee::bgp::rib::originated::{NextHop, Path};
+use burgee::bgp::rib::originated::{Deprefer, NextHop, Path};
 use burgee::bgp::session::State;
 use common::network::{Network, Node, prefix};
 
@@ -189,6 +189,39 @@ fn a_graceful_shutdown_is_announced_over_the_session_that_is_up() {
         let seen = network.attributes(1, "192.0.2.10/32").expect("learned");
         assert_eq!(seen.communities, [community::GRACEFUL_SHUTDOWN]);
         assert_eq!((seen.local_pref, network.flaps()), (local_pref, 0));
+    }
+}
+
+/// It is one UPDATE that takes the place of the one before, and the neighbour is
+/// never without the route.
+#[test]
+fn a_less_preferred_route_takes_the_place_of_the_one_before() {
+    let prefix = "192.0.2.10/32";
+    for (asn, as_path, local_pref) in [(65000, vec![65001; 4], None), (65001, vec![], Some(50))] {
+        let mut network =
+            Network::new([Node::new("10.0.0.1", 65001), Node::new("10.0.0.2", asn)], 14);
+        assert_eq!(network.sent(0, prefix), None);
+        network.announce(0, prefix);
+        network.start();
+        network.run(seconds(1));
+        let usual = network.attributes(1, prefix).expect("learned").clone();
+        assert_eq!(network.sent(0, prefix), Some(&usual));
+        let (before, _) = network.updates_and_withdrawn(0);
+        let path = Path { deprefer: Some(Deprefer::default()), ..Path::default() };
+        network.announce_path(0, prefix, path);
+        network.run(seconds(1));
+        let seen = network.attributes(1, prefix).expect("learned");
+        let as_path = AsPath::sequence(&as_path);
+        assert_eq!(*seen, Attributes { as_path, local_pref, ..usual.clone() });
+        assert_eq!(network.sent(0, prefix), Some(seen));
+        network.announce(0, prefix);
+        network.run(seconds(1));
+        assert_eq!(network.attributes(1, prefix), Some(&usual));
+        assert_eq!(network.updates_and_withdrawn(0).0, before + 2);
+        assert_eq!((network.updates_and_withdrawn(1).1, network.flaps()), (0, 0));
+        network.withdraw(0, prefix);
+        network.run(seconds(1));
+        assert_eq!((network.sent(0, prefix), network.updates_and_withdrawn(1).1), (None, 1));
     }
 }
 

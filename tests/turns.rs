@@ -372,9 +372,25 @@ impl Clients {
     }
 }
 
+/// Asks the API for all of this, one after the other, and reads what it says; how
+/// many octets that was.
+fn ask(socket: &std::path::Path, targets: &[&str]) -> u64 {
+    let ask = |target: &&str| {
+        let mut stream = std::os::unix::net::UnixStream::connect(socket).expect("it listens");
+        let request = format!("GET {target} HTTP/1.0\r\nHost: x\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("taken");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("answered");
+        assert!(answer.starts_with(b"HTTP/1.1 200 "), "{target}");
+        answer.len() as u64
+    };
+    targets.iter().map(ask).sum()
+}
+
 /// Puts large tables, and the settings that come with them, in force one after the
-/// other in the real binary while clients are served; returns its longest turn.
-fn longest_turn_of_large_tables(name: &str, tables: &[(String, &str)]) -> Duration {
+/// other in the real binary while clients are served, and asks each time what there
+/// is to `ask` of it; returns its longest turn.
+fn longest_turn_of_large_tables(name: &str, tables: &[(String, &str)], asked: &[&str]) -> Duration {
     let port = common::program::free_port();
     let directory =
         std::env::temp_dir().join(format!("burgee-turns-{}-{name}", std::process::id()));
@@ -391,6 +407,10 @@ fn longest_turn_of_large_tables(name: &str, tables: &[(String, &str)]) -> Durati
     std::fs::write(&file, &configuration).expect("written");
     let mut command = Command::new(binary());
     command.arg("run").arg("-cfg").arg(&file).env("BURGEE_MEASURE_CPU", "1");
+    let socket = directory.join("control.sock");
+    if !asked.is_empty() {
+        command.env("FABIO_UI_SOCKET", &socket);
+    }
     let mut burgee = Burgee::spawn(command.stderr(Stdio::piped()));
     let mut log = burgee.log();
     log.until("event=loaded");
@@ -405,6 +425,9 @@ fn longest_turn_of_large_tables(name: &str, tables: &[(String, &str)]) -> Durati
             burgee.signal("HUP");
             let line = log.until("reload event=done");
             assert!(line.contains("failed=0"), "{line}");
+        }
+        if !asked.is_empty() {
+            eprintln!("the API said {} octets", ask(&socket, asked));
         }
     }
     assert!(clients.stop() > 0);
@@ -423,7 +446,7 @@ fn no_turn_is_long_while_large_tables_take_each_others_place() {
     thread::spawn(move || listener.incoming().for_each(drop));
     let tables = [many_routes(1, port), many_routes(2, port), many_routes(2, port), String::new()];
     let tables = tables.map(|table| (table, ""));
-    judge(BUILT_IN, || longest_turn_of_large_tables("many", &tables));
+    judge(BUILT_IN, || longest_turn_of_large_tables("many", &tables, &[]));
 }
 
 #[test]
@@ -442,5 +465,25 @@ fn no_turn_is_long_while_all_targets_are_checked_otherwise() {
         (with("check=tcp checkinterval=1h rise=3"), ""),
         (with("check=http:/x checkinterval=1h checkhost=a.example"), ""),
     ];
-    judge(BUILT_IN, || longest_turn_of_large_tables("checks", &tables));
+    judge(BUILT_IN, || longest_turn_of_large_tables("checks", &tables, &[]));
+}
+
+#[test]
+#[cfg(feature = "http")]
+fn no_turn_is_long_while_everything_is_told_of_a_large_table() {
+    let listener = TcpListener::bind("0.0.0.0:0").expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    thread::spawn(move || listener.incoming().for_each(drop));
+    let tables = [(many_routes(1, port), "health.interval=1h")];
+    let asked = [
+        "/api/routes?pretty",
+        "/api/routes?raw",
+        "/metrics",
+        "/api/status",
+        "/api/announcements",
+        "/api/bgp/peers",
+        "/api/config",
+        "/health",
+    ];
+    judge(BUILT_IN, || longest_turn_of_large_tables("told", &tables, &asked));
 }

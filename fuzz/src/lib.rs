@@ -8,6 +8,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod decoders;
+#[cfg(feature = "http")]
+mod http;
 mod input;
 #[cfg(feature = "names")]
 mod names;
@@ -15,6 +17,10 @@ mod names;
 #[allow(dead_code, unreachable_pub, missing_docs)]
 mod network;
 mod pair;
+#[cfg(feature = "http")]
+#[path = "../../tests/common/http.rs"]
+#[allow(unreachable_pub, missing_docs)]
+mod peers;
 mod proxy;
 mod script;
 mod session;
@@ -25,7 +31,7 @@ mod texts;
 type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 15] = [
+pub const TARGETS: [(&str, Target); 18] = [
     ("header", decoders::header),
     ("open", decoders::open),
     ("update", decoders::update),
@@ -41,7 +47,16 @@ pub const TARGETS: [(&str, Target); 15] = [
     ("access_log", proxy::access_log),
     ("limits", proxy::limits),
     ("dns", DNS),
+    ("http_request", HTTP[0]),
+    ("http_response", HTTP[1]),
+    ("http_chunked", HTTP[2]),
 ];
+
+#[cfg(feature = "http")]
+const HTTP: [Target; 3] = [http::request, http::response, http::chunked];
+/// Without the feature there is no HTTP.
+#[cfg(not(feature = "http"))]
+const HTTP: [Target; 3] = [|_| (), |_| (), |_| ()];
 
 #[cfg(feature = "names")]
 const DNS: Target = names::dns;

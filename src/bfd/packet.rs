@@ -142,6 +142,25 @@ impl Discard {
     ];
 }
 
+impl Discard {
+    /// Its name, as a label of metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Discard::Version => "version",
+            Discard::Length => "length",
+            Discard::Truncated => "truncated",
+            Discard::DetectMultiplier => "detect-multiplier",
+            Discard::Multipoint => "multipoint",
+            Discard::MyDiscriminator => "my-discriminator",
+            Discard::UnknownDiscriminator => "unknown-discriminator",
+            Discard::StateWithoutDiscriminator => "state-without-discriminator",
+            Discard::UnknownNeighbor => "unknown-neighbour",
+            Discard::Authentication => "authentication",
+            Discard::Ttl => "ttl",
+        }
+    }
+}
+
 impl fmt::Display for Discard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -2,7 +2,9 @@
 //!
 //! What is set for the neighbour goes before what the path says, and that
 //! before the defaults. But prepends add up, and communities are joined, in
-//! ascending order and without repeats.
+//! ascending order and without repeats. A path that is to be less preferred
+//! goes before both, because otherwise a neighbour with settings of its own
+//! would not see that; one about to be withdrawn goes before all.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -78,10 +80,14 @@ impl Exporter {
         let next_hop = self.next_hop(Family::of(prefix), path)?;
         let own = &self.overrides;
         let mut attributes = Attributes::new(path.origin, self.as_path(path), Some(next_hop));
-        attributes.med = own.med.or(path.med);
+        let lower = path.deprefer.as_ref();
+        attributes.med = lower.and_then(|lower| lower.med).or(own.med).or(path.med);
         // RFC 4271 §5.1.5: to every internal neighbour, never to an external.
         attributes.local_pref = self.ibgp.then(|| self.local_pref(path));
         attributes.communities = joined(&own.communities, &path.communities);
+        if let Some(lower) = lower {
+            attributes.communities = joined(&attributes.communities, &lower.communities);
+        }
         if path.graceful_shutdown {
             // RFC 8326 §4: the neighbour's import policy acts on it.
             let shutdown = [community::GRACEFUL_SHUTDOWN];
@@ -101,7 +107,9 @@ impl Exporter {
     fn as_path(&self, path: &Path) -> AsPath {
         let mut as_path = AsPath::default();
         if !self.ibgp {
-            let more = usize::from(path.prepend).saturating_add(self.overrides.prepend.into());
+            let lower = path.deprefer.as_ref().map_or(0, |lower| lower.prepend);
+            let more = [path.prepend, self.overrides.prepend, lower].map(usize::from);
+            let more = more.into_iter().fold(0, usize::saturating_add);
             as_path.prepend(self.asn, more.saturating_add(1));
         }
         as_path
@@ -109,14 +117,16 @@ impl Exporter {
 
     /// RFC 8326 §4: inside our AS the value of a graceful shutdown is 0. What is
     /// set for the neighbour goes before the 0 of its own community, but not
-    /// before that of a path that is about to be withdrawn.
+    /// before that of a path that is about to be withdrawn. What makes a path
+    /// less preferred only ever lowers it.
     fn local_pref(&self, path: &Path) -> u32 {
         if path.graceful_shutdown {
             return 0;
         }
         let own = &self.overrides;
         let leaving = own.communities.contains(&community::GRACEFUL_SHUTDOWN).then_some(0);
-        own.local_pref.or(leaving).unwrap_or(path.local_pref)
+        let usual = own.local_pref.or(leaving).unwrap_or(path.local_pref);
+        path.deprefer.as_ref().map_or(usual, |lower| usual.min(lower.local_pref))
     }
 
     fn next_hop(&self, family: Family, path: &Path) -> Option<IpAddr> {
@@ -184,6 +194,7 @@ fn joined<T: Ord + Copy>(one: &[T], other: &[T]) -> Vec<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bgp::rib::originated::Deprefer;
 
     const V4: &str = "192.0.2.10/32";
     const V6: &str = "2001:db8::10/128";
@@ -369,6 +380,49 @@ mod tests {
             let rest = Attributes { local_pref: before.local_pref, communities, ..seen };
             assert_eq!(rest, before, "nothing else changes");
         }
+    }
+
+    fn lower() -> Deprefer {
+        Deprefer { prepend: 3, local_pref: 50, med: Some(900), communities: vec![4, 7] }
+    }
+
+    #[test]
+    fn a_path_that_is_less_preferred_is_so_whatever_is_set_for_the_neighbour() {
+        let (exporter, mut path) = both_set(false);
+        let before = announced(&exporter, V4, &path);
+        path.deprefer = Some(lower());
+        let seen = announced(&exporter, V4, &path);
+        assert_eq!((seen.med, seen.local_pref), (Some(900), None));
+        assert_eq!(seen.as_path, AsPath::sequence(&[65001; 7]));
+        assert_eq!(seen.communities, [3, 4, 5, 7, 0xffff_ff01]);
+        let rest = Attributes {
+            med: before.med,
+            as_path: before.as_path.clone(),
+            communities: before.communities.clone(),
+            ..seen
+        };
+        assert_eq!(rest, before, "nothing else changes");
+        let (exporter, _) = both_set(true);
+        let inside = announced(&exporter, V4, &path);
+        assert_eq!((inside.local_pref, inside.as_path.length()), (Some(50), 0));
+    }
+
+    #[test]
+    fn nothing_that_is_less_preferred_already_is_lifted() {
+        let (mut exporter, mut path) = both_set(true);
+        path.deprefer = Some(Deprefer { med: None, ..lower() });
+        exporter.overrides.local_pref = Some(20);
+        let seen = announced(&exporter, V4, &path);
+        assert_eq!((seen.local_pref, seen.med), (Some(20), Some(5)), "no MED was asked for");
+        exporter.overrides.local_pref = None;
+        path.local_pref = 10;
+        assert_eq!(announced(&exporter, V4, &path).local_pref, Some(10));
+        path.graceful_shutdown = true;
+        assert_eq!(announced(&exporter, V4, &path).local_pref, Some(0));
+        exporter.ibgp = false;
+        let leaving = announced(&exporter, V4, &path);
+        assert!(leaving.communities.contains(&community::GRACEFUL_SHUTDOWN));
+        assert_eq!(leaving.as_path.length(), 7, "one step of the ladder keeps the one above");
     }
 
     #[test]

@@ -105,6 +105,23 @@ impl Negotiated {
     pub fn survives_notification(&self) -> bool {
         self.graceful_restart.is_some_and(|restart| restart.notification)
     }
+
+    /// The names of what both sides do beyond RFC 4271.
+    pub fn features(&self) -> Vec<String> {
+        let flags = [
+            (self.four_octet_as, "four-octet-as"),
+            (self.route_refresh, "route-refresh"),
+            (self.enhanced_refresh, "enhanced-route-refresh"),
+            (self.longest_sent > header::MAX_LENGTH, "extended-message"),
+            (self.extended_next_hop, "extended-next-hop"),
+            (!self.add_path_sent.is_empty(), "add-path-send"),
+            (!self.add_path_received.is_empty(), "add-path-receive"),
+            (self.graceful_restart.is_some(), "graceful-restart"),
+        ];
+        let agreed = flags.iter().filter(|(agreed, _)| *agreed);
+        let names = agreed.map(|(_, name)| (*name).to_owned());
+        names.chain(self.role.map(|role| format!("role:{role}"))).collect()
+    }
 }
 
 /// Judges the neighbour's OPEN against our terms.

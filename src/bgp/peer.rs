@@ -5,6 +5,7 @@ mod actions;
 mod change;
 #[cfg(test)]
 mod played;
+mod view;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -23,7 +24,6 @@ use super::rib::Key;
 use super::rib::originated::Originated;
 use super::rib::received::Received;
 use super::session::{Event, Session, Start, State};
-use super::status::PeerStatus;
 use super::timers::jitter;
 use super::writer::Writer;
 use crate::reactor::Time;
@@ -70,6 +70,8 @@ pub struct Peer {
     kept_out_until: Option<Time>,
     /// When the next announcements may go.
     advertise_at: Option<Time>,
+    /// See [`Peer::take_moved`].
+    moved: Vec<(Key, bool)>,
 }
 
 impl Peer {
@@ -97,6 +99,7 @@ impl Peer {
             restarted_until: None,
             kept_out_until: None,
             advertise_at: None,
+            moved: Vec::new(),
         }
     }
 
@@ -131,6 +134,8 @@ impl Peer {
         fresh.received = std::mem::take(&mut self.received);
         fresh.received.mark_stale(FamilySet::ALL);
         fresh.forget_stale(FamilySet::ALL);
+        self.close_writer();
+        fresh.moved = std::mem::take(&mut self.moved);
         let wait = fresh.kept_out_until.map_or(Duration::ZERO, |until| until.since(now));
         fresh.ensure_outgoing(now, Start::AfterIdleHold(wait.max(IDLE_HOLD_MAXIMUM)));
         fresh.settle(now);
@@ -353,7 +358,21 @@ impl Peer {
                 writer.hold(true);
                 self.advertise_at = Some(now + jitter(interval, &mut self.random));
             }
+            self.moved.append(&mut writer.take_moved());
         }
+    }
+
+    /// The keys that the neighbour has since the last call, with `true`, and
+    /// those that it has no more; see [`Writer::take_moved`].
+    pub fn take_moved(&mut self) -> Vec<(Key, bool)> {
+        std::mem::take(&mut self.moved)
+    }
+
+    /// With its session the neighbour loses all that it was sent.
+    pub(super) fn close_writer(&mut self) {
+        let Some(mut writer) = self.writer.take() else { return };
+        self.moved.append(&mut writer.take_moved());
+        self.moved.extend(writer.sent().map(|(key, _)| (*key, false)));
     }
 
     /// Octets that wait to be sent on the connection of `side`.
@@ -371,81 +390,6 @@ impl Peer {
     /// The next thing to do or to report.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
-    }
-
-    /// Whether everything that the neighbour should know has been handed to
-    /// the kernel; a neighbour without a session has nothing to know.
-    pub fn is_quiet(&self, table: &Originated) -> bool {
-        match self.established {
-            None => true,
-            Some((side, _)) => {
-                self.transmit(side).is_empty()
-                    && self.writer.as_ref().is_none_or(|writer| !writer.is_due(table))
-            }
-        }
-    }
-
-    /// Until when it is kept out, for having announced too much.
-    pub fn kept_out_until(&self) -> Option<Time> {
-        self.kept_out_until
-    }
-
-    /// The settings.
-    pub fn settings(&self) -> &PeerSettings {
-        &self.settings
-    }
-
-    /// The side and the start of the established session.
-    pub fn established(&self) -> Option<(Side, Time)> {
-        self.established
-    }
-
-    /// The state of the session that is furthest.
-    pub fn state(&self) -> State {
-        let of = |session: &Option<Session>| session.as_ref().map_or(State::Idle, Session::state);
-        let (a, b) = (of(&self.outgoing), of(&self.incoming));
-        if a as u8 >= b as u8 { a } else { b }
-    }
-
-    /// What the neighbour has been sent.
-    pub fn writer(&self) -> Option<&Writer> {
-        self.writer.as_ref()
-    }
-
-    /// The counters, with those of the sessions that live.
-    pub fn counters(&self) -> PeerCounters {
-        let mut counters = self.counters;
-        for session in self.outgoing.iter().chain(&self.incoming) {
-            let (received, sent) = session.counts();
-            counters.received.merge(&received);
-            counters.sent.merge(&sent);
-        }
-        counters
-    }
-
-    /// When and why the last session ended.
-    pub fn last_down(&self) -> Option<&(Time, DownReason)> {
-        self.last_down.as_ref()
-    }
-
-    /// All that is known of the neighbour.
-    pub fn status(&self) -> PeerStatus {
-        let session = self.established.and_then(|(side, _)| self.session(side));
-        PeerStatus {
-            name: self.settings.name.clone(),
-            address: self.settings.address,
-            state: self.state(),
-            established: self.established.map(|(_, since)| since),
-            side: self.established.map(|(side, _)| side),
-            endpoints: session.and_then(Session::endpoints),
-            negotiated: session.and_then(Session::negotiated).cloned(),
-            announced: self.writer.as_ref().map_or(0, |writer| writer.sent().count()),
-            counters: self.counters(),
-            last_down: self.last_down.clone(),
-            last_sent: self.last_sent.clone(),
-            last_received: self.last_received.clone(),
-            kept_out_until: self.kept_out_until,
-        }
     }
 
     fn session(&self, side: Side) -> Option<&Session> {
@@ -576,7 +520,7 @@ impl Peer {
         {
             uptime = now.since(since);
             self.established = None;
-            self.writer = None;
+            self.close_writer();
             self.advertise_at = None;
             self.warned = FamilySet::EMPTY;
             self.counters.flaps = self.counters.flaps.saturating_add(1);

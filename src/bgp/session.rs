@@ -536,6 +536,11 @@ impl Session {
         self.timers.deadline()
     }
 
+    /// When one of the timers fires, if it runs.
+    pub fn timer(&self, timer: Timer) -> Option<Time> {
+        self.timers.get(timer)
+    }
+
     /// The next event, in order.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()

@@ -30,6 +30,8 @@ pub struct Speaker {
     running: bool,
     random: Random,
     table: Originated,
+    /// How many neighbours have each key.
+    holders: BTreeMap<Key, usize>,
 }
 
 impl Speaker {
@@ -42,6 +44,7 @@ impl Speaker {
             running: false,
             random: Random::new(seed),
             table: Originated::default(),
+            holders: BTreeMap::new(),
         };
         for settings in peers {
             speaker.insert(settings);
@@ -75,7 +78,10 @@ impl Speaker {
     /// Forgets a neighbour and whatever it had to say. Its sessions are not
     /// ended: that is for who knows their connections to do first.
     pub fn remove(&mut self, id: PeerId) {
-        self.peers.remove(&id);
+        if let Some(mut peer) = self.peers.remove(&id) {
+            peer.close_writer();
+            self.count_holders(peer.take_moved());
+        }
     }
 
     /// The names of all neighbours.
@@ -87,6 +93,11 @@ impl Speaker {
     /// One neighbour.
     pub fn peer(&self, id: PeerId) -> Option<&Peer> {
         self.peers.get(&id)
+    }
+
+    /// All neighbours, in the order of their numbers, for those who look at them.
+    pub fn peers(&self) -> impl Iterator<Item = (PeerId, &Peer)> {
+        self.peers.iter().map(|(id, peer)| (*id, peer))
     }
 
     fn peer_mut(&mut self, id: PeerId) -> Option<&mut Peer> {
@@ -226,7 +237,31 @@ impl Speaker {
     pub fn pump(&mut self, now: Time, id: PeerId) {
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.pump(now, &self.table);
+            let moved = peer.take_moved();
+            self.count_holders(moved);
         }
+    }
+
+    fn count_holders(&mut self, moved: Vec<(Key, bool)>) {
+        for (key, has) in moved {
+            let count = self.holders.entry(key).or_default();
+            *count = if has { count.saturating_add(1) } else { count.saturating_sub(1) };
+            if *count == 0 {
+                self.holders.remove(&key);
+            }
+        }
+    }
+
+    /// How many neighbours were sent a prefix in the session that is up, and
+    /// have not been told to forget it. A session that ended counts until the
+    /// next [`Speaker::pump`].
+    pub fn sent_to(&self, prefix: &IpNet) -> usize {
+        self.holders.get(&Key::new(*prefix)).copied().unwrap_or(0)
+    }
+
+    /// How many neighbours there are.
+    pub fn peer_count(&self) -> usize {
+        self.peers.len()
     }
 
     /// See [`Peer::transmit`].

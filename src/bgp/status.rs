@@ -15,8 +15,12 @@ use crate::reactor::Time;
 pub struct PeerStatus {
     /// What it is called.
     pub name: String,
+    /// The name of the group that it came by, if it did.
+    pub group: Option<String>,
     /// Its address.
     pub address: IpAddr,
+    /// The AS number that it must show.
+    pub asn: u32,
     /// The state of the session that is furthest.
     pub state: State,
     /// Since when it is established.
@@ -29,6 +33,9 @@ pub struct PeerStatus {
     pub negotiated: Option<Negotiated>,
     /// How many prefixes it has been announced.
     pub announced: usize,
+    /// How many it announces, as far as they are counted: see
+    /// [`super::peer_settings::PeerSettings`]'s `limit` and `import`.
+    pub received: usize,
     /// What was counted of it, over all sessions.
     pub counters: PeerCounters,
     /// When and why the last session ended.
@@ -39,4 +46,8 @@ pub struct PeerStatus {
     pub last_received: Option<(Time, Notification)>,
     /// Until when it is kept out because it announced too much.
     pub kept_out_until: Option<Time>,
+    /// When the hold timer of the session that is furthest fires, if it runs.
+    pub hold_until: Option<Time>,
+    /// When the next attempt to connect is made, if one is waited for.
+    pub retry_at: Option<Time>,
 }

@@ -45,6 +45,8 @@ pub struct Writer {
     held: BTreeSet<Key>,
     /// Something was announced since this was last asked.
     announced: bool,
+    /// See [`Writer::take_moved`].
+    moved: Vec<(Key, bool)>,
     /// What was done in this round, in keys.
     done: usize,
 }
@@ -101,6 +103,7 @@ impl Writer {
             holding: false,
             held: BTreeSet::new(),
             announced: false,
+            moved: Vec::new(),
             done: 0,
         }
     }
@@ -257,6 +260,22 @@ impl Writer {
         self.sent.iter().map(|(key, sent)| (key, &*sent.attributes))
     }
 
+    /// What the neighbour was sent of one key and has not been told to forget.
+    pub fn sent_of(&self, key: &Key) -> Option<&Attributes> {
+        self.sent.get(key).map(|sent| &*sent.attributes)
+    }
+
+    /// The keys that the neighbour has since the last call, with `true`, and
+    /// those that it has no more.
+    pub fn take_moved(&mut self) -> Vec<(Key, bool)> {
+        std::mem::take(&mut self.moved)
+    }
+
+    /// How many keys the neighbour was sent and has not been told to forget.
+    pub fn sent_count(&self) -> usize {
+        self.sent.len()
+    }
+
     fn desired(&self, table: &Originated, key: &Key) -> Option<Attributes> {
         let (_, path) = table.best(key)?;
         self.exporter.attributes(&key.prefix, path)
@@ -268,7 +287,9 @@ impl Writer {
         let fitted = encode_withdraw(out, family, &prefixes, &self.options(family));
         for key in keys.drain(..fitted.max(1).min(prefixes.len())) {
             self.dirty.remove(&key);
-            self.sent.remove(&key);
+            if self.sent.remove(&key).is_some() {
+                self.moved.push((key, false));
+            }
         }
     }
 
@@ -297,7 +318,9 @@ impl Writer {
         for key in keys.drain(..fitted.min(keys.len())) {
             self.dirty.remove(&key);
             let sent = Sent { attributes: Rc::clone(attributes), again: false };
-            self.sent.insert(key, sent);
+            if self.sent.insert(key, sent).is_none() {
+                self.moved.push((key, true));
+            }
         }
     }
 
@@ -382,7 +405,7 @@ mod tests {
     use crate::bgp::message::update::{Context, parse};
     use crate::bgp::negotiation::{Terms, negotiate};
     use crate::bgp::offer::{AddPath, Offer};
-    use crate::bgp::rib::originated::{Owner, Path};
+    use crate::bgp::rib::originated::{Deprefer, Owner, Path};
     use crate::bgp::testing::terms;
 
     fn net(text: &str) -> IpNet {
@@ -481,6 +504,31 @@ mod tests {
         // Gone and back before its turn came: nothing to say.
         writer.mark(Key::new(new));
         assert!(drain(&mut writer, &table).is_empty());
+    }
+
+    /// The route is never away: what is only less preferred is told by one
+    /// UPDATE that replaces the one before (RFC 4271 §3.1), and so is its return.
+    #[test]
+    fn a_path_that_becomes_less_preferred_is_replaced_and_not_withdrawn() {
+        let mut table = Originated::default();
+        let prefix = net("192.0.2.1/32");
+        table.insert(prefix, Owner::Announcer, Path::default());
+        let mut writer = writer();
+        drain(&mut writer, &table);
+        let key = Key::new(prefix);
+        let in_path = |writer: &Writer| writer.sent_of(&key).map(|sent| sent.as_path.length());
+        assert_eq!((in_path(&writer), writer.sent_count()), (Some(1), 1));
+        for (deprefer, length) in [(Some(Deprefer::default()), 4), (None, 1)] {
+            let path = Path { deprefer, ..Path::default() };
+            assert!(table.insert(prefix, Owner::Announcer, path));
+            writer.mark(key);
+            assert_eq!(drain(&mut writer, &table), ["+ 192.0.2.1/32"]);
+            assert_eq!((in_path(&writer), writer.sent_count()), (Some(length), 1));
+        }
+        table.remove(prefix, Owner::Announcer);
+        writer.mark(key);
+        assert_eq!(drain(&mut writer, &table), ["- 192.0.2.1/32"]);
+        assert_eq!((in_path(&writer), writer.sent_count()), (None, 0));
     }
 
     #[test]

@@ -4,7 +4,10 @@
 use std::net::IpAddr;
 
 use super::reader::Reader;
-use super::{AnycastConfig, BgpConfig, NextHopConfig, PeerConfig, anycast, nearest};
+use super::{
+    AnnouncePolicy, AnycastConfig, BgpConfig, DepreferConfig, NextHopConfig, PeerConfig,
+    ShareConfig, WhenEmptyConfig, anycast, nearest,
+};
 
 const PEERS: &str = "bgp.peers";
 
@@ -16,6 +19,11 @@ pub(super) fn check(bgp: &BgpConfig, all_peers: bool, reader: &mut Reader<'_>) {
         peers_without_prefix(bgp, reader);
     }
     next_hops(bgp, reader);
+    if bgp.announce == AnnouncePolicy::Always {
+        for prefix in &bgp.anycast_addresses {
+            rules_without_effect(prefix, reader);
+        }
+    }
     // Without our own AS number, which was not read, nothing is known of it.
     if bgp.asn != 0 {
         for peer in &bgp.peers {
@@ -27,7 +35,8 @@ pub(super) fn check(bgp: &BgpConfig, all_peers: bool, reader: &mut Reader<'_>) {
     }
 }
 
-fn prefix_name(prefix: &AnycastConfig) -> String {
+/// What messages call a prefix.
+pub(super) fn prefix_name(prefix: &AnycastConfig) -> String {
     format!("prefix {}", prefix.prefix)
 }
 
@@ -36,7 +45,7 @@ fn peer_name(peer: &PeerConfig) -> String {
 }
 
 /// The neighbours that hear of a prefix.
-fn hearers<'a>(
+pub(super) fn hearers<'a>(
     bgp: &'a BgpConfig,
     prefix: &'a AnycastConfig,
 ) -> impl Iterator<Item = &'a PeerConfig> {
@@ -66,6 +75,22 @@ fn peers_without_prefix(bgp: &BgpConfig, reader: &mut Reader<'_>) {
             let what = "no prefix is announced to it; every one names others in its peers";
             reader.warn_at(PEERS, &peer_name(peer), what);
         }
+    }
+}
+
+/// What is always announced depends on nothing.
+fn rules_without_effect(prefix: &AnycastConfig, reader: &mut Reader<'_>) {
+    let options = [
+        ("service", !prefix.services.is_empty()),
+        ("minhealthy", prefix.min_healthy != ShareConfig::Count(1)),
+        ("shutdownbelow", prefix.shutdown_below.is_some()),
+        ("depreferbelow", prefix.deprefer_below.is_some()),
+        ("whenempty", prefix.when_empty != WhenEmptyConfig::Withdraw),
+        ("what it says of being less preferred", prefix.deprefer != DepreferConfig::default()),
+    ];
+    for (option, _) in options.iter().filter(|(_, is_set)| *is_set) {
+        let what = format!("{option} has no effect, as bgp.announce is always");
+        reader.warn_at(anycast::KEY, &prefix_name(prefix), &what);
     }
 }
 

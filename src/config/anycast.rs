@@ -7,7 +7,9 @@ use ipnet::IpNet;
 use super::bgp::FabioRules;
 use super::kv_list::Map;
 use super::reader::{Item, Reader};
-use super::{AnycastConfig, AttributeConfig, NextHopConfig, PeerConfig, RemoteConfig, attributes};
+use super::{
+    AnycastConfig, AttributeConfig, NextHopConfig, PeerConfig, RemoteConfig, attributes, services,
+};
 
 /// Its key.
 pub(super) const KEY: &str = "bgp.anycastaddresses";
@@ -26,9 +28,30 @@ pub(super) fn read(reader: &mut Reader<'_>, rules: &mut FabioRules) -> Vec<Anyca
         item.check_keys(reader.report);
         let attributes = attributes::read(&item, reader.report);
         let peers = attributes::peers(&item, reader.report);
+        let rule = services::read(&item, reader.report);
         let Some(prefix) = prefix else { continue };
         check_next_hop(&item, prefix, &attributes, reader);
-        let entry = AnycastConfig { prefix, attributes, peers };
+        let services::Rule {
+            services,
+            require,
+            min_healthy,
+            shutdown_below,
+            deprefer_below,
+            when_empty,
+            deprefer,
+        } = rule;
+        let entry = AnycastConfig {
+            prefix,
+            attributes,
+            peers,
+            services,
+            require,
+            min_healthy,
+            shutdown_below,
+            deprefer_below,
+            when_empty,
+            deprefer,
+        };
         match prefixes.iter().find(|other| other.prefix == prefix) {
             None => prefixes.push(entry),
             Some(other) if *other == entry => {

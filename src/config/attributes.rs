@@ -18,10 +18,13 @@ const MOST_PREPENDS: u32 = 32;
 /// the prefix: 2 × 64 × (4 + 8 + 12) octets are 3072.
 const MOST_COMMUNITIES: usize = 64;
 
+/// GRACEFUL_SHUTDOWN (RFC 8326 §5).
+pub(super) const GRACEFUL_SHUTDOWN: u32 = 0xffff_0000;
+
 /// Well-known communities that a speaker may put on a route, as the registry of
 /// IANA calls them: RFC 1997, 3765, 7999, 8326 and 9494.
 const WELL_KNOWN: [(&str, u32); 8] = [
-    ("graceful-shutdown", 0xffff_0000),
+    ("graceful-shutdown", GRACEFUL_SHUTDOWN),
     ("llgr-stale", 0xffff_0006),
     ("no-llgr", 0xffff_0007),
     ("blackhole", 0xffff_029a),
@@ -32,8 +35,14 @@ const WELL_KNOWN: [(&str, u32); 8] = [
 ];
 
 /// The options whose values have blanks between them.
-pub(super) const BLANK_LISTS: [&str; 4] =
-    ["communities", "largecommunities", "extcommunities", "peers"];
+pub(super) const BLANK_LISTS: [&str; 6] = [
+    "communities",
+    "largecommunities",
+    "extcommunities",
+    "peers",
+    "service",
+    "deprefercommunities",
+];
 
 /// Reads the options of one prefix or neighbour. After an error it goes on as
 /// if the option were not there.
@@ -41,17 +50,23 @@ pub(super) fn read(item: &Item<'_>, report: &mut Report) -> AttributeConfig {
     AttributeConfig {
         med: item.number(report, "med", 0..=u32::MAX),
         local_pref: item.number(report, "localpref", 0..=u32::MAX),
-        prepend: prepend(item, report),
-        communities: communities(item, report, "communities", community),
+        prepend: prepend(item, report, "prepend").unwrap_or_default(),
+        communities: plain_communities(item, report, "communities"),
         large_communities: communities(item, report, "largecommunities", large_community),
         extended_communities: communities(item, report, "extcommunities", extended_community),
         next_hop: item.parse(report, "nexthop", next_hop),
     }
 }
 
-fn prepend(item: &Item<'_>, report: &mut Report) -> u8 {
-    let times = item.number(report, "prepend", 0..=MOST_PREPENDS);
-    times.and_then(|times| u8::try_from(times).ok()).unwrap_or_default()
+/// How many more times our AS is in AS_PATH.
+pub(super) fn prepend(item: &Item<'_>, report: &mut Report, key: &str) -> Option<u8> {
+    let times = item.number(report, key, 0..=MOST_PREPENDS);
+    times.and_then(|times| u8::try_from(times).ok())
+}
+
+/// The communities of RFC 1997 in an option.
+pub(super) fn plain_communities(item: &Item<'_>, report: &mut Report, key: &str) -> Vec<u32> {
+    communities(item, report, key, community)
 }
 
 /// Reads texts with blanks between them, in ascending order and without

@@ -12,7 +12,10 @@ use super::peers::{self, Timers};
 use super::reader::Reader;
 use super::report::quoted;
 use super::settings::Setting;
-use super::{AnnouncePolicy, BgpConfig, PeerConfig, anycast, bgp_rules, duration, values};
+use super::{
+    AnnouncePolicy, BgpConfig, PeerConfig, announcing, anycast, bgp_rules, duration, peer_remote,
+    values,
+};
 
 /// The port of BGP (RFC 4271 §8.2.1).
 pub(super) const PORT: u16 = 179;
@@ -66,6 +69,10 @@ pub(super) fn read(reader: &mut Reader<'_>, read_file: ReadFile<'_>) -> BgpConfi
         next_hop6: reader.parse("bgp.nexthop6", next_hop6).unwrap_or(Some(Ipv6Addr::LOCALHOST)),
         anycast_addresses,
         announce: announce.unwrap_or(AnnouncePolicy::Ready),
+        announcing: announcing::read(reader),
+        maintenance_file: announcing::file(reader, "bgp.maintenancefile"),
+        graceful_shutdown: announcing::graceful_shutdown(reader),
+        vip: reader.parse("bgp.vip", interface).flatten(),
         listen_port: reader.parse("bgp.listenport", listen_port).unwrap_or(Some(PORT)),
         listen_addresses: listen_addresses(reader, &peers),
         connect_retry: reader.duration_from("bgp.connectretry", Duration::from_millis(100)),
@@ -183,6 +190,18 @@ fn next_hop6(text: &str) -> Result<Option<Ipv6Addr>, String> {
 /// this is asked).
 pub(super) fn is_host(address: IpAddr) -> bool {
     address != IpAddr::V4(Ipv4Addr::BROADCAST) && !address.is_multicast()
+}
+
+/// `None`: no address is added to any.
+fn interface(text: &str) -> Result<Option<String>, String> {
+    match text {
+        "" => Ok(None),
+        name if peer_remote::is_interface(name) => Ok(Some(name.to_owned())),
+        _ => Err(format!(
+            "expected the name of an interface, of at most {} octets and without / and blanks",
+            peer_remote::LONGEST_INTERFACE
+        )),
+    }
 }
 
 fn listen_port(text: &str) -> Result<Option<u16>, String> {
@@ -506,5 +525,31 @@ mod tests {
             loaded.warnings,
             ["f:7: bgp.keepalive = \"9s\": no KEEPALIVE is sent while bgp.holdtime is 0"]
         );
+    }
+
+    #[test]
+    fn the_interface_of_the_addresses() {
+        assert_eq!(bgp("").vip, None);
+        assert_eq!(bgp("bgp.vip=lo").vip.as_deref(), Some("lo"));
+        assert_eq!(bgp("bgp.vip=abcdefghijklmno").vip.as_deref(), Some("abcdefghijklmno"));
+        let expected = "expected the name of an interface, of at most 15 octets and without / and \
+                        blanks";
+        for bad in ["abcdefghijklmnop", "a/b", "a b", ".", "..", "eth0:1"] {
+            assert_eq!(
+                errors_with(&format!("bgp.vip={bad}")),
+                [format!("f:6: bgp.vip = \"{bad}\": {expected}")]
+            );
+        }
+        let networks = with("bgp.vip=lo").replace("192.0.2.53/32", "192.0.2.0/24");
+        assert_eq!(
+            loaded(&networks).warnings,
+            [
+                "f:6: bgp.vip = \"lo\": no address is added, as no prefix of bgp.anycastaddresses is \
+              a /32 or a /128"
+            ]
+        );
+        let one = networks.replace("192.0.2.0/24", "192.0.2.0/24,2001:db8::53/128");
+        let one = format!("{one}\nbgp.nexthop6=2001:db8::1");
+        assert_eq!(loaded(&one).warnings, Vec::<String>::new());
     }
 }

@@ -23,9 +23,22 @@ pub(super) fn check(bgp: &BgpConfig, all_peers: bool, reader: &mut Reader<'_>) {
         return;
     }
     announcement_rules::check(bgp, all_peers, reader);
+    host_addresses(bgp, reader);
     own_addresses(bgp, reader);
     connections(bgp, reader);
     passwords(bgp, reader);
+}
+
+/// Only a prefix of one address says which address the host is to have.
+fn host_addresses(bgp: &BgpConfig, reader: &mut Reader<'_>) {
+    let is_host = |prefix: &IpNet| prefix.prefix_len() == prefix.max_prefix_len();
+    if bgp.vip.is_some()
+        && !bgp.anycast_addresses.iter().any(|anycast| is_host(&anycast.prefix))
+        && let Some(setting) = reader.setting("bgp.vip")
+    {
+        let what = "no address is added, as no prefix of bgp.anycastaddresses is a /32 or a /128";
+        reader.warn(setting, what);
+    }
 }
 
 /// An address of this host that lies in an anycast prefix is one that the

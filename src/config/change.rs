@@ -99,7 +99,7 @@ pub fn between(old: &Config, new: &Config) -> Vec<Change> {
 }
 
 /// What a reload puts in force: the new configuration, but what needs a restart
-/// is as it was: listeners for datagrams, the access log, and BGP as a whole when
+/// is as it was: listeners for datagrams, the access log, the file and the interface of announcements, and BGP as a whole when
 /// it is switched on or off. (While BGP is off, nothing else is known of it.)
 pub fn in_force(old: &Config, new: &Config) -> Config {
     let mut config = new.clone();
@@ -107,6 +107,8 @@ pub fn in_force(old: &Config, new: &Config) -> Config {
     config.proxy.listeners.retain(|listener| !listener.takes_datagrams());
     config.proxy.listeners.extend(bound.cloned());
     config.log.access = old.log.access.clone();
+    config.bgp.announcing.state_file = old.bgp.announcing.state_file.clone();
+    config.bgp.vip = old.bgp.vip.clone();
     if old.bgp.enabled != new.bgp.enabled {
         config.bgp = old.bgp.clone();
     }
@@ -248,7 +250,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::super::ListenerConfig;
-    use super::super::options::{OPTIONS, Support};
+    use super::super::options::Support;
     use super::super::testing::loaded;
     use super::*;
 
@@ -455,6 +457,72 @@ mod tests {
     }
 
     #[test]
+    fn where_announcements_are_remembered_and_added_stays_until_a_restart() {
+        let text = format!("{BASE}bgp.announce.statefile=/var/lib/burgee\nbgp.vip=lo\n");
+        let (old, new) = (loaded(BASE).config, loaded(&text).config);
+        let changes = between(&old, &new);
+        let places: Vec<String> = changes.iter().map(Change::place).collect();
+        assert_eq!(places, ["bgp.vip", "bgp.announce.statefile"]);
+        assert!(changes.iter().all(|change| change.impact == Impact::Restart), "{changes:?}");
+        assert_eq!(in_force(&old, &new), old);
+    }
+
+    #[test]
+    fn what_prefixes_depend_on_changes_announcements() {
+        let (old, new) = (
+            "192.0.2.1/32,",
+            "192.0.2.1/32;service=web api;require=any;minhealthy=50%;shutdownbelow=3;\
+             depreferbelow=4;whenempty=keep;depreferprepend=1;depreferlocalpref=2;deprefermed=3;\
+             deprefercommunities=65000:1 65000:2,",
+        );
+        let changed = |option: &str, old: &str, new: &str| {
+            format!(
+                "bgp.anycastaddresses 192.0.2.1/32 {option} | Changed {{ old: {old:?}, new: \
+                 {new:?} }} | Announce"
+            )
+        };
+        assert_eq!(
+            lines(&[(old, new)]),
+            [
+                changed("service", "", "web api"),
+                changed("require", "all", "any"),
+                changed("minhealthy", "1", "50%"),
+                changed("shutdownbelow", "", "3"),
+                changed("depreferbelow", "", "4"),
+                changed("whenempty", "withdraw", "keep"),
+                changed("depreferprepend", "3", "1"),
+                changed("depreferlocalpref", "50", "2"),
+                changed("deprefermed", "", "3"),
+                changed("deprefercommunities", "", "65000:1 65000:2"),
+            ]
+        );
+    }
+
+    #[cfg(feature = "http")]
+    #[test]
+    fn the_api_is_rebound_and_its_password_is_not_told() {
+        let text = |addr: &str, password: &str| {
+            let own = format!("ui.addr={addr}\nui.username=ops\nui.password={password}\n");
+            loaded(&format!("{BASE}{own}")).config
+        };
+        let old = text("127.0.0.1:1", "s3cret");
+        let told = |new: &Config| -> Vec<String> {
+            between(&old, new).iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(
+            told(&text("127.0.0.1:1", "s4cret")),
+            ["ui.password: \"***\" -> \"***\"; takes effect at once"]
+        );
+        assert_eq!(
+            told(&text(":2", "s3cret")),
+            ["ui.addr: \"127.0.0.1:1\" -> \":2\"; rebinds the listeners it concerns"]
+        );
+        // The default is the same wherever it is written.
+        let written = format!("{BASE}ui.addr=127.0.0.1:9998\n");
+        assert_eq!(between(&loaded(BASE).config, &loaded(&written).config), []);
+    }
+
+    #[test]
     fn options_of_listeners_that_hold_from_the_next_connection_on() {
         let (old, new) = (
             "127.0.0.1:81;proto=tcp",
@@ -503,21 +571,31 @@ mod tests {
     /// What needs a restart is to be left as it is by [`in_force`]: whoever adds
     /// such a key has to think of it there.
     #[test]
-    fn three_keys_need_a_restart() {
+    fn five_keys_need_a_restart() {
         let keys = fields::keys(&loaded(BASE).config);
         let restart = |key: &str| spec(key).is_some_and(|spec| spec.impact == Impact::Restart);
         let names: Vec<&str> =
             keys.iter().map(|(key, _)| *key).filter(|key| restart(key)).collect();
-        assert_eq!(names, ["log.access.target", "log.access.format", "bgp.enabled"]);
+        assert_eq!(
+            names,
+            [
+                "log.access.target",
+                "log.access.format",
+                "bgp.enabled",
+                "bgp.vip",
+                "bgp.announce.statefile"
+            ]
+        );
     }
 
     /// Keys that act only through the items of others.
-    const THROUGH_OTHERS: [&str; 5] = [
+    const THROUGH_OTHERS: [&str; 6] = [
         "proxy.readtimeout",
         "proxy.writetimeout",
         "bgp.holdtime",
         "bgp.keepalive",
         "bgp.templates",
+        "ui.passwordfile",
     ];
 
     #[test]
@@ -553,7 +631,7 @@ mod tests {
                 assert!(found.impact_of(option).is_some(), "{key} {option}");
             }
         }
-        let supported = OPTIONS.iter().filter(|spec| spec.support == Support::Supported);
+        let supported = options::all().filter(|spec| spec.support == Support::Supported);
         let known: BTreeSet<&str> = supported.map(|spec| spec.key).collect();
         assert_eq!(named, known);
     }

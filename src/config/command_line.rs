@@ -174,7 +174,7 @@ fn leftover(argument: &str, previous_boolean: Option<&str>, report: &mut Report)
 
 fn unknown(name: &str, report: &mut Report) {
     let others = ["cfg", "help", "version"];
-    let known = options::OPTIONS.iter().map(|spec| spec.key).chain(others);
+    let known = options::all().map(|spec| spec.key).chain(others);
     let hint = match nearest(name, known) {
         Some(known) => format!("; did you mean -{known}?"),
         None => String::new(),

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::command_line::OTHER_FLAGS;
-use super::options::{Impact, OPTIONS, PairSpec, Spec, Support};
+use super::options::{self, Impact, PairSpec, Spec, Support};
 
 const WIDTH: usize = 100;
 
@@ -20,6 +20,17 @@ pub fn usage() -> String {
          \x20      burgee check --diff OLD NEW [flags]\n\
          \x20                              print what a reload from one file to the other would do\n\
          \x20      burgee demo [--once]     show the whole in one process, without any privilege\n\
+         \n\
+         and of the instance that runs on this host:\n\
+         \n\
+         \x20      burgee status            what it does: sessions, announcements, services\n\
+         \x20      burgee explain PREFIX    why a prefix is announced, or is not, and what comes next\n\
+         \x20      burgee drain [PREFIX]    withdraw everything, or one prefix, until it is resumed\n\
+         \x20      burgee resume [PREFIX]   end that\n\
+         \x20        --json                 print JSON: status, explain\n\
+         \x20        --watch                go on, and print it anew as it changes: status, explain\n\
+         \x20        --socket PATH          the ui.socket of the instance, unless that is the \
+         default\n\
          \n",
     );
     let intro = "Every key is a flag, -key=value or -key value, and an environment variable: \
@@ -32,7 +43,7 @@ pub fn usage() -> String {
         text.push_str(&format!("  {flag}\n{}", wrap(help, "        ", "        ")));
     }
     let mut group = "";
-    for spec in OPTIONS.iter().filter(|spec| spec.support == Support::Supported) {
+    for spec in options::all().filter(|spec| spec.support == Support::Supported) {
         if spec.group() != group {
             group = spec.group();
             text.push_str(&format!("\n{group}\n"));
@@ -51,7 +62,7 @@ pub fn usage() -> String {
             text.push_str(&wrap(&help, "          ", "            "));
         }
     }
-    let others = OPTIONS.iter().filter(|spec| spec.support != Support::Supported);
+    let others = options::all().filter(|spec| spec.support != Support::Supported);
     let others: Vec<&str> = others.map(|spec| spec.key).collect();
     text.push_str("\nknown from fabio, and without effect\n");
     text.push_str(&wrap(&others.join(" "), "  ", "  "));
@@ -153,7 +164,7 @@ pub fn markdown() -> String {
         "\n`burgee check --diff OLD NEW` prints what a reload from one file to the other would do.\n",
     );
     let mut group = "";
-    for spec in OPTIONS.iter().filter(|spec| spec.support == Support::Supported) {
+    for spec in options::all().filter(|spec| spec.support == Support::Supported) {
         if spec.group() != group {
             group = spec.group();
             text.push_str(&format!("\n## {group}\n"));
@@ -165,7 +176,7 @@ pub fn markdown() -> String {
          Setting one of these is a warning, unless it is set to nothing or to `false`.\n\n\
          | key | kind | default of fabio | what it is |\n|---|---|---|---|\n",
     );
-    for spec in OPTIONS.iter().filter(|spec| spec.support != Support::Supported) {
+    for spec in options::all().filter(|spec| spec.support != Support::Supported) {
         let default = markdown_default(spec.default, spec.default_note);
         let (key, kind) = (spec.key, spec.kind.name());
         let help = with_support(spec.help, spec.support) + &aliases(spec);
@@ -253,7 +264,7 @@ mod tests {
     #[test]
     fn usage_names_every_key_in_narrow_lines() {
         let usage = usage();
-        for spec in OPTIONS {
+        for spec in options::all() {
             assert!(usage.contains(spec.key), "{}", spec.key);
         }
         for line in usage.lines() {

@@ -1,5 +1,6 @@
 //! `proxy.addr`: the listeners.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::address::{self, Address};
@@ -74,6 +75,7 @@ pub(super) fn read(
             write_timeout: if is_udp { Duration::ZERO } else { wt },
             proxy_header,
             connection_limit: if is_udp { 0 } else { connection_limit(&item, reader) },
+            freebind: freebind(&item, address, reader),
         };
         if let Some(other) = listeners.iter().find(|other| overlap(other, &listener)) {
             let text = format!("it takes the same connections as listener {}", print(other));
@@ -84,7 +86,8 @@ pub(super) fn read(
     listeners
 }
 
-fn address(
+/// The address of a listener, or an error about it.
+pub(super) fn address(
     item: &Item<'_>,
     written: &str,
     interfaces: ListInterfaces<'_>,
@@ -180,6 +183,15 @@ fn connection_limit(item: &Item<'_>, reader: &mut Reader<'_>) -> u32 {
     count(item, reader, "connections", "expected a number of connections")
 }
 
+fn freebind(item: &Item<'_>, address: SocketAddr, reader: &mut Reader<'_>) -> bool {
+    let freebind = item.boolean(reader.report, "freebind");
+    if freebind && address.ip().is_unspecified() {
+        let text = "freebind has no effect, as all addresses are listened on, those to come too";
+        item.warn(reader.report, text);
+    }
+    freebind
+}
+
 fn count(item: &Item<'_>, reader: &mut Reader<'_>, key: &str, expected: &str) -> u32 {
     let count = item.parse(reader.report, key, |value| {
         let number = values::decimal(value).and_then(|number| u32::try_from(number).ok());
@@ -238,14 +250,30 @@ fn overlap(one: &ListenerConfig, other: &ListenerConfig) -> bool {
     {
         return false;
     }
-    let covers = |wide: &ListenerConfig, narrow: &ListenerConfig| {
-        let same_family = wide.address.is_ipv4() == narrow.address.is_ipv4();
-        wide.address.ip().is_unspecified() && (wide.dual_stack || same_family)
-    };
-    one.address.ip() == other.address.ip() || covers(one, other) || covers(other, one)
+    meet((one.address.ip(), one.dual_stack), (other.address.ip(), other.dual_stack))
 }
 
-fn print(listener: &ListenerConfig) -> String {
+/// Whether one of two addresses is the other or takes it in. Each is given with
+/// whether it is that of both families.
+fn meet(one: (IpAddr, bool), other: (IpAddr, bool)) -> bool {
+    let covers = |(wide, dual_stack): (IpAddr, bool), (narrow, _): (IpAddr, bool)| {
+        wide.is_unspecified() && (dual_stack || wide.is_ipv4() == narrow.is_ipv4())
+    };
+    one.0 == other.0 || covers(one, other) || covers(other, one)
+}
+
+/// Whether the listener takes connections of another address. Which ports a
+/// template takes is not known here.
+pub(super) fn takes(listener: &ListenerConfig, other: &Address) -> bool {
+    let (own, port) = (listener.address, other.address.port());
+    own.port() == port
+        && port != 0
+        && !listener.takes_datagrams()
+        && meet((own.ip(), listener.dual_stack), (other.address.ip(), other.dual_stack))
+}
+
+/// What messages call it.
+pub(super) fn print(listener: &ListenerConfig) -> String {
     match listener.dual_stack {
         true => format!(":{}", listener.address.port()),
         false => listener.address.to_string(),
@@ -269,6 +297,7 @@ mod tests {
             write_timeout: Duration::from_secs(wt),
             proxy_header: None,
             connection_limit: 0,
+            freebind: false,
         };
         assert_eq!(
             loaded(text).config.proxy.listeners,
@@ -373,6 +402,29 @@ mod tests {
             errors("proxy.addr = :80;proto=tcp;connections=-1"),
             ["f:1: proxy.addr: listener :80: connections = \"-1\": expected a number of \
               connections"]
+        );
+    }
+
+    #[test]
+    fn addresses_that_the_host_may_not_have() {
+        for protocol in ["tcp", "tcp+sni", "tcp-dynamic", "udp"] {
+            let text = format!("proxy.addr = 192.0.2.1:0;proto={protocol};freebind=true");
+            let loaded = loaded(&text);
+            assert!(loaded.config.proxy.listeners[0].freebind, "{protocol}");
+            assert_eq!(loaded.warnings, Vec::<String>::new(), "{protocol}");
+        }
+        assert!(!loaded("proxy.addr = :80;proto=tcp").config.proxy.listeners[0].freebind);
+        assert_eq!(
+            errors("proxy.addr = 192.0.2.1:80;proto=tcp;freebind=maybe"),
+            ["f:1: proxy.addr: listener 192.0.2.1:80: freebind = \"maybe\": expected true or \
+              false"]
+        );
+        assert_eq!(
+            loaded("proxy.addr = :80;proto=tcp;freebind=true").warnings,
+            [
+                "f:1: proxy.addr: listener :80: freebind has no effect, as all addresses are listened \
+              on, those to come too"
+            ]
         );
     }
 

@@ -12,10 +12,10 @@ use super::report::{Report, Source};
 use super::settings::{self, File, Settings};
 use super::templates::ListInterfaces;
 use super::{
-    AccessLogConfig, AccessLogTarget, Backend, Config, HealthConfig, LogConfig, ProxyConfig,
-    RegistryConfig, RemovedTargets, Strategy,
+    AccessLogConfig, AccessLogTarget, Backend, Config, LogConfig, ProxyConfig, RegistryConfig,
+    RemovedTargets, Strategy,
 };
-use super::{bgp, duration, listeners};
+use super::{bgp, deprefer_rules, duration, health, listeners, ui};
 use crate::reactor::interfaces::Interfaces;
 
 /// Reads a whole file by its path. The loader opens no file itself.
@@ -193,10 +193,12 @@ fn build(
     let proxy = proxy(&mut reader, bgp.enabled, interfaces);
     let log = LogConfig { level: log_level(&mut reader), access: access_log(&mut reader) };
     let registry = registry(&mut reader);
-    let health = health(&mut reader);
+    let health = health::read(&mut reader);
+    let ui = ui::read(&mut reader, &proxy.listeners, read_file, interfaces);
     let watch = reader.boolean("config.watch");
-    let config = Config { proxy, log, registry, health, bgp, watch };
+    let config = Config { proxy, log, registry, health, bgp, ui, watch };
     warn_of_silence(&config, &mut reader);
+    deprefer_rules::check(&config, &mut reader);
     config
 }
 
@@ -318,22 +320,40 @@ fn registry(reader: &mut Reader<'_>) -> RegistryConfig {
             Backend::Static { routes }
         }
     };
-    RegistryConfig { backend }
+    let is_static = matches!(backend, Backend::Static { .. });
+    let (stale_after, withdraw_when_stale) = staleness(reader, is_static);
+    RegistryConfig { backend, stale_after, withdraw_when_stale }
+}
+
+/// `registry.staleafter` and `registry.whenstale`.
+fn staleness(reader: &mut Reader<'_>, is_static: bool) -> (Duration, bool) {
+    const AFTER: &str = "registry.staleafter";
+    const THEN: &str = "registry.whenstale";
+    let after = reader.parse(AFTER, duration::parse);
+    let withdraw = reader.parse(THEN, |text| match text {
+        "deprefer" => Ok(false),
+        "withdraw" => Ok(true),
+        _ => Err("expected deprefer or withdraw".to_owned()),
+    });
+    if let Some(setting) = reader.setting(AFTER)
+        && is_static
+        && after.is_some_and(|after| !after.is_zero())
+    {
+        reader.warn(setting, "it has no effect: registry.backend is static, which is never stale");
+    }
+    if let Some(setting) = reader.setting(THEN)
+        && withdraw == Some(true)
+        && after.is_some_and(|after| after.is_zero())
+    {
+        reader.warn(setting, "it has no effect while registry.staleafter is 0");
+    }
+    (after.unwrap_or_default(), withdraw.unwrap_or_default())
 }
 
 fn warn_of_other_backend(reader: &mut Reader<'_>, key: &str, backend: &str) {
     if let Some(setting) = reader.setting(key) {
         let text = format!("{key} has no effect: registry.backend is {backend}");
         reader.report.warn(&setting.source, &text);
-    }
-}
-
-fn health(reader: &mut Reader<'_>) -> HealthConfig {
-    HealthConfig {
-        interval: reader.duration_from("health.interval", Duration::from_millis(10)),
-        timeout: reader.duration_from("health.timeout", Duration::from_nanos(1)),
-        rise: reader.number("health.rise", 1..=u32::MAX),
-        fall: reader.number("health.fall", 1..=u32::MAX),
     }
 }
 
@@ -355,8 +375,8 @@ fn warn_of_silence(config: &Config, reader: &mut Reader<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::AnnouncePolicy;
     use super::super::testing::{errors, load_file, loaded, on_a_host};
+    use super::super::{AnnouncePolicy, HealthConfig};
     use super::*;
     use crate::reactor::random::Random;
 
@@ -406,10 +426,17 @@ mod tests {
         assert_eq!(
             config.health,
             HealthConfig {
+                check: "tcp".into(),
                 interval: Duration::from_secs(2),
+                fast_interval: Duration::from_millis(500),
                 timeout: Duration::from_secs(1),
                 rise: 2,
                 fall: 2,
+                eject_after: 3,
+                eject_time: Duration::from_secs(10),
+                eject_max_time: Duration::from_secs(300),
+                eject_limit: 50,
+                when_none_all: false,
             }
         );
         assert_eq!(config.bgp.announce, AnnouncePolicy::Ready);
@@ -424,7 +451,10 @@ mod tests {
              proxy.removedtargets=11s\nproxy.shutdownwait=4s\nproxy.deregistergraceperiod=5s\n\
              log.level=fatal\nlog.access.target=stdout\nlog.access.format=$client\nregistry.backend=static\n\
              registry.static.routes=route add a :80 tcp://192.0.2.1:1\\n# ${dc}\ndc=fra1\n\
-             health.interval=10ms\nhealth.timeout=1ns\nhealth.rise=6\nhealth.fall=7",
+             health.interval=12ms\nhealth.timeout=1ns\nhealth.rise=6\nhealth.fall=7\n\
+             health.check=none\nhealth.fastinterval=11ms\nhealth.ejectafter=13\n\
+             health.ejecttime=14s\nhealth.ejectmaxtime=15s\nhealth.ejectlimit=16\n\
+             health.whennone=all",
         )
         .config;
         assert_eq!(
@@ -451,10 +481,17 @@ mod tests {
         assert_eq!(config.log.access, access);
         assert_eq!(config.registry.static_routes(), "route add a :80 tcp://192.0.2.1:1\n# fra1");
         let health = HealthConfig {
-            interval: Duration::from_millis(10),
+            check: "none".into(),
+            interval: Duration::from_millis(12),
+            fast_interval: Duration::from_millis(11),
             timeout: Duration::from_nanos(1),
             rise: 6,
             fall: 7,
+            eject_after: 13,
+            eject_time: Duration::from_secs(14),
+            eject_max_time: Duration::from_secs(15),
+            eject_limit: 16,
+            when_none_all: true,
         };
         assert_eq!(config.health, health);
     }
@@ -533,6 +570,35 @@ mod tests {
             errors("registry.file.pollinterval=1ms"),
             ["f:1: registry.file.pollinterval = \"1ms\": expected 0, or a duration of at least \
               100ms"]
+        );
+    }
+
+    #[test]
+    fn routes_that_are_stale() {
+        let read = |text: &str| {
+            let loaded = loaded(text);
+            let registry = loaded.config.registry;
+            let told: Vec<String> =
+                loaded.warnings.into_iter().filter(|text| text.starts_with("f:")).collect();
+            (registry.stale_after.as_secs(), registry.withdraw_when_stale, told)
+        };
+        assert_eq!(read(""), (0, false, vec![]));
+        let file = "registry.backend=file\nregistry.file.path=r\n";
+        let both = format!("{file}registry.staleafter=1m\nregistry.whenstale=withdraw");
+        assert_eq!(read(&both), (60, true, vec![]));
+        assert_eq!(
+            read("registry.staleafter=1m").2,
+            ["f:1: registry.staleafter = \"1m\": it has no effect: registry.backend is static, \
+              which is never stale"]
+        );
+        assert_eq!(
+            read(&format!("{file}registry.whenstale=withdraw")).2,
+            ["f:3: registry.whenstale = \"withdraw\": it has no effect while registry.staleafter \
+              is 0"]
+        );
+        assert_eq!(
+            errors("registry.whenstale=keep"),
+            ["f:1: registry.whenstale = \"keep\": expected deprefer or withdraw"]
         );
     }
 
@@ -652,7 +718,7 @@ mod tests {
         }
 
         fn file(&mut self) -> String {
-            let keys = super::super::options::OPTIONS;
+            let keys: Vec<_> = super::super::options::all().collect();
             let pieces = [
                 "=",
                 ";",
@@ -703,6 +769,13 @@ mod tests {
                 "{{",
                 "}}",
                 "{{ GetPrivateIP }}:81;proto=tcp",
+                ";freebind=true",
+                ";service=web api",
+                ";minhealthy=50%",
+                ";whenempty=deprefer;depreferbelow=2",
+                "127.0.0.1:9999",
+                "http:/healthz",
+                "/metrics",
                 " GetInterfaceIP `eth0` ",
                 "\u{e4}",
                 "\u{1}",
@@ -728,7 +801,7 @@ mod tests {
             let text = pieces.file();
             let Ok(loaded) = on_a_host(&text) else { continue };
             let printed = loaded.effective.to_string();
-            if printed.contains("password=***") {
+            if printed.contains("password=***") || printed.contains("ui.password = ***") {
                 continue;
             }
             valid += 1;

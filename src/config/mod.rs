@@ -5,17 +5,20 @@
 //! key, and the whole is checked before anything is started. A [`Config`]
 //! that exists is valid.
 //!
-//! To read the room: `properties`, `expansion`, `kv_list`, `values` and the
-//! reactor's `duration` are the grammars; `command_line` and `settings` merge the sources;
-//! `reader` takes values out of the settings, for `load`, `listeners`, `proxy_header`, `bgp`,
-//! `anycast`, `peers`, `peer_remote`, `peer_templates` and `attributes`; `bgp_rules` and `announcement_rules`
-//! look at what does not go together; `address` and `templates` are for addresses to
-//! listen on; `report` gathers what is wrong; `change` is
-//! the difference of two configurations; `check` and `help` print. None of them
-//! opens a file or looks into the environment.
+//! To read the room: `properties`, `expansion`, `kv_list`, `values` and
+//! the reactor's `duration` are the grammars; `command_line` and `settings` merge the sources;
+//! `reader` takes values out of the settings, for `load`, `listeners`,
+//! `proxy_header`, `health`, `ui`, `bgp`, `announcing`, `anycast`, `services`,
+//! `peers`, `peer_remote`, `peer_templates` and `attributes`; `bgp_rules`,
+//! `announcement_rules` and `deprefer_rules` look at what does not go together;
+//! `address` and `templates` are for addresses to listen on; `report` gathers
+//! what is wrong; `neighbours` is what `peers` reads; `change` is the difference
+//! of two configurations; `check`, `in_force` and `help` show. None of them opens
+//! a file or looks into the environment.
 
 mod address;
 mod announcement_rules;
+mod announcing;
 mod anycast;
 mod attributes;
 mod bgp;
@@ -24,12 +27,16 @@ mod capabilities;
 pub mod change;
 mod check;
 mod command_line;
+mod deprefer_rules;
 mod expansion;
+mod health;
 pub mod help;
+mod in_force;
 mod kv_list;
 mod listeners;
 mod load;
 pub(crate) mod nearest;
+mod neighbours;
 pub mod options;
 mod peer_remote;
 mod peer_templates;
@@ -38,16 +45,26 @@ mod properties;
 mod proxy_header;
 mod reader;
 mod report;
+mod services;
 mod settings;
 mod templates;
 #[cfg(test)]
 mod testing;
+mod ui;
 mod values;
 
 pub use crate::reactor::duration;
+pub use announcing::{
+    AnnouncingConfig, DepreferConfig, RequireConfig, ShareConfig, WhenEmptyConfig,
+};
 pub use check::Effective;
 pub use command_line::{DifferenceRequest, Request, difference, request};
+pub use in_force::{InForce, Value};
 pub use load::{LoadError, Loaded, ReadFile, Sources, load};
+pub use neighbours::{
+    BfdConfig, CapabilityConfig, PeerConfig, PrefixLimitConfig, RemoteConfig, RoleConfig,
+};
+pub use ui::UiConfig;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -68,6 +85,8 @@ pub struct Config {
     pub health: HealthConfig,
     /// `bgp.*`
     pub bgp: BgpConfig,
+    /// `ui.*` and `metrics.prometheus.path`
+    pub ui: UiConfig,
     /// `config.watch`: reload when the properties file is another one.
     pub watch: bool,
 }
@@ -145,6 +164,9 @@ pub struct ListenerConfig {
     /// `connections=`: most connections of this listener at a time; zero: no
     /// limit of its own. Always zero with datagrams.
     pub connection_limit: u32,
+    /// `freebind=`: listen on the address although the host may not have it
+    /// (IP_FREEBIND of ip(7)).
+    pub freebind: bool,
 }
 
 /// `pxyproto=`, `pxytimeout=` and `pxytrusted=`: how a listener deals with the
@@ -235,6 +257,12 @@ pub enum AccessLogTarget {
 pub struct RegistryConfig {
     /// `registry.backend`, with what belongs to it.
     pub backend: Backend,
+    /// `registry.staleafter`: how old the last good read may be, while reading
+    /// fails, before the routes are stale; zero: they never are.
+    pub stale_after: Duration,
+    /// `registry.whenstale`: whether stale routes withdraw the prefixes. Else
+    /// these are announced as less preferred.
+    pub withdraw_when_stale: bool,
 }
 
 impl RegistryConfig {
@@ -266,17 +294,36 @@ pub enum Backend {
     },
 }
 
-/// `health.*`: the check of every target.
+/// `health.*`: which targets are fit to serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthConfig {
+    /// `health.check`: the `check=` of routes that have none: `tcp`,
+    /// `tcp:PORT`, `http:/PATH`, `http:PORT/PATH` or `none`.
+    pub check: String,
     /// `health.interval`: time between two checks of one target.
     pub interval: Duration,
+    /// `health.fastinterval`: the same while results contradict the state.
+    pub fast_interval: Duration,
     /// `health.timeout`: how long one check may take.
     pub timeout: Duration,
     /// `health.rise`: successes in a row that make a target healthy.
     pub rise: u32,
     /// `health.fall`: failures in a row that make a target unhealthy.
     pub fall: u32,
+    /// `health.ejectafter`: dials for clients that have to fail in a row
+    /// before the target is ejected; 0: it never is.
+    pub eject_after: u32,
+    /// `health.ejecttime`: how long the first ejection takes; each further one
+    /// twice as long as the one before.
+    pub eject_time: Duration,
+    /// `health.ejectmaxtime`: the longest ejection, not less than the first.
+    pub eject_max_time: Duration,
+    /// `health.ejectlimit`: most targets of one service that are ejected at a
+    /// time, in percent of them, 0 to 100; rounded down.
+    pub eject_limit: u8,
+    /// `health.whennone=all`: a service without a healthy target is served by
+    /// all of them. Else its connections are refused.
+    pub when_none_all: bool,
 }
 
 /// `bgp.*`
@@ -298,6 +345,15 @@ pub struct BgpConfig {
     pub anycast_addresses: Vec<AnycastConfig>,
     /// `bgp.announce`
     pub announce: AnnouncePolicy,
+    /// `bgp.announce.*`
+    pub announcing: AnnouncingConfig,
+    /// `bgp.maintenancefile`: everything drains while this file is there.
+    pub maintenance_file: Option<String>,
+    /// `bgp.gracefulshutdown`: how long prefixes carry GRACEFUL_SHUTDOWN
+    /// (RFC 8326) before a planned withdrawal; zero: not at all.
+    pub graceful_shutdown: Duration,
+    /// `bgp.vip`: the interface that gets the addresses of host prefixes.
+    pub vip: Option<String>,
     /// `bgp.listenport`: `None` for -1, no listener.
     pub listen_port: Option<u16>,
     /// `bgp.listenaddresses`
@@ -326,6 +382,21 @@ pub struct AnycastConfig {
     pub attributes: AttributeConfig,
     /// `peers=`: the names of the neighbours that hear of it; empty: all.
     pub peers: Vec<String>,
+    /// `service=`: the services that it depends on, none twice; empty: those
+    /// of the routes that its address serves, else all.
+    pub services: Vec<String>,
+    /// `require=`
+    pub require: RequireConfig,
+    /// `minhealthy=`: with fewer healthy targets of a service it is empty.
+    pub min_healthy: ShareConfig,
+    /// `shutdownbelow=`: with fewer it is announced with GRACEFUL_SHUTDOWN.
+    pub shutdown_below: Option<ShareConfig>,
+    /// `depreferbelow=`: with fewer it is announced as less preferred.
+    pub deprefer_below: Option<ShareConfig>,
+    /// `whenempty=`
+    pub when_empty: WhenEmptyConfig,
+    /// `deprefer...=`: what less preferred means.
+    pub deprefer: DepreferConfig,
 }
 
 impl AnycastConfig {
@@ -374,169 +445,6 @@ pub enum NextHopConfig {
     Own,
     /// An address of the prefix's family.
     Address(IpAddr),
-}
-
-/// Who one entry of `bgp.peers` is for. As text it is what was written,
-/// shortened: `192.0.2.1`, `fe80::1%eth0` or `10.1.0.0/16`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RemoteConfig {
-    /// `address=`: one neighbour.
-    Address {
-        /// Its address.
-        address: IpAddr,
-        /// The name of the interface that it is on; of a link-local address,
-        /// and of no other.
-        interface: Option<String>,
-    },
-    /// `prefix=` and `limit=`: whoever connects from there.
-    Prefix {
-        /// From where, without host bits.
-        prefix: IpNet,
-        /// Most of them at a time.
-        limit: u32,
-    },
-}
-
-impl RemoteConfig {
-    /// The address of a neighbour that is known by it.
-    pub fn address(&self) -> Option<IpAddr> {
-        match self {
-            RemoteConfig::Address { address, .. } => Some(*address),
-            RemoteConfig::Prefix { .. } => None,
-        }
-    }
-
-    /// The family of the sessions.
-    pub fn is_ipv4(&self) -> bool {
-        match self {
-            RemoteConfig::Address { address, .. } => address.is_ipv4(),
-            RemoteConfig::Prefix { prefix, .. } => prefix.addr().is_ipv4(),
-        }
-    }
-
-    /// Whether the sessions are of one link only, with link-local addresses
-    /// at both ends.
-    pub fn is_link_local(&self) -> bool {
-        matches!(self, RemoteConfig::Address { interface: Some(_), .. })
-    }
-}
-
-impl std::fmt::Display for RemoteConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            RemoteConfig::Address { address, interface: None } => write!(f, "{address}"),
-            RemoteConfig::Address { address, interface: Some(name) } => {
-                write!(f, "{address}%{name}")
-            }
-            RemoteConfig::Prefix { prefix, .. } => write!(f, "{prefix}"),
-        }
-    }
-}
-
-/// One entry of `bgp.peers`: a neighbour, or all neighbours of a prefix.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PeerConfig {
-    /// `name=`, else the address or the prefix as text: what it is called in
-    /// the log and in the `peers=` of prefixes. No two have the same.
-    pub name: String,
-    /// `address=`, or `prefix=` and `limit=`
-    pub remote: RemoteConfig,
-    /// `port=`: the neighbour's port, 179 unless set.
-    pub port: u16,
-    /// Whether `port=` was given at all: fabio then dials from the router id.
-    pub port_given: bool,
-    /// `asn=`: the neighbour's AS number, never 0.
-    pub asn: u32,
-    /// `multihop=` and `multihoplength=`: the TTL of our packets, when the
-    /// neighbour is more than one hop away. `None`: 1 towards eBGP.
-    pub multihop_ttl: Option<u8>,
-    /// `ttlsecurity=`: GTSM (RFC 5082): most hops to the neighbour, 1 for a
-    /// neighbour on the link. Packets with a TTL under 256 minus it are
-    /// dropped by the kernel, and ours leave with 255.
-    pub ttl_security_hops: Option<u8>,
-    /// `password=` or the content of `passwordfile=`: the TCP MD5 key
-    /// (RFC 2385).
-    pub password: Option<Secret>,
-    /// `passive=`: never dial, wait for the neighbour. Always so with
-    /// `prefix=`.
-    pub passive: bool,
-    /// `source=`: the local address of our connections.
-    pub source: Option<IpAddr>,
-    /// `bfd=`, `bfdinterval=` and `bfdmultiplier=`
-    pub bfd: Option<BfdConfig>,
-    /// `holdtime=`, else `bgp.holdtime`: whole seconds, 0 or at least 3
-    /// (RFC 4271 §4.2).
-    pub hold_time: Duration,
-    /// `keepalive=`, else `bgp.keepalive`, else a third of the negotiated
-    /// hold time (RFC 4271 §4.4): `None`.
-    pub keepalive: Option<Duration>,
-    /// `advertisementinterval=`: least time between two announcements; zero:
-    /// none.
-    pub advertisement_interval: Duration,
-    /// What is announced to it goes with these.
-    pub attributes: AttributeConfig,
-    /// What else our OPEN offers it.
-    pub capabilities: CapabilityConfig,
-    /// `maxprefixes=`: how much it may announce.
-    pub prefix_limit: Option<PrefixLimitConfig>,
-}
-
-/// What our OPEN offers a neighbour beside families, route refresh and
-/// four-octet AS numbers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CapabilityConfig {
-    /// `extendednexthop=`: IPv4 routes with IPv6 next hops (RFC 8950).
-    pub extended_next_hop: bool,
-    /// `addpath=send` or `both` (RFC 7911).
-    pub add_path_send: bool,
-    /// `addpath=receive` or `both`.
-    pub add_path_receive: bool,
-    /// `gracefulrestart=` and `restarttime=` (RFC 4724): whole seconds, under
-    /// 4096.
-    pub restart_time: Option<Duration>,
-    /// `role=` (RFC 9234)
-    pub role: Option<RoleConfig>,
-    /// `strictrole=`: refuse a neighbour without a role.
-    pub strict_role: bool,
-    /// `fqdn=`: tell our host name.
-    pub names: bool,
-    /// `softwareversion=`: tell our name and version.
-    pub software_version: bool,
-}
-
-/// `role=`: what we are to the neighbour (RFC 9234 §4.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RoleConfig {
-    /// `provider`
-    Provider,
-    /// `rs`
-    RouteServer,
-    /// `rs-client`
-    RouteServerClient,
-    /// `customer`
-    Customer,
-    /// `peer`
-    Peer,
-}
-
-/// `maxprefixes=` and its companions, for each family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PrefixLimitConfig {
-    /// `maxprefixes=`: with more, the session ends.
-    pub maximum: u32,
-    /// `maxprefixeswarning=` of it: the number that is warned of; 0: never.
-    pub warning: u32,
-    /// `maxprefixesrestart=`: how long the neighbour is kept out then.
-    pub restart: Duration,
-}
-
-/// BFD (RFC 5880) with one neighbour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BfdConfig {
-    /// `bfdinterval=`: the interval that we offer and ask for.
-    pub interval: Duration,
-    /// `bfdmultiplier=`: packets in a row that may be lost, never 0.
-    pub multiplier: u8,
 }
 
 /// A value that must never be printed.

@@ -9,7 +9,10 @@
 mod pairs;
 mod table;
 
-pub use table::OPTIONS;
+/// All options in the order of their groups, those of one group together.
+pub fn all() -> impl Iterator<Item = &'static Spec> + Clone {
+    table::TABLE.iter().copied().flatten()
+}
 
 /// One key of the configuration.
 #[derive(Debug)]
@@ -271,7 +274,7 @@ impl PairSpec {
 
 /// The entry of a key, which is compared with its case.
 pub fn find(key: &str) -> Option<&'static Spec> {
-    OPTIONS.iter().find(|spec| spec.key == key)
+    all().find(|spec| spec.key == key)
 }
 
 /// The entry of a key or of an alias, with the name itself.
@@ -280,12 +283,12 @@ pub(super) fn find_name(name: &str) -> Option<(&'static Spec, &'static str)> {
         let mut names = std::iter::once(spec.key).chain(spec.aliases.iter().copied());
         names.find(|known| *known == name).map(|known| (spec, known))
     };
-    OPTIONS.iter().find_map(of)
+    all().find_map(of)
 }
 
 /// The known key nearest to one that is not known.
 pub(super) fn nearest(key: &str) -> Option<&'static str> {
-    super::nearest::nearest(key, OPTIONS.iter().map(|spec| spec.key))
+    super::nearest::nearest(key, all().map(|spec| spec.key))
 }
 
 #[cfg(test)]
@@ -296,8 +299,8 @@ mod tests {
     #[test]
     fn no_key_is_there_twice_and_groups_are_together() {
         let mut groups: Vec<&str> = Vec::new();
-        for (index, spec) in OPTIONS.iter().enumerate() {
-            assert!(OPTIONS[..index].iter().all(|before| before.key != spec.key), "{}", spec.key);
+        for (index, spec) in all().enumerate() {
+            assert!(all().take(index).all(|before| before.key != spec.key), "{}", spec.key);
             if groups.last() != Some(&spec.group()) {
                 assert!(!groups.contains(&spec.group()), "{}", spec.key);
                 groups.push(spec.group());
@@ -314,7 +317,7 @@ mod tests {
 
     #[test]
     fn every_default_is_a_value_of_its_kind() {
-        for spec in OPTIONS {
+        for spec in all() {
             let fine = match spec.kind {
                 Kind::Boolean => values::boolean(spec.default).is_ok(),
                 Kind::Integer | Kind::Unsigned => {
@@ -332,8 +335,8 @@ mod tests {
 
     #[test]
     fn help_is_made_of_sentences() {
-        let helps = OPTIONS.iter().map(|spec| (spec.key, spec.help));
-        let pairs = OPTIONS.iter().flat_map(|spec| spec.pairs);
+        let helps = all().map(|spec| (spec.key, spec.help));
+        let pairs = all().flat_map(|spec| spec.pairs);
         for (key, help) in helps.chain(pairs.map(|pair| (pair.key, pair.help))) {
             assert!(help.ends_with('.'), "{key}: {help}");
             assert!(!help.contains("  "), "{key}: {help}");
@@ -343,7 +346,7 @@ mod tests {
 
     #[test]
     fn a_reason_fits_after_a_colon() {
-        for spec in OPTIONS {
+        for spec in all() {
             if let Support::Ignored(why) = spec.support {
                 assert!(!why.is_empty() && !why.ends_with('.'), "{}", spec.key);
             }
@@ -353,7 +356,7 @@ mod tests {
 
     #[test]
     fn an_alias_is_no_key_and_belongs_to_one() {
-        let all: Vec<&str> = OPTIONS.iter().flat_map(|spec| spec.aliases).copied().collect();
+        let all: Vec<&str> = all().flat_map(|spec| spec.aliases).copied().collect();
         assert_eq!(
             all,
             [

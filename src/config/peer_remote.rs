@@ -15,7 +15,7 @@ const LONGEST_NAME: usize = 64;
 
 /// The longest name of an interface in Linux (IFNAMSIZ less the zero at its
 /// end).
-const LONGEST_INTERFACE: usize = 15;
+pub(super) const LONGEST_INTERFACE: usize = 15;
 
 /// Most neighbours of one prefix, and how many there may be unless `limit` is
 /// set. Each may have 64 KiB waiting to be sent, so 1000 hold 64 MB at worst,
@@ -99,7 +99,7 @@ fn is_link_local(address: IpAddr) -> bool {
 }
 
 /// What the kernel takes as the name of an interface.
-fn is_interface(name: &str) -> bool {
+pub(super) fn is_interface(name: &str) -> bool {
     (1..=LONGEST_INTERFACE).contains(&name.len())
         && name != "."
         && name != ".."

@@ -207,7 +207,8 @@ fn password(item: &Item<'_>, report: &mut Report, read_file: ReadFile<'_>) -> Op
     Some(Secret::new(password))
 }
 
-fn password_from_file(path: &str, read_file: ReadFile<'_>) -> Result<String, String> {
+/// The content of a file with a password, without the newline at its end.
+pub(super) fn password_from_file(path: &str, read_file: ReadFile<'_>) -> Result<String, String> {
     let bytes = read_file(path).map_err(|error| format!("cannot be read: {error}"))?;
     let text = String::from_utf8(bytes).map_err(|_| "the file is not UTF-8".to_string())?;
     let line = text.strip_suffix('\n').unwrap_or(&text);

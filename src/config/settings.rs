@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::command_line::CommandLine;
 use super::expansion::Expander;
 use super::nearest::nearest;
-use super::options::{self, Kind, OPTIONS, Spec, Support};
+use super::options::{self, Kind, Spec, Support};
 use super::report::{Report, Source};
 use super::{properties, values};
 
@@ -78,7 +78,7 @@ pub(super) fn merge(
         from_flag().or_else(from_environment).or_else(|| entries.get(name).cloned())
     };
     let mut settings = Vec::new();
-    for spec in OPTIONS {
+    for spec in options::all() {
         let found = written(spec.key).or_else(|| by_alias(spec, &written, report));
         let default = || (spec.default.to_string(), Source::Default, false);
         let (value, source, broken) = found.unwrap_or_else(default);
@@ -173,7 +173,7 @@ impl<'a> Variables<'a> {
     }
 
     fn warn_of_strays(&self, report: &mut Report) {
-        let keys = OPTIONS.iter().flat_map(|spec| spec.aliases.iter().chain([&spec.key]));
+        let keys = options::all().flat_map(|spec| spec.aliases.iter().chain([&spec.key]));
         let names: Vec<String> =
             keys.map(|key| format!("{PREFIX}{}", variable_name(key))).collect();
         for (upper, (name, _)) in &self.by_name {
@@ -435,13 +435,13 @@ mod tests {
 
     #[test]
     fn without_effect_unless_it_asks_for_nothing() {
-        let text = "ui.addr=:9998\nui.title=\nbgp.enablegrpc=false\nruntime.gogc=1\n\
+        let text = "ui.color=red\nui.title=\nbgp.enablegrpc=false\nruntime.gogc=1\n\
                     registry.consul.token=s3cret\nbgp.grpctls=true";
         let some = merged(&[], &[], Some(text));
         assert_eq!(
             some.warnings,
             [
-                "f:1: ui.addr is known from fabio but not supported yet; it has no effect",
+                "f:1: ui.color is known from fabio but not supported yet; it has no effect",
                 "f:4: runtime.gogc has no effect: it is for the runtime of Go, in which fabio is \
                  written",
                 "f:5: registry.consul.token is known from fabio but not supported yet; it has no \

@@ -1,7 +1,6 @@
 //! How the health of targets gets into the switchboard, and what it says of
 //! them: checks, dials that failed, ejections, and the numbers of each service.
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use log::{info, warn};
@@ -27,7 +26,8 @@ const PER_TURN: usize = 100;
 pub(super) fn default_kind(text: &str) -> Result<Kind, String> {
     match CheckKind::parse(text)? {
         CheckKind::Http { .. } if !cfg!(feature = "http") => {
-            Err("needs HTTP, and this burgee was built without the feature `http`".to_owned())
+            Err("it asks over HTTP, and this burgee was built without the feature `http`"
+                .to_owned())
         }
         known => Ok(kind(&known)),
     }
@@ -227,6 +227,7 @@ impl Switchboard {
 
     /// All services in the order of their names, behind `after` if that is
     /// given.
+    #[cfg(any(test, feature = "http"))]
     pub(super) fn services(
         &self,
         after: Option<&str>,
@@ -247,17 +248,9 @@ impl Switchboard {
         })
     }
 
-    /// The services with a target that is unhealthy or ejected, or a name without
-    /// an address.
-    pub(super) fn impaired(&self) -> impl Iterator<Item = Rc<str>> {
-        let services = self.names.iter().filter(|name| name.places.is_empty());
-        let services = services.map(|name| Rc::clone(name.service()));
-        let targets = self.targets.impaired().map(Rc::clone);
-        targets.chain(services).collect::<BTreeSet<_>>().into_iter()
-    }
-
     /// The targets of a service with their numbers, from this number on. How
     /// one is checked, [`Targets::check`](crate::health::Targets::check) says.
+    #[cfg(any(test, feature = "http"))]
     pub(super) fn targets_of(
         &self,
         service: &str,
@@ -526,8 +519,6 @@ mod tests {
         };
         assert_eq!(names(board, None), ["app:2", "dns:3", "web:1"]);
         assert_eq!(names(board, Some("app")), ["dns:3", "web:1"]);
-        let impaired: Vec<Rc<str>> = board.impaired().collect();
-        assert_eq!(impaired, ["app".into(), "web".into()]);
         board.checked(Time::ZERO, 1, Err("refused".to_owned()));
         let sum = board.services(None).fold((0, 0, 0, 0), |(total, healthy, unknown, bad), it| {
             let ServiceCounts { total: t, healthy: h, unknown: u, unhealthy: b, .. } = it.1;

@@ -2,11 +2,22 @@
 //! order of one turn of the loop. It holds the one table from token to
 //! handler.
 
+mod addresses;
 mod announcing;
+#[cfg(feature = "http")]
+mod api;
+#[cfg(not(feature = "http"))]
+#[path = "no_api.rs"]
+mod api;
 mod checks;
+#[cfg(feature = "http")]
+mod house;
 mod load;
+mod manager;
+mod memory;
 mod names;
 mod neighbours;
+mod operator;
 mod picking;
 mod reload;
 mod routes;
@@ -21,31 +32,41 @@ mod udp_targets;
 use log::{info, warn};
 use mio::Interest;
 
+use self::announcing::Announcing;
+use self::api::Api;
+use self::memory::Memory;
 use self::routes::Routes;
 use self::switchboard::Switchboard;
 use crate::announce::drain::{Drain, Step};
 use crate::announce::{Announcer, TargetFact};
 use crate::bfd::transport::BfdTransport;
 use crate::bgp::transport::Transport;
-use crate::config::{Config, Loaded, Sources};
+use crate::config::{Config, Effective, Loaded, Sources};
 use crate::health::knock::Knocker;
 use crate::health::probe::{Prober, most_under_way};
 use crate::proxy::Proxy;
 use crate::proxy::access_log::{AccessLog, Format};
 use crate::reactor::inotify::FileWatch;
 use crate::reactor::log_sink::quoted;
+use crate::reactor::presence::Presence;
+use crate::reactor::sd_notify::Notifier;
 use crate::reactor::signal::{Signal, Signals, descriptor_limit};
 use crate::reactor::timer_wheel::Alarm;
 use crate::reactor::{Kind, Reactor, Readiness, Token, fault, poll};
 use crate::resolve::{Paths, Resolver};
 use crate::route::Picker;
+use crate::vip;
 
 pub use self::routes_file::read_routes_file;
 pub use self::run::run;
 pub(crate) use self::run::seed;
 
-/// The daemon's timer: steps of a drain.
+/// The daemon's timers: steps of a drain, decisions of the announcer, addresses on
+/// the host, signs of life for the service manager.
 const TIMER: Token = Token::new(Kind::Daemon, 0, 0);
+const ANNOUNCING_TIMER: Token = Token::new(Kind::Daemon, 0, 1);
+const VIP_TIMER: Token = Token::new(Kind::Daemon, 0, 2);
+const MANAGER_TIMER: Token = Token::new(Kind::Daemon, 0, 3);
 
 /// Owns everything: see the module's page.
 #[derive(Debug)]
@@ -58,7 +79,7 @@ pub struct Daemon {
     prober: Prober,
     knocker: Knocker,
     resolver: Resolver,
-    announcer: Announcer,
+    announcing: Announcing,
     bgp: Option<Transport>,
     bfd: BfdTransport,
     drain: Drain,
@@ -68,10 +89,25 @@ pub struct Daemon {
     signalled: bool,
     stop_requests: u32,
     inject_panic: bool,
+    /// The settings in force, to be shown; the demonstration has none.
+    effective: Option<Effective>,
     /// What a reload reads; `None`: there is nothing to read again.
     sources: Option<Sources>,
     watch: Option<FileWatch>,
+    api: Api,
+    memory: Option<Memory>,
+    /// `bgp.vip`
+    vip: Option<vip::Door>,
+    /// `bgp.maintenancefile`
+    maintenance_file: Option<Presence>,
+    /// The service manager, if it wants to know.
+    notifier: Option<Notifier>,
+    /// The registry fails for too long.
+    is_stale: bool,
     reload_requested: bool,
+    /// What is counted for those who ask.
+    #[cfg(feature = "http")]
+    tally: house::Tally,
 }
 
 impl Daemon {
@@ -86,7 +122,7 @@ impl Daemon {
         let signals = watch_signals(reactor).map_err(|e| format!("cannot take signals: {e}"))?;
         let now = reactor.now();
         let mut proxy = Proxy::new(seed.rotate_left(7));
-        proxy.bind(reactor, &settings::proxy(&config.proxy))?;
+        proxy.bind(reactor, &settings::proxy(&config))?;
         if let Some(format) = settings::access_log(&config.log.access)? {
             proxy.log_accesses(reactor, AccessLog::stdout(format));
         }
@@ -98,10 +134,12 @@ impl Daemon {
         let routes = Routes::open(reactor, routes::source(&config.registry))?;
         let bgp = neighbours::start_bgp(reactor, &config, seed.rotate_left(31))?;
         let bfd = neighbours::start_bfd(reactor, &config, seed.rotate_left(47))?;
-        let prefixes = bgp.iter().flat_map(|_| settings::prefixes(&config.bgp));
+        let api = Api::open(reactor, &config)?;
+        let (memory, restored) = memory::recall(&config, reactor.wall());
+        let announcing = Announcing::new(now, &config, &restored);
         let mut daemon = Daemon {
-            announcer: Announcer::new(now, prefixes),
-            drain: Drain::new(config.proxy.deregister_grace_period, config.proxy.shutdown_wait),
+            announcing,
+            drain: Drain::new(settings::drain_limits(&config)),
             signals,
             proxy,
             switchboard,
@@ -116,9 +154,18 @@ impl Daemon {
             signalled: false,
             stop_requests: 0,
             inject_panic: false,
+            effective: None,
             sources: None,
             watch: None,
+            api,
+            memory,
+            vip: None,
+            maintenance_file: None,
+            notifier: None,
+            is_stale: false,
             reload_requested: false,
+            #[cfg(feature = "http")]
+            tally: house::Tally::default(),
             config,
         };
         for address in daemon.proxy.listening_on() {
@@ -130,6 +177,9 @@ impl Daemon {
         for address in daemon.bgp.iter().flat_map(Transport::listening_on) {
             info!("bgp event=listening address={address}");
         }
+        daemon.open_vip(reactor, &restored.vips);
+        daemon.warn_of_missing_addresses();
+        daemon.watch_maintenance(reactor);
         daemon.load_routes(reactor);
         daemon.switchboard.tell(&mut daemon.proxy, true);
         daemon.proxy.change_all_ports(reactor);
@@ -138,7 +188,7 @@ impl Daemon {
 
     /// The announcer, to show what is announced and why.
     pub fn announcer(&self) -> &Announcer {
-        &self.announcer
+        &self.announcing.announcer
     }
 
     /// How many targets are healthy, and how many there are.
@@ -170,15 +220,22 @@ impl Daemon {
     /// What the rooms find wrong with a configuration that is valid as far as
     /// it goes: errors, and warnings, with their places.
     pub fn check(loaded: &Loaded) -> (Vec<String>, Vec<String>) {
-        const KEY: &str = "log.access.format";
-        let at = |text: &str| loaded.effective.with_place(KEY, text);
+        let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+        let at = |key: &str, text: &str| loaded.effective.with_place(key, text);
+        const FORMAT: &str = "log.access.format";
         match settings::access_log(&loaded.config.log.access) {
             Ok(format) => {
-                let warnings = format.iter().flat_map(Format::warnings);
-                (Vec::new(), warnings.map(|text| at(&format!("{KEY}: {text}"))).collect())
+                let found = format.iter().flat_map(Format::warnings);
+                warnings.extend(found.map(|text| at(FORMAT, &format!("{FORMAT}: {text}"))));
             }
-            Err(error) => (vec![at(&error)], Vec::new()),
+            Err(error) => errors.push(at(FORMAT, &error)),
         }
+        const CHECK: &str = "health.check";
+        let check = &loaded.config.health.check;
+        if let Err(problem) = checks::default_kind(check) {
+            errors.push(at(CHECK, &format!("{CHECK} = {check:?}: {problem}")));
+        }
+        (errors, warnings)
     }
 
     /// The last lines of the access log leave, as far as their reader takes
@@ -192,11 +249,11 @@ impl Daemon {
         let bgp = self.bgp.as_ref().map_or(0, Transport::panics);
         let names = self.resolver.panics();
         let rest = self.bfd.panics().saturating_add(self.proxy.panics());
-        bgp.saturating_add(rest).saturating_add(names)
+        bgp.saturating_add(rest).saturating_add(names).saturating_add(self.api.panics())
     }
 
     /// Makes the next piece of work at `place` panic: `bgp`, `bfd`, `proxy`,
-    /// `names` or `shared`. It proves of the very binary that is deployed that a fault
+    /// `names`, `admin` or `shared`. It proves of the very binary that is deployed that a fault
     /// stays where it happened.
     fn inject_panic(&mut self, place: &str) {
         match (place, &mut self.bgp) {
@@ -204,6 +261,7 @@ impl Daemon {
             ("bfd", _) => self.bfd.inject_panic(),
             ("proxy", _) => self.proxy.inject_panic(true),
             ("names", _) => self.resolver.inject_panic(),
+            ("admin", _) => self.api.inject_panic(),
             ("shared", _) => self.inject_panic = true,
             _ => warn!("daemon event=ignored BURGEE_INJECT_PANIC={}", quoted(place)),
         }
@@ -225,12 +283,14 @@ impl poll::Phases for Daemon {
             | Kind::AccessLog
             | Kind::UdpListener
             | Kind::UdpFlow => self.proxy.collect(token, readiness),
+            Kind::AdminListener | Kind::AdminConnection => self.api.collect(token, readiness),
             Kind::Probe => self.prober.collect(token, readiness),
             Kind::Knock => self.knocker.collect(token, readiness),
             Kind::Resolver | Kind::Lookup => self.resolver.collect(token, readiness),
             Kind::BfdListener | Kind::Bfd => self.bfd.collect(token, readiness),
             Kind::Watch => {
                 self.watch.iter_mut().for_each(|watch| watch.collect(token));
+                self.maintenance_file.iter_mut().for_each(|file| file.collect(token));
                 self.routes.collect(token);
             }
             // The log sink's events stay in the reactor; guests have a house
@@ -256,6 +316,7 @@ impl poll::Phases for Daemon {
             | Kind::Upstream
             | Kind::UdpListener
             | Kind::UdpFlow => self.proxy.expired(reactor, token),
+            Kind::AdminListener | Kind::AdminConnection => self.api.expired(token),
             Kind::Probe => self.prober.expired(token),
             Kind::Knock => self.knocker.expired(token),
             Kind::Resolver | Kind::Lookup => self.resolver.expired(token),
@@ -263,6 +324,15 @@ impl poll::Phases for Daemon {
             Kind::Watch => {
                 self.watch.iter_mut().for_each(|watch| watch.expired(token));
                 self.routes.expired(token);
+            }
+            Kind::Daemon if token == ANNOUNCING_TIMER => self.announcing.expired(),
+            Kind::Daemon if token == VIP_TIMER => {
+                self.vip.iter_mut().for_each(|door| door.expired(token));
+                // What is ours may be other addresses then.
+                self.facts_changed = true;
+            }
+            Kind::Daemon if token == MANAGER_TIMER => {
+                self.notifier.iter_mut().for_each(|notifier| notifier.expired(token));
             }
             Kind::Daemon => self.alarm.fired(),
             Kind::Signal
@@ -284,6 +354,13 @@ impl poll::Phases for Daemon {
             info!("reload event=file_changed");
             self.reload_requested = true;
         }
+        self.look_at_maintenance();
+        if let Some(door) = &mut self.vip {
+            door.control(reactor);
+        }
+        if let Some(notifier) = &mut self.notifier {
+            notifier.control(reactor);
+        }
         self.routes.control(reactor);
         if let Some(bgp) = &mut self.bgp {
             bgp.control(reactor);
@@ -293,7 +370,11 @@ impl poll::Phases for Daemon {
 
     fn apply(&mut self, reactor: &mut Reactor) {
         if std::mem::take(&mut self.reload_requested) {
+            self.tell_reloading(reactor);
+            #[cfg(feature = "http")]
+            self.tally.reload_asked();
             self.reload(reactor);
+            self.tell_ready(reactor);
         }
         self.advance_routes(reactor);
         if self.drain.step() != Step::Serving || self.stop_requests > 0 {
@@ -306,7 +387,8 @@ impl poll::Phases for Daemon {
         self.switchboard.tell(&mut self.proxy, is_settled);
         self.facts_changed |= self.proxy.take_listeners_changed();
         let changed = self.switchboard.take_changed();
-        if changed || std::mem::take(&mut self.facts_changed) {
+        let is_due = self.is_decision_due(reactor.now());
+        if std::mem::take(&mut self.facts_changed) || changed || is_due {
             self.announce(reactor);
         }
     }
@@ -320,10 +402,13 @@ impl poll::Phases for Daemon {
     }
 
     fn api(&mut self, reactor: &mut Reactor) {
+        #[cfg(feature = "http")]
+        self.tally.note(reactor, self.maintenance_file.as_ref().is_some_and(Presence::is_there));
         self.switchboard.check(reactor, &mut self.prober);
         self.switchboard.knock(reactor, &mut self.knocker);
         self.resolver.api(reactor);
         self.resolve(reactor);
+        self.serve_api(reactor);
     }
 
     fn flush(&mut self, reactor: &mut Reactor) {
@@ -331,6 +416,7 @@ impl poll::Phases for Daemon {
         self.prober.flush(reactor);
         self.knocker.flush();
         self.resolver.flush();
+        self.api.flush();
         self.bfd.flush();
         if let Some(bgp) = &mut self.bgp {
             bgp.flush();
@@ -342,8 +428,10 @@ impl poll::Phases for Daemon {
             || self.switchboard.has_changed()
             || self.stop_requests > 0
             || self.watch.as_ref().is_some_and(FileWatch::has_ready)
+            || self.maintenance_file.as_ref().is_some_and(Presence::has_ready)
             || self.routes.has_ready(&self.switchboard)
             || self.proxy.has_ready()
+            || self.api.has_ready()
             || self.prober.has_ready()
             || self.switchboard.has_checks()
             || self.switchboard.has_suspects()

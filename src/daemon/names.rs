@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
-use std::ops::Bound;
 use std::rc::Rc;
 
 use super::switchboard::{Progress, Switchboard};
@@ -153,6 +152,31 @@ impl Answers {
         self.by_name.get(name).map_or(&[], |answer| &answer.addresses)
     }
 
+    /// How many names have addresses, how many have none, and of how many
+    /// nothing was said yet.
+    #[cfg(feature = "http")]
+    pub(super) fn tally(&self) -> [usize; 3] {
+        let mut tally = [0_usize; 3];
+        for answer in self.by_name.values() {
+            let [resolved, failed, pending] = &mut tally;
+            let count = match (answer.addresses.is_empty(), answer.is_there) {
+                (false, _) => resolved,
+                (true, true) => failed,
+                (true, false) => pending,
+            };
+            *count = count.saturating_add(1);
+        }
+        tally
+    }
+
+    /// What was said of the name of a target that has no address: nothing yet,
+    /// or why it has none.
+    #[cfg(feature = "http")]
+    pub(super) fn trouble(&self, target: &NamedTarget) -> Option<&str> {
+        let answer = self.by_name.get(&target.name).filter(|answer| answer.is_there)?;
+        Some(answer.error.as_deref().unwrap_or("it has no address"))
+    }
+
     /// Of those that have no address: how many there are, how many of them
     /// nothing was said of yet, and what was said of one.
     pub(super) fn missing<'a>(
@@ -214,8 +238,16 @@ impl NamedTargets {
         places.filter_map(|&place| self.all.get(place))
     }
 
+    /// The place of the first one of a service.
+    #[cfg(feature = "http")]
+    pub(super) fn place_of(&self, service: &str) -> Option<usize> {
+        self.by_service.get(service)?.first().copied()
+    }
+
     /// The first service behind `after`, or of all.
+    #[cfg(any(test, feature = "http"))]
     pub(super) fn next_service(&self, after: Option<&str>) -> Option<&Rc<str>> {
+        use std::ops::Bound;
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.by_service.range::<str, _>((from, Bound::Unbounded)).next().map(|(name, _)| name)
     }
@@ -223,8 +255,15 @@ impl NamedTargets {
 
 impl NamedTarget {
     /// The service that it belongs to.
+    #[cfg(feature = "http")]
     pub(super) fn service(&self) -> &Rc<str> {
         &self.service
+    }
+
+    /// Its name and port.
+    #[cfg(feature = "http")]
+    pub(super) fn authority(&self) -> String {
+        format!("{}:{}", self.name, self.port)
     }
 
     /// Gives it these addresses.

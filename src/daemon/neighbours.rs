@@ -30,7 +30,9 @@ impl Daemon {
     /// with BFD anew when BGP comes up, and that must not look like a loss.
     pub(super) fn read_notices(&mut self, reactor: &mut Reactor) {
         let Some(bgp) = &mut self.bgp else { return };
+        let mut is_news = false;
         while let Some((id, notice)) = bgp.poll_notice() {
+            is_news = true;
             match notice {
                 Action::Up { .. } => watch_path(reactor, bgp, &mut self.bfd, &self.config, id),
                 Action::Down { down, .. } if down.was_established => {
@@ -42,6 +44,9 @@ impl Daemon {
                 }
                 _ => {}
             }
+        }
+        if is_news {
+            self.tell_status(reactor);
         }
     }
 }

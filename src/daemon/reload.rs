@@ -9,7 +9,7 @@ use std::io::{self, Read};
 
 use log::{error, info, warn};
 
-use super::{Daemon, routes, seed, settings};
+use super::{Daemon, api, routes, seed, settings};
 use crate::announce::drain::{Drain, Step};
 use crate::bgp::rib::originated::Owner;
 use crate::bgp::speaker::PeerId;
@@ -40,6 +40,7 @@ struct Prepared {
     routes: routes::Prepared,
     proxy: proxy::Prepared,
     bgp: Option<transport::Prepared>,
+    api: Option<api::Prepared>,
 }
 
 impl Daemon {
@@ -90,10 +91,14 @@ impl Daemon {
                 log::set_max_level(level.max(self.config.log.level));
                 report(&changes);
                 let problems = self.put_in_force(reactor, prepared);
+                self.effective =
+                    self.effective.take().map(|old| loaded.effective.after_reload(&old));
                 for problem in &problems {
                     error!("reload event=failed error={}", quoted(problem));
                 }
                 let waiting = changes.iter().filter(|c| c.impact == Impact::Restart).count();
+                #[cfg(feature = "http")]
+                self.tally.reload_done();
                 info!(
                     "reload event=done changes={} restart_needed={waiting} failed={}",
                     changes.len(),
@@ -106,7 +111,7 @@ impl Daemon {
     }
 
     fn prepare(&mut self, reactor: &mut Reactor, config: Config) -> Result<Prepared, String> {
-        let proxy = self.proxy.prepare_change(settings::proxy(&config.proxy))?;
+        let proxy = self.proxy.prepare_change(settings::proxy(&config))?;
         let bgp = match &mut self.bgp {
             Some(bgp) => {
                 let peers = settings::peers(&config.bgp);
@@ -115,15 +120,17 @@ impl Daemon {
             None => None,
         };
         let routes = self.routes.prepare(reactor, &routes::source(&config.registry))?;
-        Ok(Prepared { config, routes, proxy, bgp })
+        let api = self.api.prepare_change(&config)?;
+        Ok(Prepared { config, routes, proxy, bgp, api })
     }
 
     /// Hands every room what it wants of the new configuration; each finds out
     /// by itself what differs. Returns what went wrong.
     fn put_in_force(&mut self, reactor: &mut Reactor, prepared: Prepared) -> Vec<String> {
-        let Prepared { config, routes, proxy, bgp } = prepared;
+        let Prepared { config, routes, proxy, bgp, api } = prepared;
         let old = std::mem::replace(&mut self.config, config);
         let mut problems = self.proxy.commit_change(reactor, proxy);
+        problems.extend(self.api.commit_change(reactor, api));
         let strategy = self.config.proxy.strategy;
         if strategy != old.proxy.strategy {
             self.switchboard.set_picker(Picker::new(settings::strategy(strategy), seed(reactor)));
@@ -134,8 +141,7 @@ impl Daemon {
         self.resolver.reload(reactor.now());
         self.switchboard.set_health(settings::health(&self.config.health));
         self.knocker.change(settings::knocks(&self.config.health));
-        let proxy = &self.config.proxy;
-        self.drain = Drain::new(proxy.deregister_grace_period, proxy.shutdown_wait);
+        self.drain = Drain::new(settings::drain_limits(&self.config));
         self.routes.commit(reactor, routes::source(&self.config.registry), routes);
         if self.config.proxy.listeners != old.proxy.listeners {
             self.warn_of_missing_routes();
@@ -144,6 +150,7 @@ impl Daemon {
             problems.extend(self.change_bgp(reactor, bgp));
         }
         self.watch_file(reactor);
+        self.watch_maintenance(reactor);
         self.facts_changed = true;
         problems
     }
@@ -151,18 +158,20 @@ impl Daemon {
     fn change_bgp(&mut self, reactor: &mut Reactor, prepared: transport::Prepared) -> Vec<String> {
         let Some(bgp) = &mut self.bgp else { return Vec::new() };
         let config = &self.config.bgp;
-        let gone = self.announcer.set_prefixes(reactor.now(), settings::prefixes(config));
+        let gone = self.announcing.change(reactor.now(), &self.config);
         for prefix in &gone {
             info!("announce event=withdrawn prefix={prefix} reason=\"no longer configured\"");
         }
-        let announced = &self.announcer;
+        let announced = &self.announcing.announcer;
         let before: Vec<PeerId> = bgp.speaker().peer_ids().collect();
         let mut problems = bgp.commit_change(reactor, prepared, |speaker| {
             gone.iter().for_each(|prefix| speaker.withdraw(*prefix, Owner::Announcer));
-            for prefix in announced.desired() {
-                speaker.originate(prefix, Owner::Announcer, settings::path(config, prefix));
+            for (prefix, level) in announced.desired() {
+                let path = settings::path(config, prefix, level);
+                speaker.originate(prefix, Owner::Announcer, path);
             }
         });
+        gone.iter().for_each(|prefix| self.take_from_host(reactor, *prefix));
         self.read_notices(reactor);
         problems.extend(self.change_bfd(reactor, &before));
         problems

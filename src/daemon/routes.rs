@@ -17,7 +17,7 @@ use crate::config::{Backend, RegistryConfig};
 use crate::health::probe::Prober;
 use crate::reactor::inotify::{FileWatch, Look};
 use crate::reactor::log_sink::quoted;
-use crate::reactor::{Kind, Reactor, Token};
+use crate::reactor::{Kind, Reactor, Time, Token};
 use crate::registry::loader::{Loader, Reading, Ready};
 use crate::registry::{Delivery, Source};
 use crate::route::{LineError, Table};
@@ -45,6 +45,8 @@ pub(super) struct Routes {
     watch: Option<FileWatch>,
     /// How many watches there were: an event of an earlier one means nothing.
     watches: u32,
+    /// Since when the source cannot be read.
+    failing: Option<Time>,
     /// The table that is being put in force.
     coming: Option<Summary>,
     report: Report,
@@ -86,6 +88,7 @@ impl Routes {
             file: None,
             watch: None,
             watches: 0,
+            failing: None,
             coming: None,
             report: Report::default(),
             source,
@@ -165,7 +168,9 @@ impl Routes {
         self.report.log(LINES);
         if !switchboard.is_changing() {
             self.loader.settled();
-            if self.read() {
+            let is_enough = self.read();
+            self.note_trouble(reactor.now());
+            if is_enough {
                 return false;
             }
             if let Some(ready) = self.loader.advance(switchboard.table()) {
@@ -185,6 +190,16 @@ impl Routes {
         let Some(summary) = self.coming.take() else { return false };
         self.report.conclude(summary);
         true
+    }
+
+    /// Since when the source cannot be read, and why.
+    pub(super) fn trouble(&self) -> Option<(Time, &str)> {
+        Some((self.failing?, self.loader.trouble()?))
+    }
+
+    fn note_trouble(&mut self, now: Time) {
+        let is_failing = self.loader.trouble().is_some();
+        self.failing = is_failing.then(|| self.failing.unwrap_or(now));
     }
 
     /// Reads a piece, where the text is wanted. Says whether that was enough

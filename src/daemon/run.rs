@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use log::{error, info};
 
 use super::Daemon;
-use crate::config::{Config, Sources};
+use crate::config::{Loaded, Sources};
 use crate::reactor::log_sink::quoted;
 use crate::reactor::memory::map_large_pieces;
 use crate::reactor::signal::raise_descriptor_limit;
@@ -15,10 +15,9 @@ use crate::reactor::{Reactor, log_sink, poll};
 /// The exit code after a fault in shared state (sysexits' EX_SOFTWARE).
 const EXIT_FAULT: i32 = 70;
 
-/// Runs the daemon until it is asked to stop. `sources` are what the
-/// configuration was loaded from, and what a reload reads again.
-pub fn run(config: Config, sources: Sources) -> ExitCode {
-    let code = match start(config, sources) {
+/// Runs the daemon until it is asked to stop. `sources` are what was loaded, and what a reload reads again.
+pub fn run(loaded: Loaded, sources: Sources) -> ExitCode {
+    let code = match start(loaded, sources) {
         Ok((mut reactor, mut daemon)) => {
             let code = turn_until_done(&mut reactor, &mut daemon);
             daemon.flush_at_exit();
@@ -33,8 +32,8 @@ pub fn run(config: Config, sources: Sources) -> ExitCode {
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 
-fn start(config: Config, sources: Sources) -> Result<(Reactor, Daemon), String> {
-    log_sink::install(config.log.level);
+fn start(loaded: Loaded, sources: Sources) -> Result<(Reactor, Daemon), String> {
+    log_sink::install(loaded.config.log.level);
     map_large_pieces();
     let (soft, _) = raise_descriptor_limit();
     let mut reactor = Reactor::new().map_err(|error| format!("cannot poll: {error}"))?;
@@ -44,8 +43,10 @@ fn start(config: Config, sources: Sources) -> Result<(Reactor, Daemon), String> 
         reactor.measure_cpu();
     }
     let seed = seed(&reactor);
-    let mut daemon = Daemon::start(&mut reactor, config, seed)?;
+    let mut daemon = Daemon::start(&mut reactor, loaded.config, seed)?;
+    daemon.effective = Some(loaded.effective);
     daemon.reload_from(&mut reactor, sources);
+    daemon.report_to_manager(&mut reactor);
     if let Ok(place) = std::env::var("BURGEE_INJECT_PANIC") {
         daemon.inject_panic(&place);
     }

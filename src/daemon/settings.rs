@@ -1,28 +1,31 @@
 //! The configuration, as each room wants it. Rooms do not read the
 //! configuration themselves, so that facts travel in one direction.
 
+mod announcing;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::announce;
+pub(super) use self::announcing::{announcing, drain_limits, hosts, path, rules};
+use super::checks;
 use crate::bfd::machine;
 use crate::bfd::transport::{Kinds as BfdKinds, SessionSettings};
 use crate::bgp::export::{NextHops, Overrides};
-use crate::bgp::message::attribute::community;
 use crate::bgp::message::prefix::{Family, FamilySet};
 use crate::bgp::negotiation::Terms;
 use crate::bgp::offer::{AddPath, Offer, RestartOffer};
 use crate::bgp::peer_settings::{Import, PeerSettings, PrefixLimit};
-use crate::bgp::rib::originated::{NextHop, Path};
+use crate::bgp::rib::originated::NextHop;
 use crate::bgp::role::Role;
 use crate::bgp::transport::{Group, Kinds, PeerTransport, TransportSettings};
 use crate::config::{
-    AccessLogConfig, AccessLogTarget, AnnouncePolicy, AnycastConfig, AttributeConfig, BgpConfig,
-    CapabilityConfig, HealthConfig, ListenerConfig, NextHopConfig, PeerConfig, Protocol,
-    ProxyConfig, ProxyHeaderConfig, RemoteConfig, RemovedTargets, RoleConfig, Strategy,
+    AccessLogConfig, AccessLogTarget, AttributeConfig, BgpConfig, CapabilityConfig, Config,
+    HealthConfig, ListenerConfig, NextHopConfig, PeerConfig, Protocol, ProxyHeaderConfig,
+    RemoteConfig, RemovedTargets, RoleConfig, Strategy,
 };
+use crate::health::ejection;
 use crate::health::knock::KnockSettings;
 use crate::health::{HealthDefaults, Thresholds};
 use crate::proxy::access_log::Format;
@@ -136,30 +139,8 @@ fn host_names() -> (String, String) {
 }
 
 /// What is announced.
-pub(super) fn prefixes(config: &BgpConfig) -> Vec<IpNet> {
+fn prefixes(config: &BgpConfig) -> Vec<IpNet> {
     config.anycast_addresses.iter().map(|anycast| anycast.prefix).collect()
-}
-
-/// The path of one of the prefixes.
-pub(super) fn path(config: &BgpConfig, prefix: IpNet) -> Path {
-    let found = config.anycast_addresses.iter().find(|anycast| anycast.prefix == prefix);
-    let Some(AnycastConfig { attributes, peers, .. }) = found else { return Path::default() };
-    let default = Path::default();
-    // RFC 8326 §4: LOCAL_PREF 0 goes along with the community, unless another
-    // one is asked for.
-    let leaving = attributes.communities.contains(&community::GRACEFUL_SHUTDOWN);
-    Path {
-        med: attributes.med,
-        local_pref: attributes.local_pref.unwrap_or(default.local_pref),
-        prepend: attributes.prepend,
-        communities: attributes.communities.clone(),
-        large_communities: attributes.large_communities.clone(),
-        extended_communities: attributes.extended_communities.clone(),
-        next_hop: attributes.next_hop.map(next_hop),
-        graceful_shutdown: leaving && attributes.local_pref.is_none(),
-        audience: (!peers.is_empty()).then(|| peers.iter().cloned().collect()),
-        ..default
-    }
 }
 
 /// What one neighbour is announced otherwise than the others.
@@ -306,8 +287,11 @@ fn bfd_session(peer: &PeerConfig, id: u32, remote: SocketAddr) -> Option<Session
 }
 
 /// Listeners and limits, as the data plane wants them.
-pub(super) fn proxy(config: &ProxyConfig) -> ProxySettings {
-    let all = || config.listeners.iter();
+pub(super) fn proxy(whole: &Config) -> ProxySettings {
+    let config = &whole.proxy;
+    let listeners: Vec<ListenerConfig> =
+        config.listeners.iter().map(|it| bound_in_time(it, &whole.bgp)).collect();
+    let all = || listeners.iter();
     let is_dynamic = |it: &&ListenerConfig| it.protocol == Protocol::TcpDynamic;
     ProxySettings {
         listeners: all().filter(|it| !is_dynamic(it)).filter_map(stream_listener).collect(),
@@ -330,6 +314,14 @@ pub(super) fn proxy(config: &ProxyConfig) -> ProxySettings {
     }
 }
 
+/// A listener on an address that `bgp.vip` puts on the host only when its prefix
+/// is announced, which waits for the listener.
+fn bound_in_time(listener: &ListenerConfig, bgp: &BgpConfig) -> ListenerConfig {
+    let is_managed = bgp.enabled && bgp.vip.is_some();
+    let is_late = is_managed && hosts(bgp).any(|address| address == listener.address.ip());
+    ListenerConfig { freebind: listener.freebind || is_late, ..listener.clone() }
+}
+
 /// The format of the access log; `None`: there is none.
 ///
 /// # Errors
@@ -349,6 +341,7 @@ fn stream_listener(listener: &ListenerConfig) -> Option<ListenerSettings> {
     Some(ListenerSettings {
         address: listener.address,
         dual_stack: listener.dual_stack,
+        freebind: listener.freebind,
         read_timeout: listener.read_timeout,
         write_timeout: listener.write_timeout,
         header: listener.proxy_header.as_ref().map(header),
@@ -372,6 +365,7 @@ fn datagram_listener(listener: &ListenerConfig) -> Option<UdpListenerSettings> {
         Protocol::Udp { idle_timeout, flow_limit } => Some(UdpListenerSettings {
             address: listener.address,
             dual_stack: listener.dual_stack,
+            freebind: listener.freebind,
             idle_timeout,
             flow_limit,
         }),
@@ -379,23 +373,23 @@ fn datagram_listener(listener: &ListenerConfig) -> Option<UdpListenerSettings> {
     }
 }
 
-/// `bgp.announce`, as the announcer wants it.
-pub(super) fn announce_policy(config: &BgpConfig) -> announce::Policy {
-    match config.announce {
-        AnnouncePolicy::Ready => announce::Policy::Ready,
-        AnnouncePolicy::Always => announce::Policy::Always,
-    }
-}
-
 /// `health.*`, as checks and judgements want it.
 pub(super) fn health(config: &HealthConfig) -> HealthDefaults {
+    let defaults = HealthDefaults::default();
     HealthDefaults {
         interval: config.interval,
         timeout: config.timeout,
         thresholds: Thresholds { rise: config.rise, fall: config.fall },
-        // `check`, `fastinterval`, the four of ejections and `whennone` are as
-        // they are unless set.
-        ..HealthDefaults::default()
+        // What cannot be read was refused before (`Daemon::check`).
+        kind: checks::default_kind(&config.check).unwrap_or(defaults.kind),
+        fast_interval: config.fast_interval,
+        ejection: ejection::Rules {
+            after: config.eject_after,
+            time: config.eject_time,
+            max_time: config.eject_max_time,
+        },
+        eject_limit: config.eject_limit,
+        when_none_all: config.when_none_all,
     }
 }
 
@@ -419,7 +413,7 @@ mod tests {
     use super::*;
     use crate::config;
 
-    fn bgp(prefixes: &str, peers: &str) -> BgpConfig {
+    pub(super) fn bgp(prefixes: &str, peers: &str) -> BgpConfig {
         let arguments = [
             "-proxy.addr=:80;proto=tcp".to_owned(),
             "-bgp.enabled=true".to_owned(),
@@ -432,41 +426,9 @@ mod tests {
         config::load(&arguments, &[], &no_file).expect("a valid configuration").config.bgp
     }
 
-    const ATTRIBUTES: &str = "med=10;localpref=200;prepend=3;communities=65000:1;\
+    pub(super) const ATTRIBUTES: &str = "med=10;localpref=200;prepend=3;communities=65000:1;\
                               largecommunities=1:2:3;extcommunities=0x0102030405060708;\
                               nexthop=198.51.100.9";
-
-    #[test]
-    fn what_a_prefix_says_is_in_its_path() {
-        let prefixes = format!("192.0.2.10/32;{ATTRIBUTES};peers=tor1, 2001:db8::10/128");
-        let config = bgp(&prefixes, "name=tor1;address=198.51.100.2;asn=1");
-        let path = |text: &str| super::path(&config, text.parse().expect("a prefix"));
-        let expected = Path {
-            med: Some(10),
-            local_pref: 200,
-            prepend: 3,
-            communities: vec![0xfde8_0001],
-            large_communities: vec![[1, 2, 3]],
-            extended_communities: vec![[1, 2, 3, 4, 5, 6, 7, 8]],
-            next_hop: Some(NextHop::Address("198.51.100.9".parse().expect("an address"))),
-            audience: Some(["tor1".to_owned()].into()),
-            ..Path::default()
-        };
-        assert_eq!(path("192.0.2.10/32"), expected);
-        assert_eq!(path("2001:db8::10/128"), Path::default());
-    }
-
-    #[test]
-    fn a_prefix_with_graceful_shutdown_is_one_unless_its_localpref_is_set() {
-        let shutdown = |options: &str| {
-            let config = bgp(&format!("192.0.2.10/32;{options}"), "address=198.51.100.2;asn=1");
-            let path = super::path(&config, "192.0.2.10/32".parse().expect("a prefix"));
-            (path.graceful_shutdown, path.local_pref)
-        };
-        assert_eq!(shutdown("communities=65000:1 graceful-shutdown"), (true, 100));
-        assert_eq!(shutdown("communities=graceful-shutdown;localpref=50"), (false, 50));
-        assert_eq!(shutdown("communities=65000:1"), (false, 100));
-    }
 
     #[test]
     fn what_a_neighbour_says_goes_before_and_all_families_are_offered() {

@@ -26,12 +26,18 @@ impl Daemon {
             self.drain.request(now);
             self.facts_changed = true;
             if began {
-                info!("drain event=begun connections={}", self.proxy.connections());
-                // The facts reach the neighbours before anything else is done.
-                self.announce(reactor);
+                info!(
+                    "drain event=begun step={} limit={}ms connections={}",
+                    self.drain.step(),
+                    self.drain.remaining(now).as_millis(),
+                    self.proxy.connections()
+                );
+                self.tell_stopping(reactor);
             } else {
                 info!("drain event=hurried effect=\"waits are skipped\"");
             }
+            // The facts reach the neighbours before anything else is done.
+            self.announce(reactor);
         }
         while let Some(step) = self.drain.advance(now, &self.drain_facts()) {
             let limit = self.drain.remaining(now);
@@ -41,6 +47,7 @@ impl Daemon {
                 self.proxy.connections()
             );
             self.enter_step(reactor, step);
+            self.tell_status(reactor);
         }
         let deadline = self.drain.deadline(now);
         self.alarm.set(&mut reactor.wheel, TIMER, deadline);
@@ -48,6 +55,7 @@ impl Daemon {
 
     pub(super) fn drain_facts(&self) -> drain::Facts {
         drain::Facts {
+            withdrawn: self.announcing.announcer.is_withdrawn(),
             acknowledged: self.bgp.as_ref().is_none_or(Transport::is_acknowledged),
             connections: self.proxy.connections(),
             bgp_closed: self.bgp.as_ref().is_none_or(Transport::is_closed),
@@ -68,6 +76,7 @@ impl Daemon {
                     );
                 }
                 self.proxy.abort_all(reactor);
+                self.take_all_from_host(reactor);
                 if let Some(bgp) = &mut self.bgp {
                     let cease = Notification::cease(
                         cease::ADMINISTRATIVE_SHUTDOWN,
@@ -77,7 +86,8 @@ impl Daemon {
                 }
                 self.bfd.retire_all(reactor);
             }
-            Step::Serving | Step::Withdrawing | Step::Converging | Step::Done => {}
+            Step::Serving | Step::GracefulShutdown | Step::Withdrawing | Step::Converging => {}
+            Step::Done => self.remember(reactor),
         }
     }
 

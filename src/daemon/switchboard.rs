@@ -45,6 +45,8 @@ pub(super) struct Switchboard {
     pub(super) sweep: Option<Sweep>,
     spent: Vec<Table>,
     loaded: bool,
+    /// Tables that came into force.
+    tables: u64,
     pub(super) changed: bool,
     /// What the data plane was not told yet: another table serves, and the
     /// targets that it does not have are gone.
@@ -114,6 +116,7 @@ impl Switchboard {
             sweep: None,
             spent: Vec::new(),
             loaded: false,
+            tables: 0,
             changed: false,
             switched: false,
             swept: false,
@@ -263,6 +266,7 @@ impl Switchboard {
         self.spent.push(std::mem::replace(&mut self.table, incoming.table));
         self.sweep = Some(Sweep { wanted: incoming.wanted, from: 0 });
         self.loaded = true;
+        self.tables = self.tables.wrapping_add(1);
         self.changed = true;
         self.switched = true;
     }
@@ -318,6 +322,7 @@ impl Switchboard {
         self.service_limit = limit;
     }
 
+    #[cfg(any(test, feature = "http"))]
     pub(super) fn targets(&self) -> &Targets {
         &self.targets
     }
@@ -350,6 +355,11 @@ impl Switchboard {
                 warn(*address, "datagrams are dropped", &port(*address, "udp"));
             }
         }
+    }
+
+    /// How many tables have come into force.
+    pub(super) fn tables(&self) -> u64 {
+        self.tables
     }
 
     /// Whether a first table was loaded.

@@ -17,7 +17,7 @@ use self::guests::{Guests, Host};
 use self::router::Router;
 use self::story::Story;
 use crate::announce::drain::Step;
-use crate::announce::{PrefixStatus, State};
+use crate::announce::{PrefixStatus, Reason};
 use crate::config;
 use crate::daemon::{Daemon, seed};
 use crate::reactor::poll::{self, Phases};
@@ -178,11 +178,16 @@ impl Demo {
     fn narrate_announcements(&mut self, now: Time) {
         let status = self.daemon.announcer().status().to_vec();
         for (old, new) in self.shown.iter().zip(&status) {
-            if old.state != new.state {
-                let verb = match new.state {
-                    State::Announced if self.router.is_up() => "announces",
-                    State::Announced => "is ready and will announce",
-                    State::Withdrawn => "withdraws",
+            let holds_up = |of: &PrefixStatus| matches!(of.reason, Reason::HoldingUp { .. });
+            if holds_up(new) && !holds_up(old) {
+                let text = format!("does not announce {} yet, {}", new.prefix, new.reason.at(now));
+                self.story.say(now, "burgee", text);
+            }
+            if old.level != new.level {
+                let verb = match new.level.is_announced() {
+                    true if self.router.is_up() => "announces",
+                    true => "is ready and will announce",
+                    false => "withdraws",
                 };
                 let text = format!("{verb} {}: {}", new.prefix, new.reason);
                 self.story.say(now, "burgee", text);
@@ -201,7 +206,7 @@ impl Demo {
             Step::Closing => "ends the session with Cease/Administrative Shutdown: a planned stop",
             // That it converges is told once the router has learned of it,
             // and the end once the session has ended.
-            Step::Serving | Step::Converging | Step::Done => return,
+            Step::Serving | Step::GracefulShutdown | Step::Converging | Step::Done => return,
         };
         self.story.say(now, "burgee", text);
     }
@@ -407,6 +412,8 @@ fn settings(proxy: SocketAddr, backends: &[SocketAddr; 2], router_port: u16) -> 
              route add web :{port} tcp://{b}"
         ),
         "-health.interval=200ms".to_owned(),
+        "-bgp.announce.holdup=800ms".to_owned(),
+        "-bgp.announce.statefile=".to_owned(),
         "-bgp.enabled=true".to_owned(),
         format!("-bgp.asn={ASN}"),
         "-bgp.routerid=203.0.113.1".to_owned(),

@@ -136,12 +136,6 @@ impl Tallies {
     pub(super) fn is_empty(&self) -> bool {
         self.tcp.total() == 0 && self.udp.total() == 0
     }
-
-    /// Whether a target is unhealthy or ejected.
-    pub(super) fn is_impaired(&self) -> bool {
-        let is_impaired = |tally: &Tally| tally.unhealthy > 0 || !tally.ejected.is_empty();
-        is_impaired(&self.tcp) || is_impaired(&self.udp)
-    }
 }
 
 /// The worse of what is known of a target of datagrams and of its twin: the

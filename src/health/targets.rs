@@ -91,7 +91,6 @@ pub struct Targets {
     services: BTreeMap<Rc<str>, Tallies>,
     by_service: BTreeSet<(Rc<str>, u32)>,
     /// The services with a target that is unhealthy or ejected.
-    impaired: BTreeSet<Rc<str>>,
     all: Tallies,
     /// The ejected ones, by the end of it.
     ejected: BTreeSet<(Time, u32)>,
@@ -108,7 +107,6 @@ impl Targets {
             by_address: BTreeMap::new(),
             services: BTreeMap::new(),
             by_service: BTreeSet::new(),
-            impaired: BTreeSet::new(),
             all: Tallies::default(),
             ejected: BTreeSet::new(),
             returned: Vec::new(),
@@ -318,10 +316,10 @@ impl Targets {
         self.services.range::<str, _>((from, Bound::Unbounded)).next().map(|(name, _)| name)
     }
 
-    /// The services with a target that is unhealthy or ejected, in the order of
-    /// their names.
-    pub fn impaired(&self) -> impl Iterator<Item = &Rc<str>> {
-        self.impaired.iter()
+    /// The service at a place in the order of their names: a walk over those
+    /// before it.
+    pub fn nth_service(&self, place: usize) -> Option<&Rc<str>> {
+        self.services.keys().nth(place)
     }
 
     /// The targets of a service with their ids, from this id on, oldest first.
@@ -453,11 +451,6 @@ impl Targets {
             old.into_iter().for_each(|old| tally.leave(id, old));
             new.into_iter().for_each(|new| tally.enter(id, new));
         }
-        if !own.is_impaired() {
-            self.impaired.remove(service);
-        } else if !self.impaired.contains(service) {
-            self.impaired.insert(Rc::clone(service));
-        }
         if own.is_empty() {
             self.services.remove(service);
         } else if own.tcp.needs_ejected() {
@@ -560,8 +553,6 @@ mod tests {
             ejected.extend(target.ejected_until().map(|until| (until, id)));
             assert!(targets.ids_at(target.transport, target.address).contains(&id));
         }
-        let impaired = services.iter().filter(|(_, it)| it.is_impaired()).map(|(name, _)| name);
-        assert_eq!(targets.impaired, impaired.cloned().collect());
         assert!(services.values().all(|service| !service.tcp.needs_ejected()));
         assert_eq!((&targets.services, &targets.all), (&services, &all));
         assert_eq!((&targets.by_service, &targets.ejected), (&by_service, &ejected));
@@ -663,8 +654,6 @@ mod tests {
         let all = targets.counts();
         assert_eq!((numbers(&all), all.last_error.as_deref()), ([2, 1, 2, 0], Some("second")));
         assert_eq!(targets.service("d"), ServiceCounts::default());
-        let impaired: Vec<&str> = targets.impaired().map(|name| &**name).collect();
-        assert_eq!(impaired, ["a", "b"]);
         assert_balance(&targets);
     }
 

@@ -181,12 +181,14 @@ impl Decoder {
             AfterName, AfterQuoted, BeforeName, BeforeSemicolon, BeforeValue, Escaped, Name,
             Quoted, Value,
         };
+        if octet == b'\r' && matches!(extension, Name | Value | AfterQuoted) {
+            return Ok(State::SizeEnd);
+        }
         self.extensions = self.extensions.saturating_add(1);
         if self.extensions > MAX_EXTENSIONS {
             return Err(Fault::ExtensionsTooLong);
         }
         let next = match (extension, octet) {
-            (Name | Value | AfterQuoted, b'\r') => return Ok(State::SizeEnd),
             (Name | AfterName | Value | AfterQuoted | BeforeSemicolon, b';') => BeforeName,
             (BeforeSemicolon | BeforeName | AfterName | BeforeValue, b' ' | b'\t') => extension,
             (Name, b' ' | b'\t') => AfterName,

@@ -46,7 +46,8 @@ pub enum Fault {
     HostRepeated,
     /// A Host that is none (RFC 9112 §3.2).
     Host,
-    /// A Content-Length that is no number, or none that fits (RFC 9110 §8.6).
+    /// A Content-Length that is no number in digits without zeros in front, or one
+    /// that does not fit (RFC 9110 §8.6).
     ContentLength,
     /// More than one Content-Length (RFC 9112 §6.3). Equal ones may be taken as one,
     /// but whoever sends two is not sure of either.
@@ -62,6 +63,8 @@ pub enum Fault {
     TransferEncodingTooEarly,
     /// An expectation that is not `100-continue` (RFC 9110 §10.1.1).
     Expectation,
+    /// A TRACE with a body (RFC 9110 §9.3.8).
+    TraceContent,
     /// A chunk size that is no hexadecimal number, or none that fits (RFC 9112 §7.1).
     ChunkSize,
     /// A chunk extension of another form (RFC 9112 §7.1.1).
@@ -127,6 +130,7 @@ impl fmt::Display for Fault {
             Fault::UnknownTransferCoding => "an unknown transfer coding",
             Fault::TransferEncodingTooEarly => "a Transfer-Encoding in HTTP/1.0",
             Fault::Expectation => "an expectation other than 100-continue",
+            Fault::TraceContent => "a TRACE with a body",
             Fault::ChunkSize => "a chunk size that is no number",
             Fault::ChunkExtension => "a chunk extension of another form",
             Fault::ExtensionsTooLong => "chunk extensions too long",
@@ -141,8 +145,8 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What was wrong with what a machine was told to send. Nothing was written, and
-/// the connection ends with it.
+/// What was wrong with what a machine was told to send, of which nothing was
+/// written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Misuse {
     /// It is not the time for it: no request, an answer already, or no body.

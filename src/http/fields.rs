@@ -18,6 +18,11 @@ const HOP_BY_HOP: [&str; 7] = [
     "upgrade",
 ];
 
+/// Fields that a machine writes itself, as the message and the connection need
+/// them, whatever it is given.
+pub(super) const OWN: [&str; 4] =
+    ["connection", "content-length", "keep-alive", "transfer-encoding"];
+
 /// An ordered list of fields: names are tokens, compared without regard to
 /// case; values are octets without blanks around them (RFC 9110 §5). At most
 /// [`MAX_FIELDS`](super::MAX_FIELDS) that were received, and some more.
@@ -40,6 +45,11 @@ impl Fields {
     /// None.
     pub fn new() -> Fields {
         Fields::default()
+    }
+
+    /// None, with room for so many whose names and values are so many octets.
+    pub(super) fn with_capacity(count: usize, octets: usize) -> Fields {
+        Fields { octets: Vec::with_capacity(octets), spans: Vec::with_capacity(count) }
     }
 
     /// Adds a field behind the others; blanks around its value go.
@@ -178,5 +188,88 @@ impl fmt::Debug for Fields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = |value| String::from_utf8_lossy(value).into_owned();
         f.debug_list().entries(self.iter().map(|(name, value)| (name, text(value)))).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(list: &[(&str, &str)]) -> Fields {
+        let mut fields = Fields::new();
+        list.iter().for_each(|(name, value)| fields.push(name, value).unwrap());
+        fields
+    }
+
+    #[test]
+    fn names_are_found_in_any_case_and_order_is_kept() {
+        let mut all = fields(&[("A", "1"), ("b", " 2\t"), ("a", "3"), ("C", "")]);
+        assert_eq!(all.all("a").collect::<Vec<_>>(), [b"1", b"3"]);
+        assert_eq!((all.get("B"), all.text("c"), all.get("d")), (Some(&b"2"[..]), Some(""), None));
+        all.set("A", "4").unwrap();
+        let names: Vec<&str> = all.iter().map(|(name, _)| name).collect();
+        assert_eq!((names, all.len()), (vec!["b", "C", "A"], 3));
+        all.remove("x");
+        all.remove("B");
+        assert_eq!(format!("{all:?}"), r#"[("C", ""), ("A", "4")]"#);
+        assert_eq!(all, fields(&[("C", ""), ("A", "4")]));
+        assert!(!all.is_empty() && Fields::new().is_empty());
+        let latin = {
+            let mut it = Fields::new();
+            it.push("a", [0xe9]).unwrap();
+            it
+        };
+        assert_eq!((latin.get("a"), latin.text("a")), (Some(&[0xe9][..]), None));
+    }
+
+    #[test]
+    fn lists_go_over_all_fields_of_a_name() {
+        let all = fields(&[("Connection", "a, ,Close"), ("connection", "keep-alive")]);
+        assert!(all.lists("CONNECTION", "close") && all.lists("connection", "Keep-Alive"));
+        assert!(!all.lists("connection", "b") && !all.lists("connection", "clos"));
+    }
+
+    #[test]
+    fn nothing_gets_in_that_would_be_another_line() {
+        let mut all = Fields::new();
+        for (name, value) in [
+            ("", "a"),
+            ("a b", "c"),
+            ("a:", "b"),
+            ("\u{e9}", "a"),
+            ("a", "b\r\nc: d"),
+            ("a", "b\nc"),
+            ("a", "b\rc"),
+            ("a", "b\0"),
+            ("a", "\x7f"),
+        ] {
+            assert_eq!(all.push(name, value), Err(Misuse::Field), "{name:?} {value:?}");
+        }
+        assert_eq!(all.push("a", vec![b'b'; 65_536]), Err(Misuse::Field));
+        assert!(all.is_empty());
+        (0..ROOM).for_each(|_| all.push("a", "b").unwrap());
+        assert_eq!((all.push("a", "b"), all.len()), (Err(Misuse::Field), ROOM));
+    }
+
+    /// RFC 9110 §7.6.1.
+    #[test]
+    fn what_concerns_one_connection_goes_no_further() {
+        let mut all = fields(&[
+            ("Host", "a"),
+            ("connection", "X-One, upgrade, close"),
+            ("x-one", "1"),
+            ("X-Two", "2"),
+            ("Keep-Alive", "timeout=5"),
+            ("Proxy-Connection", "keep-alive"),
+            ("TE", "trailers"),
+            ("Trailer", "b"),
+            ("Transfer-Encoding", "chunked"),
+            ("Upgrade", "h2c"),
+            ("Content-Length", "3"),
+            ("Connection", "HTTP2-Settings"),
+            ("HTTP2-Settings", "c"),
+        ]);
+        all.retain_end_to_end();
+        assert_eq!(all, fields(&[("Host", "a"), ("X-Two", "2"), ("Content-Length", "3")]));
     }
 }

@@ -36,13 +36,16 @@ impl Framing {
     /// # Errors
     /// The first fault.
     pub fn of_request(head: &RequestHead) -> Result<Framing, Fault> {
-        check_host(head)?;
+        check_host(&head.fields, head.version)?;
         let framing = match declared(&head.fields, head.version)? {
             Some(framing) => framing,
             // RFC 9112 §6.3, the seventh rule.
             None => Framing::Length(0),
         };
-        expects_continue(head)?;
+        expects_continue(&head.fields, head.version)?;
+        if head.method == Method::Trace && framing != Framing::Length(0) {
+            return Err(Fault::TraceContent);
+        }
         Ok(framing)
     }
 
@@ -60,6 +63,17 @@ impl Framing {
             (100..=199 | 204 | 304, _) | (_, Method::Head) => Framing::Length(0),
             _ => declared.unwrap_or(Framing::UntilClose),
         })
+    }
+}
+
+/// Whether a request can be sent in HTTP/1.1 with this body: what a server would
+/// refuse is not.
+pub(super) fn check_sent(head: &RequestHead, content: Content) -> Result<(), Fault> {
+    check_host(&head.fields, Version::Http11)?;
+    expects_continue(&head.fields, Version::Http11)?;
+    match (&head.method, content) {
+        (Method::Trace, Content::Length(1..) | Content::Stream) => Err(Fault::TraceContent),
+        _ => Ok(()),
     }
 }
 
@@ -81,9 +95,12 @@ fn declared(fields: &Fields, version: Version) -> Result<Option<Framing>, Fault>
 }
 
 /// `1*DIGIT` (RFC 9110 §8.6). A list of equal numbers may be read as one of
-/// them, and is a second length all the same.
+/// them, and is a second length all the same; zeros in front are allowed, and make
+/// some readers take the number for an octal one.
 fn length_of(value: &[u8]) -> Result<u64, Fault> {
+    let has_zeros = value.starts_with(b"0") && value.len() > 1;
     match number(value) {
+        Some(_) if has_zeros => Err(Fault::ContentLength),
         Some(length) => Ok(length),
         None if value.contains(&b',') => Err(Fault::ContentLengthRepeated),
         None => Err(Fault::ContentLength),
@@ -112,31 +129,37 @@ fn check_codings(fields: &Fields) -> Result<(), Fault> {
 
 /// Exactly one valid Host in HTTP/1.1, at most one in HTTP/1.0 (RFC 9112 §3.2).
 /// An empty one names no host, with which no `http` URI is valid (RFC 9110 §4.2.1).
-fn check_host(head: &RequestHead) -> Result<(), Fault> {
-    let mut hosts = head.fields.all("host");
+fn check_host(fields: &Fields, version: Version) -> Result<(), Fault> {
+    let mut hosts = fields.all("host");
     match (hosts.next(), hosts.next()) {
         (Some(_), Some(_)) => Err(Fault::HostRepeated),
         (Some(host), None) if is_authority(host) => Ok(()),
         (Some(_), None) => Err(Fault::Host),
-        (None, _) if head.version == Version::Http10 => Ok(()),
+        (None, _) if version == Version::Http10 => Ok(()),
         (None, _) => Err(Fault::HostMissing),
     }
 }
 
 /// Whether the client waits for a 100 before it sends the body. HTTP/1.0 knows
 /// no expectations (RFC 9110 §10.1.1).
-pub(super) fn expects_continue(head: &RequestHead) -> Result<bool, Fault> {
-    if head.version == Version::Http10 {
+pub(super) fn expects_continue(fields: &Fields, version: Version) -> Result<bool, Fault> {
+    if version == Version::Http10 {
         return Ok(false);
     }
     let mut expects = false;
-    for expectation in head.fields.all("expect").flat_map(list) {
+    for expectation in fields.all("expect").flat_map(list) {
         if !expectation.eq_ignore_ascii_case(b"100-continue") {
             return Err(Fault::Expectation);
         }
         expects = true;
     }
     Ok(expects)
+}
+
+/// Whether the other side would go on in another protocol, and says so in full
+/// (RFC 9110 §7.8). HTTP/1.0 cannot.
+pub(super) fn asks_upgrade(fields: &Fields, version: Version) -> bool {
+    version == Version::Http11 && fields.has("upgrade") && fields.lists("connection", "upgrade")
 }
 
 /// Whether the connection goes on after a message (RFC 9112 §9.3).

@@ -153,14 +153,15 @@ impl RequestHead {
 
     /// Writes the head, with the empty line. What was parsed from it is equal.
     pub fn write(&self, out: &mut Vec<u8>) {
-        self.write_but(out, &[]);
+        self.write_as(self.version, &[], out);
         out.extend_from_slice(b"\r\n");
     }
 
-    /// The same without the fields that `skip` names, and without the end.
-    pub(super) fn write_but(&self, out: &mut Vec<u8>, skip: &[&str]) {
+    /// The same in this version, without the fields that `skip` names, and without
+    /// the end.
+    pub(super) fn write_as(&self, version: Version, skip: &[&str], out: &mut Vec<u8>) {
         let parts =
-            [self.method.as_str(), " ", self.target.as_str(), " ", self.version.as_str(), "\r\n"];
+            [self.method.as_str(), " ", self.target.as_str(), " ", version.as_str(), "\r\n"];
         parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
         self.fields.write(out, skip);
     }
@@ -215,13 +216,14 @@ impl ResponseHead {
     /// Writes the head, with the empty line. What was parsed from it is equal,
     /// if it can be parsed: see [`ResponseHead::check`].
     pub fn write(&self, out: &mut Vec<u8>) {
-        self.write_but(out, &[]);
+        self.write_as(self.version, &[], out);
         out.extend_from_slice(b"\r\n");
     }
 
-    /// The same without the fields that `skip` names, and without the end.
-    pub(super) fn write_but(&self, out: &mut Vec<u8>, skip: &[&str]) {
-        out.extend_from_slice(format!("{} {:03} ", self.version.as_str(), self.status).as_bytes());
+    /// The same in this version, without the fields that `skip` names, and without
+    /// the end.
+    pub(super) fn write_as(&self, version: Version, skip: &[&str], out: &mut Vec<u8>) {
+        out.extend_from_slice(format!("{} {:03} ", version.as_str(), self.status).as_bytes());
         out.extend_from_slice(&self.reason);
         out.extend_from_slice(b"\r\n");
         self.fields.write(out, skip);
@@ -299,7 +301,7 @@ fn parse_fields(lines: &[u8], limits: &Limits) -> Result<Fields, Fault> {
     if length != lines.len() {
         return Err(Fault::LineEnd);
     }
-    let mut fields = Fields::new();
+    let mut fields = Fields::with_capacity(found.len(), lines.len());
     for field in found {
         // What is no token was refused above.
         fields.push(field.name, field.value).map_err(|_| Fault::FieldValue)?;

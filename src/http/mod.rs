@@ -14,7 +14,9 @@
 //!
 //! What is malformed is refused and never repaired, and a message goes out from
 //! its parsed form alone, so that two readers cannot disagree about where it ends.
-//! Any way to cut what comes in gives the same messages and the same faults.
+//! Any way to cut what comes in gives the same messages and the same faults. How long
+//! a peer may take is for whoever owns the clock to say: [`Phase`] tells what is waited
+//! for.
 
 mod body;
 mod client;

@@ -5,14 +5,11 @@ use std::time::Duration;
 use super::body::{Decoder, Encoder, Part};
 use super::date::imf_fixdate;
 use super::fault::{Fault, Misuse};
-use super::fields::line;
-use super::framing::{Content, Framing, expects_continue, persists};
+use super::fields::{OWN, line};
+use super::framing::{Content, Framing, asks_upgrade, expects_continue, persists};
 use super::head::{Method, RequestHead, ResponseHead, Version, request_line};
 use super::limits::Limits;
 use super::scan::{Found, Scan};
-
-/// Fields that the machine writes itself.
-const OWN: [&str; 4] = ["connection", "content-length", "keep-alive", "transfer-encoding"];
 
 /// What a client sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,23 +160,23 @@ impl Server {
     }
 
     fn receive_head(&mut self, input: &[u8]) -> (usize, Option<Request<'static>>) {
+        // RFC 9112 §2.2: at least one empty line before a request is skipped.
+        let has_empty_line =
+            !self.had_empty_line && self.scan.is_at_start() && input.starts_with(b"\r\n");
+        self.had_empty_line |= has_empty_line;
+        let skipped = if has_empty_line { 2 } else { 0 };
+        let input = input.get(skipped..).unwrap_or_default();
         let judge = |line: &[u8]| request_line(line).map(|_| ());
         let found = match self.scan.advance(input, &self.limits, judge) {
-            // RFC 9112 §2.2: at least one empty line before a request is skipped.
-            Ok(Found::EmptyLine) if !self.had_empty_line => {
-                self.had_empty_line = true;
-                let (done, event) = self.receive_head(input.get(2..).unwrap_or_default());
-                return (done.saturating_add(2), event);
-            }
+            Ok(Found::Part) => return (skipped, None),
             Ok(Found::EmptyLine) => Err(Fault::RequestLine),
-            Ok(Found::Part) => return (0, None),
             Ok(Found::Head(length)) => {
                 let head = input.get(..length).unwrap_or_default();
-                self.begin(head).map(|request| (length, Some(request)))
+                self.begin(head).map(|request| (skipped.saturating_add(length), Some(request)))
             }
             Err(fault) => Err(fault),
         };
-        found.unwrap_or_else(|fault| (0, Some(self.fails(fault))))
+        found.unwrap_or_else(|fault| (skipped, Some(self.fails(fault))))
     }
 
     /// A whole head has come.
@@ -190,12 +187,11 @@ impl Server {
         let framing = Framing::of_request(&head)?;
         self.persists = self.persists && persists(&head.fields, head.version);
         let decoder = Decoder::new(framing);
-        self.awaits_continue = expects_continue(&head)? && !decoder.is_over();
+        self.awaits_continue = expects_continue(&head.fields, head.version)? && !decoder.is_over();
         self.receiving =
             if decoder.is_over() { Receiving::Complete } else { Receiving::Body(decoder) };
         self.sending = Sending::Owed;
-        // HTTP/1.0 cannot ask for it (RFC 9110 §7.8).
-        self.asks_upgrade = head.version == Version::Http11 && head.fields.has("upgrade");
+        self.asks_upgrade = asks_upgrade(&head.fields, head.version);
         Ok(Request::Head { head, framing })
     }
 
@@ -261,10 +257,11 @@ impl Server {
     /// not matter, nor do its fields that the machine writes itself.
     ///
     /// An interim head leaves the final one due, and is not sent to HTTP/1.0
-    /// (RFC 9110 §15.2).
+    /// (RFC 9110 §15.2). A 101, or 2xx to CONNECT, is only possible when the request is
+    /// complete.
     ///
     /// # Errors
-    /// [`Misuse`].
+    /// [`Misuse`]; nothing was written, and another answer can be.
     pub fn respond(
         &mut self,
         head: &ResponseHead,
@@ -276,12 +273,8 @@ impl Server {
             return Err(Misuse::OutOfTurn);
         }
         head.check().map_err(Misuse::Head)?;
-        let head = ResponseHead { version: Version::Http11, ..head.clone() };
         if (100..=199).contains(&head.status) && head.status != 101 {
-            if self.version == Version::Http11 {
-                head.write_but(out, &OWN);
-                out.extend_from_slice(b"\r\n");
-            }
+            self.interim(head, out);
             return Ok(());
         }
         let is_tunnel = self.is_tunnel(head.status);
@@ -293,12 +286,12 @@ impl Server {
         // A client that still waits for a 100 may send the body or not.
         let is_uncertain = self.awaits_continue || encoder == Encoder::UntilClose;
         self.persists = self.persists && !is_uncertain && !is_tunnel;
-        head.write_but(out, &OWN);
+        head.write_as(Version::Http11, &OWN, out);
         if !head.fields.has("date") {
             line(out, "Date", imf_fixdate(wall).to_string().as_bytes());
         }
         self.write_framing(head.status, content, out);
-        self.write_connection(&head, out);
+        self.write_connection(head, out);
         out.extend_from_slice(b"\r\n");
         self.sending = Sending::Body(encoder);
         if is_tunnel {
@@ -306,6 +299,16 @@ impl Server {
             self.sending = Sending::Body(Encoder::UntilClose);
         }
         Ok(())
+    }
+
+    fn interim(&mut self, head: &ResponseHead, out: &mut Vec<u8>) {
+        if self.version == Version::Http11 {
+            head.write_as(Version::Http11, &OWN, out);
+            out.extend_from_slice(b"\r\n");
+        }
+        if head.status == 100 {
+            self.awaits_continue = false;
+        }
     }
 
     /// Writes a whole answer.
@@ -328,7 +331,7 @@ impl Server {
     /// Writes octets of the body; to HEAD, 204 and 304 nothing.
     ///
     /// # Errors
-    /// [`Misuse`].
+    /// [`Misuse`]; the connection ends with it.
     pub fn send(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<(), Misuse> {
         match &mut self.sending {
             Sending::Body(encoder) => encoder.write(data, out),
@@ -340,7 +343,7 @@ impl Server {
     /// Writes the end of the body; then the next request is looked at.
     ///
     /// # Errors
-    /// [`Misuse`].
+    /// [`Misuse`]; the connection ends with it.
     pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Misuse> {
         match self.sending {
             Sending::Body(encoder) => encoder.finish(out),
@@ -410,15 +413,20 @@ impl Server {
         }
     }
 
-    /// RFC 9112 §9.3 and §9.6; a 101 names Upgrade (RFC 9110 §7.8).
+    /// RFC 9112 §9.3 and §9.6; whoever sends Upgrade names it (RFC 9110 §7.8).
     fn write_connection(&self, head: &ResponseHead, out: &mut Vec<u8>) {
-        let is_tunnel = self.is_tunnel(head.status);
-        if is_tunnel && head.status == 101 {
-            line(out, "Connection", b"upgrade");
-        } else if !self.persists && !is_tunnel {
-            line(out, "Connection", b"close");
-        } else if self.version == Version::Http10 && !is_tunnel {
-            line(out, "Connection", b"keep-alive");
+        let mut options = Vec::new();
+        match self.version {
+            _ if self.is_tunnel(head.status) => {}
+            _ if !self.persists => options.push("close"),
+            Version::Http10 => options.push("keep-alive"),
+            Version::Http11 => {}
+        }
+        if head.fields.has("upgrade") {
+            options.push("upgrade");
+        }
+        if !options.is_empty() {
+            line(out, "Connection", options.join(", ").as_bytes());
         }
     }
 }
@@ -427,6 +435,7 @@ impl Server {
 mod tests {
     use super::*;
 
+    /// The server's events as words, and how many octets are done with.
     fn told(server: &mut Server, input: &[u8]) -> (usize, Vec<String>) {
         let (mut at, mut events) = (0, Vec::new());
         loop {
@@ -442,6 +451,34 @@ mod tests {
             }
         }
     }
+
+    fn asked(request: &str) -> Server {
+        let mut server = Server::new(Limits::default());
+        let (done, events) = told(&mut server, request.as_bytes());
+        assert_eq!(done, request.len(), "{events:?}");
+        server
+    }
+
+    /// What answers `request`, without Date.
+    fn answer(request: &str, status: u16, content: Content, body: &[u8]) -> (String, Phase) {
+        let (mut server, mut out) = (asked(request), Vec::new());
+        server.respond(&ResponseHead::new(status), content, Duration::ZERO, &mut out).unwrap();
+        body.chunks(3).for_each(|data| server.send(data, &mut out).unwrap());
+        server.finish(&mut out).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        let date = "Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n";
+        assert!(out.contains(date));
+        (out.replace(date, ""), server.phase())
+    }
+
+    const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    const HEAD: &str = "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n";
+    const OLD: &str = "GET / HTTP/1.0\r\n\r\n";
+    const OLD_KEPT: &str = "GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n";
+    const LAST: &str = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n";
+    const UPGRADE: &str =
+        "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n";
 
     #[test]
     fn requests_come_one_at_a_time() {
@@ -459,5 +496,272 @@ mod tests {
         assert_eq!(server.phase(), Phase::Idle);
         assert_eq!(told(&mut server, &input[done..]), (0, vec![]));
         assert_eq!(server.phase(), Phase::Head);
+    }
+
+    #[test]
+    fn answers_are_framed_as_request_and_status_need() {
+        let length = Content::Length(5);
+        for (request, status, content, body, expected, phase) in [
+            (GET, 200, length, "hello", "200 OK\r\nContent-Length: 5\r\n\r\nhello", Phase::Idle),
+            (
+                GET,
+                200,
+                Content::Stream,
+                "hello",
+                "200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n",
+                Phase::Idle,
+            ),
+            (HEAD, 200, length, "hello", "200 OK\r\nContent-Length: 5\r\n\r\n", Phase::Idle),
+            (HEAD, 200, length, "", "200 OK\r\nContent-Length: 5\r\n\r\n", Phase::Idle),
+            (
+                HEAD,
+                200,
+                Content::Stream,
+                "hello",
+                "200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+                Phase::Idle,
+            ),
+            (GET, 204, length, "hello", "204 No Content\r\n\r\n", Phase::Idle),
+            (GET, 204, Content::Stream, "hello", "204 No Content\r\n\r\n", Phase::Idle),
+            (GET, 304, length, "", "304 Not Modified\r\nContent-Length: 5\r\n\r\n", Phase::Idle),
+            (GET, 304, Content::Stream, "", "304 Not Modified\r\n\r\n", Phase::Idle),
+            (
+                GET,
+                503,
+                Content::Length(0),
+                "",
+                "503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
+                Phase::Idle,
+            ),
+            (
+                OLD,
+                200,
+                length,
+                "hello",
+                "200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello",
+                Phase::Over,
+            ),
+            (
+                OLD,
+                200,
+                Content::Stream,
+                "hello",
+                "200 OK\r\nConnection: close\r\n\r\nhello",
+                Phase::Over,
+            ),
+            (
+                OLD_KEPT,
+                200,
+                length,
+                "hello",
+                "200 OK\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\nhello",
+                Phase::Idle,
+            ),
+            (
+                OLD_KEPT,
+                200,
+                Content::Stream,
+                "hello",
+                "200 OK\r\nConnection: close\r\n\r\nhello",
+                Phase::Over,
+            ),
+            (
+                LAST,
+                299,
+                Content::Length(0),
+                "",
+                "299 \r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+                Phase::Over,
+            ),
+        ] {
+            let found = answer(request, status, content, body.as_bytes());
+            assert_eq!(found, (format!("HTTP/1.1 {expected}"), phase), "{request}{status}");
+        }
+    }
+
+    #[test]
+    fn fields_of_the_machine_are_its_own() {
+        let (mut server, mut out) = (asked(GET), Vec::new());
+        let mut head = ResponseHead::new(426);
+        for (name, value) in [
+            ("content-length", "99"),
+            ("Transfer-Encoding", "gzip"),
+            ("Connection", "x"),
+            ("Keep-Alive", "timeout=9"),
+            ("Upgrade", "websocket"),
+            ("Date", "today"),
+        ] {
+            head.fields.push(name, value).unwrap();
+        }
+        server.close_after();
+        server.answer(&head, b"a", Duration::ZERO, &mut out).unwrap();
+        let expected = "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nDate: today\r\n\
+                        Content-Length: 1\r\nConnection: close, upgrade\r\n\r\na";
+        assert_eq!(
+            (String::from_utf8(out).unwrap().as_str(), server.phase()),
+            (expected, Phase::Over)
+        );
+    }
+
+    /// RFC 9110 §10.1.1.
+    #[test]
+    fn a_body_is_asked_for_when_the_client_waits() {
+        let request = format!("{POST}Expect: 100-continue\r\n\r\n");
+        let (mut server, mut out) = (asked(&request), Vec::new());
+        server.accept_body(&mut out);
+        server.accept_body(&mut out);
+        assert_eq!(out, b"HTTP/1.1 100 Continue\r\n\r\n");
+        assert_eq!(told(&mut server, b"abcd").1, ["abcd", "End"]);
+        server.answer(&ResponseHead::new(200), b"", Duration::ZERO, &mut out).unwrap();
+        assert_eq!(server.phase(), Phase::Idle);
+
+        // A refusal ends the connection, since the body may come or not.
+        let (mut server, mut out) = (asked(&request), Vec::new());
+        server.answer(&ResponseHead::new(413), b"", Duration::ZERO, &mut out).unwrap();
+        assert!(String::from_utf8(out).unwrap().contains("Connection: close\r\n"));
+        assert_eq!(server.phase(), Phase::Over);
+        assert_eq!(server.receive(b"abcd"), (4, None), "is thrown away");
+
+        // Unless it has come already; and a 100 from elsewhere is as good as our own.
+        for is_sent in [false, true] {
+            let (mut server, mut out) = (asked(&request), Vec::new());
+            if is_sent {
+                server
+                    .respond(&ResponseHead::new(100), Content::Length(0), Duration::ZERO, &mut out)
+                    .unwrap();
+                assert_eq!(out, b"HTTP/1.1 100 Continue\r\n\r\n");
+            } else {
+                assert_eq!(told(&mut server, b"ab").1, ["ab"]);
+                server.accept_body(&mut out);
+                assert!(out.is_empty());
+            }
+            server.answer(&ResponseHead::new(200), b"", Duration::ZERO, &mut out).unwrap();
+            assert_eq!(server.phase(), Phase::Body, "the rest is still to come");
+            assert_eq!(
+                told(&mut server, if is_sent { b"abcd" } else { b"cd" }).1.last().unwrap(),
+                "End"
+            );
+            assert_eq!(server.phase(), Phase::Idle);
+        }
+
+        for (request, expected) in [(OLD, ""), (GET, "HTTP/1.1 103 Early Hints\r\n\r\n")] {
+            let (mut server, mut out) = (asked(request), Vec::new());
+            server.accept_body(&mut out);
+            server
+                .respond(&ResponseHead::new(103), Content::Stream, Duration::ZERO, &mut out)
+                .unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+            assert_eq!(server.phase(), Phase::Answer);
+        }
+    }
+
+    #[test]
+    fn another_protocol_follows_only_when_it_was_asked_for() {
+        let (mut server, mut out) = (asked(UPGRADE), Vec::new());
+        let head = ResponseHead::new(101).with("Upgrade", "websocket").unwrap();
+        server.respond(&head, Content::Stream, Duration::ZERO, &mut out).unwrap();
+        let text = String::from_utf8_lossy(&out);
+        assert!(text.ends_with("\r\nConnection: upgrade\r\n\r\n"), "{text}");
+        assert_eq!(server.phase(), Phase::Tunnel);
+        assert_eq!(server.receive(b"\x81\0"), (2, Some(Request::Body(b"\x81\0"))));
+        server.send(b"\x82\0", &mut out).unwrap();
+        assert!(out.ends_with(b"\r\n\r\n\x82\0"));
+        server.finish(&mut out).unwrap();
+        assert_eq!(server.phase(), Phase::Over);
+
+        let mut server = asked("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n");
+        let mut out = Vec::new();
+        server.respond(&ResponseHead::new(200), Content::Stream, Duration::ZERO, &mut out).unwrap();
+        assert!(out.ends_with(b"GMT\r\n\r\n"), "no length");
+        assert_eq!(server.phase(), Phase::Tunnel);
+
+        let unnamed = UPGRADE.replace("Connection: upgrade\r\n", "");
+        for request in [GET, OLD, unnamed.as_str(), &UPGRADE.replace("HTTP/1.1", "HTTP/1.0")] {
+            let (mut server, mut out) = (asked(request), Vec::new());
+            let result = server.respond(&head, Content::Stream, Duration::ZERO, &mut out);
+            assert_eq!((result, out.len()), (Err(Misuse::OutOfTurn), 0), "{request}");
+        }
+        let mut server = asked(&format!("{POST}Upgrade: a\r\nConnection: upgrade\r\n\r\nabc"));
+        let result = server.respond(&head, Content::Stream, Duration::ZERO, &mut Vec::new());
+        assert_eq!(result, Err(Misuse::OutOfTurn), "before the request is complete");
+    }
+
+    #[test]
+    fn what_is_wrong_is_not_sent() {
+        let (mut server, mut out) = (Server::new(Limits::default()), Vec::new());
+        let ok = ResponseHead::new(200);
+        let result = server.respond(&ok, Content::Length(0), Duration::ZERO, &mut out);
+        assert_eq!(result, Err(Misuse::OutOfTurn), "nothing was asked");
+
+        let mut server = asked(GET);
+        for (head, fault) in [
+            (ResponseHead::new(99), Fault::Status),
+            (ResponseHead::new(600), Fault::Status),
+            (ResponseHead { reason: b"a\r\nb".into(), ..ok.clone() }, Fault::StatusLine),
+        ] {
+            let result = server.respond(&head, Content::Length(0), Duration::ZERO, &mut out);
+            assert_eq!(result, Err(Misuse::Head(fault)));
+        }
+        server.respond(&ok, Content::Length(3), Duration::ZERO, &mut out).unwrap();
+        let result = server.respond(&ok, Content::Length(3), Duration::ZERO, &mut out);
+        assert_eq!(result, Err(Misuse::OutOfTurn), "twice");
+        server.send(b"ab", &mut out).unwrap();
+        let mut other = server.clone();
+        assert_eq!(server.send(b"cd", &mut out), Err(Misuse::TooMuch));
+        assert_eq!(other.finish(&mut out), Err(Misuse::TooLittle));
+        assert!(out.ends_with(b"\r\n\r\nab"));
+        assert_eq!((server.phase(), other.phase()), (Phase::Over, Phase::Over));
+        assert_eq!(server.send(b"c", &mut out), Err(Misuse::OutOfTurn));
+    }
+
+    #[test]
+    fn connections_end_when_they_should() {
+        let mut server = Server::new(Limits::default());
+        assert_eq!((server.end_of_input(), server.phase()), (Ok(()), Phase::Over));
+        let mut server = Server::new(Limits::default());
+        server.close_after();
+        assert_eq!((server.phase(), server.receive(b"GET")), (Phase::Over, (3, None)));
+
+        // A client that has said all may still read its answer.
+        let (mut server, mut out) = (asked(GET), Vec::new());
+        assert_eq!((server.end_of_input(), server.phase()), (Ok(()), Phase::Answer));
+        server.answer(&ResponseHead::new(200), b"", Duration::ZERO, &mut out).unwrap();
+        assert!(String::from_utf8_lossy(&out).contains("Connection: close"));
+        assert_eq!(server.phase(), Phase::Over);
+
+        for cut in ["GET / HTTP/1.1\r\nHost: a\r\n\r", &format!("{POST}\r\nabc")] {
+            let mut server = Server::new(Limits::default());
+            told(&mut server, cut.as_bytes());
+            assert_eq!(
+                (server.end_of_input(), server.phase()),
+                (Err(Fault::Truncated), Phase::Answer)
+            );
+        }
+
+        // The rest of a body that nobody wants is not waited for.
+        let mut server = asked(&format!("{POST}\r\nab"));
+        server.close_after();
+        server.answer(&ResponseHead::new(413), b"", Duration::ZERO, &mut out).unwrap();
+        assert_eq!((server.phase(), server.receive(b"cdGET")), (Phase::Over, (5, None)));
+
+        // In the middle of an answer only the end itself can tell.
+        let (mut server, mut out) = (asked(GET), Vec::new());
+        server.respond(&ResponseHead::new(200), Content::Stream, Duration::ZERO, &mut out).unwrap();
+        server.gives_up();
+        assert_eq!(server.phase(), Phase::Over);
+    }
+
+    #[test]
+    fn a_fault_is_answered_and_is_the_last() {
+        let (mut server, mut out) = (Server::new(Limits::default()), Vec::new());
+        let input = b"HEAD / HTTP/1.1\r\n\r\nGET / HTTP/1.0\r\n\r\n";
+        let (done, event) = server.receive(input);
+        assert_eq!((done, event), (0, Some(Request::Fault(Fault::HostMissing))));
+        assert_eq!((server.phase(), server.receive(input)), (Phase::Answer, (input.len(), None)));
+        let head = ResponseHead::new(Fault::HostMissing.status());
+        server.answer(&head, b"no Host", Duration::ZERO, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.ends_with("Content-Length: 7\r\nConnection: close\r\n\r\n"), "{text}");
+        assert_eq!(server.phase(), Phase::Over);
     }
 }

@@ -168,3 +168,97 @@ pub fn query_pairs(query: &str) -> impl Iterator<Item = Option<(String, String)>
         Some((decoded(name)?, decoded(value)?))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Target {
+        let method = if text == "*" { Method::Options } else { Method::Get };
+        Target::parse(text.as_bytes(), &method).unwrap()
+    }
+
+    #[test]
+    fn targets_come_apart() {
+        for (text, form, authority, path, query) in [
+            ("/", Form::Origin, None, "/", None),
+            ("/a/b?c?d", Form::Origin, None, "/a/b", Some("c?d")),
+            ("/a?", Form::Origin, None, "/a", Some("")),
+            ("//a/b", Form::Origin, None, "//a/b", None),
+            ("http://a", Form::Absolute, Some("a"), "/", None),
+            ("http://a?b", Form::Absolute, Some("a"), "/", Some("b")),
+            ("HTTP://[::1]:80/b?c", Form::Absolute, Some("[::1]:80"), "/b", Some("c")),
+            ("*", Form::Asterisk, None, "*", None),
+        ] {
+            let target = parse(text);
+            let found = (target.form(), target.authority(), target.path(), target.query());
+            assert_eq!(found, (form, authority, path, query), "{text}");
+            assert_eq!(target.as_str(), text);
+        }
+        let target = Target::parse(b"a.example:443", &Method::Connect).unwrap();
+        assert_eq!((target.form(), target.authority()), (Form::Authority, Some("a.example:443")));
+        assert_eq!((target.path(), target.query()), ("", None));
+        assert_eq!(parse("http://a?b").origin_form(), "/?b");
+        assert_eq!(parse("/a").origin_form(), "/a");
+    }
+
+    #[test]
+    fn escapes_are_decoded_once() {
+        for (text, expected) in [
+            ("", Some("")),
+            ("a+b", Some("a+b")),
+            ("%41%7a%2F%2f", Some("Az//")),
+            ("%2541", Some("%41")),
+            ("%c3%a9", Some("\u{e9}")),
+            ("%C0%AF", None),
+            ("%e9", None),
+            ("%00", None),
+            ("%0a", None),
+            ("%c2%85", None),
+            ("%", None),
+            ("%4", None),
+            ("%4g", None),
+            ("%+1", None),
+            ("a%%41", None),
+        ] {
+            assert_eq!(decode_text(text).as_deref(), expected, "{text}");
+        }
+        assert_eq!(percent_decode("%00%ff"), Some(vec![0, 255]));
+    }
+
+    #[test]
+    fn segments_are_told_apart_before_they_are_decoded() {
+        let found = |path| segments(path).collect::<Option<Vec<String>>>();
+        for (path, expected) in [
+            ("/", Some(&[""][..])),
+            ("/a/b", Some(&["a", "b"])),
+            ("/a//b/", Some(&["a", "", "b", ""])),
+            ("/192.0.2.0%2F24", Some(&["192.0.2.0/24"])),
+            ("/2001:db8::%2f32", Some(&["2001:db8::/32"])),
+            ("/...", Some(&["..."])),
+            ("/a/../b", None),
+            ("/a/%2e%2E/b", None),
+            ("/./a", None),
+            ("/%zz", None),
+        ] {
+            let expected = expected.map(|all| all.iter().map(|it| (*it).to_owned()).collect());
+            assert_eq!(found(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn queries_are_pairs() {
+        let found: Vec<_> = query_pairs("a=1&b&&c=d=e&f+%2B=%26&=g&h=%zz").collect();
+        let pair = |name: &str, value: &str| Some((name.to_owned(), value.to_owned()));
+        let expected = [
+            pair("a", "1"),
+            pair("b", ""),
+            pair("c", "d=e"),
+            pair("f +", "&"),
+            pair("", "g"),
+            None,
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(query_pairs("").count(), 0);
+    }
+}

@@ -252,7 +252,11 @@ fn expected(settings: &ListenerSettings) -> Rc<Expected> {
 }
 
 fn listen(settings: &ListenerSettings) -> io::Result<TcpListener> {
-    let options = ListenOptions { v6_only: !settings.dual_stack, ..ListenOptions::default() };
+    let options = ListenOptions {
+        v6_only: !settings.dual_stack,
+        freebind: settings.freebind,
+        ..ListenOptions::default()
+    };
     match socket::listen(settings.address, &options) {
         // A system without IPv6: the IPv4 half is all that there is.
         Err(error) if settings.dual_stack && socket::has_no_ipv6(&error) => {
@@ -271,7 +275,8 @@ fn bind_help(address: SocketAddr, error: &io::Error) -> String {
         }
         io::ErrorKind::AddrInUse => "another process holds it; `ss -ltnp` shows which",
         io::ErrorKind::AddrNotAvailable => {
-            "it is not an address of this host; add it, or listen on the port alone, as in :80"
+            "it is not an address of this host; add it, or let freebind=true listen without it, \
+             or listen on the port alone, as in :80"
         }
         _ => "see proxy.addr",
     };
@@ -325,6 +330,18 @@ mod tests {
         let address = taken.address().to_string();
         let error = Listener::bind(&settings(&address, false), Limits::default()).unwrap_err();
         assert!(error.contains(&address) && error.contains("in use"), "{error}");
+    }
+
+    #[test]
+    fn an_address_that_is_yet_to_come_is_bound_if_that_is_wanted() {
+        for address in ["192.0.2.77:0", "[2001:db8::77]:0"] {
+            let plain = settings(address, false);
+            let error = Listener::bind(&plain, Limits::default()).unwrap_err();
+            assert!(error.contains("freebind=true"), "{error}");
+            let free = ListenerSettings { freebind: true, ..plain };
+            let listener = Listener::bind(&free, Limits::default()).unwrap();
+            assert_eq!(listener.address().ip(), free.address.ip());
+        }
     }
 
     #[test]

@@ -34,6 +34,7 @@ mod settings;
 mod targets;
 mod tcp;
 pub mod udp;
+mod view;
 
 #[cfg(test)]
 mod tests;
@@ -59,6 +60,7 @@ pub use self::settings::{ListenerSettings, ProxySettings};
 pub use self::targets::{Client, Pick, Picked, Targets};
 use self::tcp::{Connection, Ending};
 use self::udp::{Udp, UdpCounters};
+pub use self::view::{Lent, Listening};
 use crate::health::probe::checks_beyond_reserve;
 use crate::reactor::buffer::Pool;
 use crate::reactor::pipe::Pipes;
@@ -130,6 +132,11 @@ pub struct Proxy {
     sweep: Option<u32>,
     counters: Counters,
     inject_panic: bool,
+}
+
+/// Whether a socket is bound to what was asked for.
+fn is_meant(asked: SocketAddr, bound: SocketAddr) -> bool {
+    asked.ip() == bound.ip() && (asked.port() == 0 || asked.port() == bound.port())
 }
 
 impl Proxy {
@@ -220,6 +227,17 @@ impl Proxy {
     /// port that was chosen.
     pub fn listening_on(&self) -> Vec<SocketAddr> {
         self.static_listeners().map(Listener::address).collect()
+    }
+
+    /// Whether connections are accepted on this address; port 0 stands for any
+    /// port of it.
+    pub fn is_bound(&self, address: SocketAddr) -> bool {
+        self.static_listeners().any(|listener| is_meant(address, listener.address()))
+    }
+
+    /// The same of datagrams.
+    pub fn is_bound_for_datagrams(&self, address: SocketAddr) -> bool {
+        self.udp.listening_on().iter().any(|bound| is_meant(address, *bound))
     }
 
     /// Whether the listener on this address waits for a ClientHello, whose server

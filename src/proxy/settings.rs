@@ -40,6 +40,8 @@ pub struct ListenerSettings {
     pub address: SocketAddr,
     /// One IPv6 socket that serves IPv4 as well.
     pub dual_stack: bool,
+    /// `address` may be one that this host does not have (yet).
+    pub freebind: bool,
     /// Longest wait for bytes from the client; zero: none.
     pub read_timeout: Duration,
     /// Longest wait for the client to take bytes; zero: none.
@@ -86,6 +88,7 @@ impl ListenerSettings {
         ListenerSettings {
             address,
             dual_stack: false,
+            freebind: false,
             read_timeout: Duration::ZERO,
             write_timeout: Duration::ZERO,
             header: None,

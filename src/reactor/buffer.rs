@@ -130,6 +130,11 @@ impl Pool {
         self.lent
     }
 
+    /// Most buffers that are lent at a time.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// How many buffers can be lent now.
     pub fn available(&self) -> usize {
         self.limit.saturating_sub(self.lent)

@@ -79,15 +79,30 @@ impl Clock {
 /// Unlike the other clocks it costs a system call. Zero, if the system has no
 /// such clock.
 pub fn thread_cpu() -> Duration {
-    let mut spent = MaybeUninit::<libc::timespec>::zeroed();
+    read(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+/// Reads the system's monotonic clock (CLOCK_MONOTONIC), for other processes of
+/// this host, who do not know our [`Time::ZERO`].
+pub fn monotonic() -> Duration {
+    read(libc::CLOCK_MONOTONIC)
+}
+
+fn read(clock: libc::clockid_t) -> Duration {
+    let mut found = MaybeUninit::<libc::timespec>::zeroed();
     // SAFETY: clock_gettime writes a timespec to where the pointer says, or
     // nothing; all zeros are a timespec as well.
-    let spent = unsafe {
-        libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, spent.as_mut_ptr());
-        spent.assume_init()
+    let found = unsafe {
+        libc::clock_gettime(clock, found.as_mut_ptr());
+        found.assume_init()
     };
-    let nanos = u32::try_from(spent.tv_nsec).unwrap_or_default();
-    Duration::new(u64::try_from(spent.tv_sec).unwrap_or_default(), nanos)
+    let nanos = u32::try_from(found.tv_nsec).unwrap_or_default();
+    Duration::new(u64::try_from(found.tv_sec).unwrap_or_default(), nanos)
+}
+
+/// Waits. Only for commands that have nothing else to do: a loop has timers.
+pub fn sleep(time: Duration) {
+    std::thread::sleep(time);
 }
 
 impl Default for Clock {
@@ -99,6 +114,15 @@ impl Default for Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_system_s_clock_runs_as_ours_does() {
+        let (start, before) = (Instant::now(), monotonic());
+        std::thread::sleep(Duration::from_millis(20));
+        let passed = monotonic() - before;
+        assert!(passed >= Duration::from_millis(20) && passed <= start.elapsed(), "{passed:?}");
+        assert!(before > Duration::ZERO);
+    }
 
     #[test]
     fn the_thread_s_clock_runs_while_it_works_and_stands_while_it_sleeps() {

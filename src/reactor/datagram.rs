@@ -37,6 +37,8 @@ pub struct DatagramOptions {
     /// Octets that the kernel keeps for us until we read; it has a least value
     /// of its own.
     pub receive_buffer: Option<usize>,
+    /// Bind an address that this machine does not have (yet).
+    pub freebind: bool,
 }
 
 /// A datagram that came.
@@ -111,6 +113,9 @@ impl Datagrams {
         }
         if let Some(octets) = options.receive_buffer {
             socket.set_recv_buffer_size(octets)?;
+        }
+        if options.freebind {
+            socket::set_freebind(&socket, family)?;
         }
         socket.bind(&SockAddr::from(address))?;
         Ok(Datagrams { socket, family })
@@ -591,6 +596,19 @@ mod tests {
             let error = receiver.receive(&mut buffer, 64, &mut found).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
             assert!(found.is_empty());
+        }
+    }
+
+    #[test]
+    fn an_address_of_nobody_can_be_bound_only_on_request() {
+        for text in ["192.0.2.77:0", "[2001:db8::77]:0"] {
+            let address: SocketAddr = text.parse().unwrap();
+            let plain = DatagramOptions::default();
+            let error = Datagrams::bind(address, &plain).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable, "{text}");
+            let free = DatagramOptions { freebind: true, ..plain };
+            let bound = Datagrams::bind(address, &free).unwrap().local_address().unwrap();
+            assert_eq!(bound.ip(), address.ip());
         }
     }
 

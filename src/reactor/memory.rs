@@ -1,9 +1,19 @@
-//! How the allocator treats large pieces.
+//! How the allocator treats large pieces, and how much memory there is of ours.
 #![allow(unsafe_code)]
 
 /// Pieces of this size, in octets, have a mapping of their own.
 #[cfg(target_env = "gnu")]
 const MAPPED: i32 = 1024 * 1024;
+
+/// Octets of ours that are in memory (proc_pid_statm(5)); `None`: that cannot be
+/// found out.
+pub fn resident() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
+    // SAFETY: sysconf takes and returns a number.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    pages.checked_mul(u64::try_from(size).ok()?)
+}
 
 /// Lets large pieces of memory be mapped one by one, however many there were.
 /// Such a piece grows without being copied, is zero without being written to,

@@ -14,20 +14,28 @@ pub mod fault;
 pub mod inotify;
 pub mod interfaces;
 pub mod line_sink;
+pub mod lock_file;
 pub mod log_sink;
 pub mod memory;
+pub mod netlink;
 pub mod pipe;
 pub mod poll;
 pub mod presence;
 pub mod random;
 pub mod readiness;
+pub mod sd_notify;
 pub mod signal;
 pub mod slab;
 pub mod socket;
+pub mod state_file;
 pub mod timer_wheel;
 pub mod token;
+pub mod unix_socket;
 
 pub use clock::Time;
 pub use poll::Reactor;
 pub use readiness::Readiness;
 pub use token::{Kind, Token};
+
+#[cfg(test)]
+mod testing;

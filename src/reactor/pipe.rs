@@ -160,6 +160,11 @@ impl Pipes {
         self.lent
     }
 
+    /// Most pipes that are lent at a time.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// How many unused pipes are kept.
     pub fn spare(&self) -> usize {
         self.spare.len()

@@ -134,6 +134,12 @@ pub fn descriptor_limit() -> u64 {
     descriptor_limits().rlim_cur
 }
 
+/// How many descriptors are open (proc_pid_fd(5)); `None`: that cannot be found
+/// out, as before Linux 6.2.
+pub fn open_descriptors() -> Option<u64> {
+    std::fs::metadata("/proc/self/fd").ok().map(|it| it.len()).filter(|count| *count > 0)
+}
+
 fn descriptor_limits() -> libc::rlimit {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: getrlimit writes into the structure, which lives for the call.

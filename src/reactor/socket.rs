@@ -193,7 +193,7 @@ fn set_hops(
     Ok(())
 }
 
-fn set_freebind(socket: &Socket, family: Family) -> io::Result<()> {
+pub(super) fn set_freebind(socket: &Socket, family: Family) -> io::Result<()> {
     match family {
         Family::V4 => socket.set_freebind_v4(true),
         Family::V6 => socket.set_freebind_v6(true),
@@ -636,6 +636,18 @@ mod tests {
         let v6 = listen(any, &own).unwrap();
         let port = v6.local_addr().unwrap().port();
         listen(SocketAddr::from(([127, 0, 0, 1], port)), &ListenOptions::default()).unwrap();
+    }
+
+    #[test]
+    fn an_address_of_nobody_can_be_bound_only_on_request() {
+        for text in ["192.0.2.77:0", "[2001:db8::77]:0"] {
+            let address: SocketAddr = text.parse().unwrap();
+            let error = listen(address, &ListenOptions::default()).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable, "{text}");
+            let free = ListenOptions { freebind: true, ..ListenOptions::default() };
+            let bound = listen(address, &free).unwrap().local_addr().unwrap();
+            assert_eq!(bound.ip(), address.ip());
+        }
     }
 
     #[test]

@@ -51,10 +51,14 @@ pub enum Kind {
     Lookup = 21,
     /// The access log's descriptor.
     AccessLog = 22,
+    /// A socket on which the admin API listens.
+    AdminListener = 23,
+    /// A connection of the admin API.
+    AdminConnection = 24,
 }
 
 impl Kind {
-    const ALL: [Kind; 23] = [
+    const ALL: [Kind; 25] = [
         Kind::Signal,
         Kind::Log,
         Kind::BgpListener,
@@ -78,6 +82,8 @@ impl Kind {
         Kind::Resolver,
         Kind::Lookup,
         Kind::AccessLog,
+        Kind::AdminListener,
+        Kind::AdminConnection,
     ];
 }
 

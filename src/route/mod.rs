@@ -4,7 +4,8 @@
 //! matches, [`destination`] where a target is, [`options`], [`access`] and
 //! [`check`] what is different for it. [`builder`] executes the commands in slices and makes
 //! an immutable [`Table`] of them. [`ring`] spreads a route's targets over a
-//! weighted ring, and [`pick`] chooses one of them. All of it is pure.
+//! weighted ring, [`pick`] chooses one of them, and [`listing`] shows them all,
+//! some at a time. All of it is pure.
 
 pub mod access;
 mod alpn;
@@ -15,6 +16,7 @@ pub mod destination;
 mod draft;
 pub mod hash;
 mod host_name;
+pub mod listing;
 pub mod options;
 mod order;
 pub mod pick;

@@ -1,6 +1,7 @@
 //! `opts`: what is to be different for one target.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::rc::Rc;
 
 use super::access::Access;
@@ -199,6 +200,17 @@ impl Options {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.texts.is_empty()
+    }
+}
+
+/// All of them, as in `opts`.
+impl fmt::Display for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (key, value)) in self.iter().enumerate() {
+            let separator = if index == 0 { "" } else { " " };
+            write!(f, "{separator}{key}={value}")?;
+        }
+        Ok(())
     }
 }
 

@@ -112,7 +112,9 @@ impl Source {
         }
     }
 
-    pub(super) fn hash(&self) -> u64 {
+    /// A number that other sources do not have, as good as certain. It is the
+    /// same in each table.
+    pub fn hash(&self) -> u64 {
         match self {
             Source::Port(port) => hash_port(*port),
             Source::Address(address) => hash_address(*address),

@@ -141,6 +141,11 @@ impl Table {
         self.order.iter().filter_map(|&at| self.routes.get(at))
     }
 
+    /// The route at a place of [`Table::sorted`].
+    pub fn sorted_at(&self, place: usize) -> Option<&Route> {
+        self.routes.get(*self.order.get(place)?)
+    }
+
     /// Service and address of every target of connections, each pair once: what there is to
     /// check the health of. [`Target::index`] points into it.
     pub fn targets(&self) -> &[(Rc<str>, SocketAddr)] {
@@ -418,6 +423,11 @@ impl Route {
         self.has_alpn
     }
 
+    /// The command that adds one of its targets, a line with its end.
+    pub fn command<'a>(&'a self, target: &'a Target) -> impl fmt::Display {
+        Line { source: &self.source, target }
+    }
+
     /// How many slots its ring has.
     pub fn ring_size(&self) -> usize {
         match self.upto.last() {
@@ -474,22 +484,31 @@ impl Route {
 /// A line for each target that gets traffic.
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for target in self.targets.iter().filter(|target| target.slots > 0) {
-            write!(f, "route add {} {} {}", target.service, self.source, target.destination)?;
-            if target.fixed_weight > 0.0 {
-                write!(f, " weight {}", weight(target.fixed_weight))?;
-            }
-            if !target.tags.is_empty() {
-                write!(f, " tags \"{}\"", target.tags.join(","))?;
-            }
-            if !target.options.is_empty() {
-                let pair = |(key, value)| format!("{key}={value}");
-                let pairs: Vec<String> = target.options.iter().map(pair).collect();
-                write!(f, " opts \"{}\"", pairs.join(" "))?;
-            }
-            writeln!(f)?;
+        let targets = self.targets.iter().filter(|target| target.slots > 0);
+        targets.map(|target| self.command(target)).try_for_each(|line| line.fmt(f))
+    }
+}
+
+/// The command that adds one target of a route, a line with its end.
+struct Line<'a> {
+    source: &'a Source,
+    target: &'a Target,
+}
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Line { source, target } = self;
+        write!(f, "route add {} {source} {}", target.service, target.destination)?;
+        if target.fixed_weight > 0.0 {
+            write!(f, " weight {}", weight(target.fixed_weight))?;
         }
-        Ok(())
+        if !target.tags.is_empty() {
+            write!(f, " tags \"{}\"", target.tags.join(","))?;
+        }
+        if !target.options.is_empty() {
+            write!(f, " opts \"{}\"", target.options)?;
+        }
+        writeln!(f)
     }
 }
 

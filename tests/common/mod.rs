@@ -1,5 +1,6 @@
 //! What several test files share.
 
+pub mod namespace;
 pub mod neighbour;
 pub mod network;
 pub mod program;

@@ -125,6 +125,7 @@ pub struct Network {
     nodes: [Node; 2],
     speakers: [Speaker; 2],
     learned: [BTreeMap<IpNet, Attributes>; 2],
+    withdrawn: [usize; 2],
     /// Whether each node has reported a session as up and not yet as down.
     reported_up: [bool; 2],
     lost_to_collisions: u32,
@@ -160,6 +161,7 @@ impl Network {
             nodes,
             speakers,
             learned: [BTreeMap::new(), BTreeMap::new()],
+            withdrawn: [0; 2],
             reported_up: [false; 2],
             lost_to_collisions: 0,
             random: Random::new(seed.wrapping_add(7)),
@@ -301,6 +303,17 @@ impl Network {
 
     pub fn attributes(&self, node: usize, text: &str) -> Option<&Attributes> {
         self.learned[node].get(&prefix(text))
+    }
+
+    /// What `node` counts as sent to the other.
+    pub fn sent(&self, node: usize, text: &str) -> Option<&Attributes> {
+        self.peer(node).sent(&prefix(text))
+    }
+
+    /// How many UPDATEs `node` has sent, and how many routes it has heard
+    /// withdrawn.
+    pub fn updates_and_withdrawn(&self, node: usize) -> (u64, usize) {
+        (self.peer(node).counters().sent.updates, self.withdrawn[node])
     }
 
     pub fn state(&self, node: usize) -> State {
@@ -459,8 +472,20 @@ impl Network {
             for side in [Side::Outgoing, Side::Incoming] {
                 self.write(node, side);
             }
-            let Some(action) = self.speakers[node].poll_action(PEER) else { return };
+            let Some(action) = self.speakers[node].poll_action(PEER) else { break };
             self.act(node, action);
+        }
+        self.check_counts(node);
+    }
+
+    /// What is counted of all neighbours is what the one has.
+    fn check_counts(&self, node: usize) {
+        let speaker = &self.speakers[node];
+        let mut after = None;
+        while let Some(key) = speaker.table().next_key(after) {
+            let has = self.peer(node).sent(&key.prefix).is_some();
+            assert_eq!(speaker.sent_to(&key.prefix), usize::from(has), "{key:?}");
+            after = Some(key);
         }
     }
 
@@ -528,6 +553,7 @@ impl Network {
             }
             Action::Learned(learned) => {
                 for gone in learned.withdrawn {
+                    self.withdrawn[node] += 1;
                     self.learned[node].remove(&gone.prefix);
                 }
                 for (keys, attributes) in learned.announced {

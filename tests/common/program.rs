@@ -59,12 +59,18 @@ impl Burgee {
     /// Starts any command that becomes a burgee.
     pub fn spawn(command: &mut Command) -> Burgee {
         let path = std::env::var("PATH").unwrap_or_default();
+        // Several run side by side, and none may find what another has left behind.
+        let alone = ["UI_ADDR", "UI_SOCKET", "BGP_ANNOUNCE_STATEFILE"];
+        let alone = alone.map(|key| (format!("FABIO_{key}"), String::new()));
+        // One that a command removes is up to its configuration.
+        let is_left = |key: &str| command.get_envs().any(|(name, it)| name == key && it.is_none());
+        let alone: Vec<_> = alone.into_iter().filter(|(key, _)| !is_left(key)).collect();
         // A variable that is set for the test run must not become a setting.
         let kept: Vec<_> = command
             .get_envs()
             .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
             .collect();
-        let child = command.env_clear().env("PATH", path).envs(kept).spawn();
+        let child = command.env_clear().env("PATH", path).envs(alone).envs(kept).spawn();
         Burgee { child: child.expect("the binary starts") }
     }
 

@@ -15,14 +15,36 @@ pub struct Traced {
 impl Traced {
     /// Starts it, with at most so many descriptors.
     pub fn start(name: &str, flags: &[String], descriptors: Option<u32>) -> Traced {
+        let limit = descriptors.map_or(String::new(), |n| format!("ulimit -n {n}; "));
+        let script = format!("{limit}exec \"$@\"");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, "sh"]).stderr(Stdio::null());
+        Traced::under(&mut command, name, flags)
+    }
+
+    /// Starts it by a command that executes what it is given.
+    pub fn under(command: &mut Command, name: &str, flags: &[String]) -> Traced {
         let file =
             std::env::temp_dir().join(format!("burgee-{}-{name}.strace", std::process::id()));
-        let limit = descriptors.map_or(String::new(), |n| format!("ulimit -n {n}; "));
-        let script = format!("{limit}exec strace -qq -o \"$0\" \"$@\"");
-        let mut command = Command::new("sh");
-        command.arg("-c").arg(script).arg(&file).arg(binary()).arg("run").args(flags);
-        let burgee = Burgee::spawn(command.stderr(Stdio::null()));
-        Traced { burgee, file }
+        command.args(["strace", "-qq", "-o"]).arg(&file).arg(binary()).arg("run").args(flags);
+        Traced { burgee: Burgee::spawn(command), file }
+    }
+
+    /// Sends a signal to the burgee itself, as an operator does.
+    pub fn signal(&self, name: &str) {
+        self.tracees().for_each(|pid| signal(pid, name));
+    }
+
+    /// The process that is traced, while it runs.
+    fn tracees(&self) -> impl Iterator<Item = u32> + use<> {
+        let pid = self.burgee.pid();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let children: Vec<u32> = children
+            .unwrap_or_default()
+            .split_whitespace()
+            .map(|child| child.parse().expect("a process id"))
+            .collect();
+        children.into_iter()
     }
 
     /// Octets of the trace so far.
@@ -41,11 +63,7 @@ impl Traced {
 impl Drop for Traced {
     fn drop(&mut self) {
         // A tracer that is killed lets its tracee run on.
-        let pid = self.burgee.pid();
-        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
-        for child in children.unwrap_or_default().split_whitespace() {
-            signal(child.parse().expect("a process id"), "KILL");
-        }
+        self.signal("KILL");
         let _ = fs::remove_file(&self.file);
     }
 }

@@ -2,12 +2,13 @@
 
 import signal
 
-from processes import Process, command_in
+from processes import Process, command_in, output_of
 from waiting import wait_for
 
 ANYCAST4, ANYCAST6 = "192.0.2.10/32", "2001:db8:a::10/128"
 BACKENDS = ("10.0.9.10:8000", "10.0.9.11:8000")
 PORT = 8080
+HEALTH = "http://127.0.0.1:9998/health"
 
 DEFAULTS = {
     "proxy.addr": f":{PORT};proto=tcp",
@@ -42,6 +43,7 @@ class Burgee:
         self.program = program
         self.namespace = namespace
         self.directory = directory
+        self.run_directory = directory / "run-burgee"
         self.config = directory / "burgee.properties"
         self.values = {**DEFAULTS, "bgp.peers": ", ".join(peers), **settings}
         self.process = None
@@ -52,9 +54,10 @@ class Burgee:
         self.config.write_text("".join(lines))
 
     def start(self):
-        """Starts `burgee run`."""
-        (self.directory / "run-burgee").mkdir(exist_ok=True)
-        command = command_in(self.namespace, self.directory / "run-burgee",
+        """Starts `burgee run`. Its /run/burgee is its own, as a service manager makes it,
+        and outlives it: there are its control socket and its last announcements."""
+        (self.run_directory / "burgee").mkdir(parents=True, exist_ok=True)
+        command = command_in(self.namespace, self.run_directory,
                              [self.program, "run", "-cfg", self.config])
         self.process = Process(command, self.directory / "burgee.log")
         return self
@@ -64,6 +67,16 @@ class Burgee:
         self.values |= {key.replace("_", "."): value for key, value in settings.items()}
         self._write()
         self.process.popen.send_signal(signal.SIGHUP)
+
+    def command(self, *words):
+        """What a command says that talks to this burgee."""
+        return output_of(command_in(self.namespace, self.run_directory,
+                                    [self.program, *words]))
+
+    def health(self):
+        """The status code that /health answers with; 0 without an answer."""
+        return int(self.namespace.run("curl", "--silent", "--output", "/dev/null", "--write-out",
+                                      "%{http_code}", HEALTH, check=False))
 
     def terminate(self):
         """SIGTERM: drain, then exit."""

@@ -50,14 +50,11 @@ class Message:
 
     def announced(self):
         """The IPv4 prefixes that an UPDATE announces outside of its attributes."""
-        octets, found = self.nlri()[0], []
-        while octets:
-            length = octets[0]
-            end = 1 + (length + 7) // 8
-            address = socket.inet_ntoa(octets[1:end].ljust(4, b"\0"))
-            found.append(f"{address}/{length}")
-            octets = octets[end:]
-        return found
+        return _prefixes(self.nlri()[0])
+
+    def withdrawn(self):
+        """The IPv4 prefixes that an UPDATE withdraws outside of its attributes."""
+        return _prefixes(self.nlri()[1])
 
     def attribute(self, wanted):
         """The value of one path attribute of an UPDATE, or None."""
@@ -89,6 +86,18 @@ def _field(octets):
     """A field with a length of two octets before it, and what follows."""
     end = 2 + int.from_bytes(octets[:2])
     return octets[2:end], octets[end:]
+
+
+def _prefixes(octets):
+    """IPv4 prefixes as texts (RFC 4271 4.3)."""
+    found = []
+    while octets:
+        length = octets[0]
+        end = 1 + (length + 7) // 8
+        address = socket.inet_ntoa(octets[1:end].ljust(4, b"\0"))
+        found.append(f"{address}/{length}")
+        octets = octets[end:]
+    return found
 
 
 class Capture:

@@ -27,6 +27,14 @@ class Scenario:
     needs: tuple
     lab: dict
     alone: bool
+    daemons: tuple
+    measures: bool
+
+    def columns(self, daemons):
+        """The daemons of `daemons` that it runs with; it may run without any."""
+        if self.alone:
+            return [Nobody.name]
+        return [name for name in daemons if not self.daemons or name in self.daemons]
 
 
 class Nobody:
@@ -53,12 +61,13 @@ class Result:
 SCENARIOS = {}
 
 
-def scenario(name, *needs, alone=False, **lab):
+def scenario(name, *needs, alone=False, daemons=(), measures=False, **lab):
     """Registers a function that takes a Lab as scenario `name`. `needs` are
     kernel features beyond the basics, `lab` the options of its Lab; one that is
-    `alone` runs once, without a daemon."""
+    `alone` runs once, without a daemon, and one with `daemons` only with these. One
+    that `measures` runs when no other case does."""
     def register(function):
-        SCENARIOS[name] = Scenario(name, function, BASICS + needs, lab, alone)
+        SCENARIOS[name] = Scenario(name, function, BASICS + needs, lab, alone, daemons, measures)
         return function
     return register
 

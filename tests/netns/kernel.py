@@ -61,6 +61,15 @@ def _hash_policy():
     return _links(build)
 
 
+def _connection_marks():
+    def build(left, right):
+        left.run("nft", "add table inet t; add chain inet t c { type filter hook prerouting "
+                 "priority mangle; }; add rule inet t c ct state new ct mark set jhash ip saddr "
+                 ". tcp sport mod 2 map { 0 : 1, 1 : 2 }; add rule inet t c meta mark set ct mark")
+        left.ip("rule add fwmark 1 lookup 101")
+    return bool(shutil.which("nft")) and _links(build)
+
+
 def _tcp_md5():
     """A tcp_md5sig structure for 127.0.0.1 (linux/tcp.h) is accepted."""
     address = struct.pack("=HH4s120x", socket.AF_INET, 0, socket.inet_aton("127.0.0.1"))
@@ -88,10 +97,14 @@ PROBES = {
     "bridge": _bridge,
     "multipath routes": _multipath,
     "fib_multipath_hash_policy": _hash_policy,
+    "connection marks": _connection_marks,
     "TCP MD5": _tcp_md5,
     "min TTL": _min_ttl,
     # No feature of the kernel, but what some cases cannot do without either.
     "DNS programs": lambda: all(map(shutil.which, ("dig", "dnsmasq"))),
+    "curl": lambda: bool(shutil.which("curl")),
+    "strace": lambda: bool(shutil.which("strace")),
+    "setpriv": lambda: bool(shutil.which("setpriv")),
     "TLS programs": lambda: all(map(shutil.which, ("openssl", "curl"))),
     "other proxies": lambda: all(map(shutil.which, ("haproxy", "nginx", "curl", "socat"))),
 }

@@ -5,6 +5,7 @@ Run as a program it is the process inside the namespace:
     traffic.py backend NAME ADDRESS:PORT...
     traffic.py client TARGET:PORT SOURCE...
     traffic.py hold TARGET:PORT SOURCE
+    traffic.py once TARGET:PORT SOURCE
 
 A backend greets with its name on a line and then echoes. A client opens one
 connection after another, from each source address in turn, and writes one
@@ -171,5 +172,7 @@ if __name__ == "__main__":
             run_client(target, sources)
         case ["hold", target, source]:
             hold(target, source)
+        case ["once", target, source]:
+            print(exchange(split_address(target), source))
         case _:
             sys.exit(__doc__)

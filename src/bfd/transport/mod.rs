@@ -473,6 +473,7 @@ impl BfdTransport {
             traffic_class: Some(TRAFFIC_CLASS),
             // Nobody has a reason to send to this port.
             receive_buffer: Some(0),
+            ..DatagramOptions::default()
         };
         for _ in 0..PORT_TRIES {
             let offset = u16::try_from(self.random.below(PORTS)).unwrap_or_default();

@@ -30,6 +30,31 @@ pub enum NextHop {
     Address(IpAddr),
 }
 
+/// How a path is made less preferred than those of other speakers, who still
+/// announce theirs in full. Each part acts on some neighbours only, so they go
+/// together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deprefer {
+    /// How many more times our AS is in AS_PATH towards other ASes: the longer
+    /// path loses (RFC 4271 §9.1.2.2 a).
+    pub prepend: u8,
+    /// The highest LOCAL_PREF towards our own AS (RFC 4271 §5.1.5).
+    pub local_pref: u32,
+    /// MULTI_EXIT_DISC in place of every other one. It acts only between
+    /// routes of one neighbouring AS (RFC 4271 §9.1.2.2 c).
+    pub med: Option<u32>,
+    /// COMMUNITIES beside the others (RFC 1997), for what the neighbours' import
+    /// policies do with them.
+    pub communities: Vec<u32>,
+}
+
+impl Default for Deprefer {
+    /// Three more of our AS, and LOCAL_PREF 50.
+    fn default() -> Deprefer {
+        Deprefer { prepend: 3, local_pref: 50, med: None, communities: Vec::new() }
+    }
+}
+
 /// What a path says before it is made ready for one neighbour, whose own
 /// settings go before it: see [`crate::bgp::export`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +76,9 @@ pub struct Path {
     /// The next hop; `None`: the one of the prefix's family that the neighbour
     /// is sent by default.
     pub next_hop: Option<NextHop>,
+    /// The route is there, but others are better: what makes it less preferred.
+    /// This alone goes after what is set for a neighbour.
+    pub deprefer: Option<Deprefer>,
     /// The route is about to be withdrawn, and the least preferred until then
     /// (RFC 8326).
     pub graceful_shutdown: bool,
@@ -77,6 +105,7 @@ impl Default for Path {
             large_communities: Vec::new(),
             extended_communities: Vec::new(),
             next_hop: None,
+            deprefer: None,
             graceful_shutdown: false,
             audience: None,
         }

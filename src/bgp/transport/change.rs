@@ -95,6 +95,7 @@ impl Transport {
             let id = self.speaker.add(reactor.now(), peer);
             self.neighbours.insert(id, Neighbour::new(transport, None));
         }
+        self.take_stock();
         change(&mut self.speaker);
         self.service_all(reactor);
         problems

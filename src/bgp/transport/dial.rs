@@ -65,7 +65,12 @@ impl Transport {
         let Some(key) = self.take_place(id, Side::Outgoing) else { return };
         self.drop_connection(reactor, key);
         if self.speaker.peer(id).is_some_and(|peer| peer.state() == State::Connect) {
-            self.report_failure(id, "no answer; is it the address, a firewall, or the password?");
+            let now = reactor.now();
+            self.report_failure(
+                now,
+                id,
+                "no answer; is it the address, a firewall, or the password?",
+            );
         }
     }
 
@@ -77,11 +82,12 @@ impl Transport {
             }
             _ => error.to_string(),
         };
-        self.report_failure(id, &text);
+        self.report_failure(now, id, &text);
         self.speaker.connect_failed(now, id);
     }
 
-    fn report_failure(&mut self, id: PeerId, text: &str) {
+    fn report_failure(&mut self, now: Time, id: PeerId, text: &str) {
+        self.neighbours.get_mut(&id).into_iter().for_each(|it| it.failed(now, text));
         let (name, error) = (self.name(id), quoted(text));
         if self.complains(id, text) {
             warn!("bgp event=connect_failed peer={name} error={error} next=\"keeps trying\"");

@@ -70,18 +70,19 @@ impl Transport {
         debug!("bgp event=joined peer={}", peer.name);
         let id = self.speaker.add(reactor.now(), peer);
         self.neighbours.insert(id, Neighbour::new(transport, Some(membership)));
+        self.members.get_mut(index).into_iter().for_each(|n| *n = n.saturating_add(1));
         Joined::As(id)
     }
 
     /// Whether a group has room for one more. One that is only kept in case it
     /// comes back makes room, and one that says nothing.
     fn has_place(&mut self, reactor: &mut Reactor, group: usize, limit: usize) -> bool {
-        let members = || self.neighbours.iter().filter(|(_, n)| n.is_of(group));
-        if members().count() < limit {
+        if self.members.get(group).is_none_or(|count| *count < limit) {
             return true;
         }
         let now = reactor.now();
-        let useless = members().filter_map(|(&id, n)| Some((n.useless_since(now)?, id))).min();
+        let members = self.neighbours.iter().filter(|(_, n)| n.is_of(group));
+        let useless = members.filter_map(|(&id, n)| Some((n.useless_since(now)?, id))).min();
         let Some((_, id)) = useless else { return false };
         self.forget(reactor, id);
         true
@@ -113,6 +114,8 @@ impl Transport {
         debug!("bgp event=forgotten peer={}", self.name(id));
         if let Some(mut neighbour) = self.neighbours.remove(&id) {
             neighbour.alarm.clear(&mut reactor.wheel);
+            let group = neighbour.membership.and_then(|it| self.members.get_mut(it.group));
+            group.into_iter().for_each(|count| *count = count.saturating_sub(1));
             for key in neighbour.places.into_iter().flatten() {
                 self.linger(reactor, key, rejection());
             }
@@ -165,9 +168,7 @@ mod tests {
 
     /// The names of all neighbours and the states that they are in.
     fn names(house: &mut House) -> Vec<(String, State)> {
-        let speaker = house.bgp().speaker();
-        let peers = speaker.peer_ids().filter_map(|id| speaker.peer(id));
-        peers.map(|peer| (peer.settings().name.clone(), peer.state())).collect()
+        house.bgp().statuses().map(|(_, peer)| (peer.name, peer.state)).collect()
     }
 
     fn established(house: &mut House, from: &str) -> Router {

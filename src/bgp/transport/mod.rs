@@ -12,6 +12,7 @@ mod reports;
 mod settings;
 #[cfg(test)]
 pub(super) mod testing;
+mod view;
 
 pub use change::Prepared;
 pub use settings::{Group, Kinds, PeerTransport, TransportSettings};
@@ -80,6 +81,10 @@ pub struct Transport {
     next_listener: u32,
     connections: Slab<Connection>,
     neighbours: BTreeMap<PeerId, Neighbour>,
+    /// Those that the settings name, in their order.
+    order: Vec<PeerId>,
+    /// How many neighbours each group has.
+    members: Vec<usize>,
     /// Connections that found their group full, by group.
     turned_away: Vec<u64>,
     ready: VecDeque<Key>,
@@ -111,6 +116,8 @@ impl Transport {
         let doors = settings.peers.iter().map(|peer| Neighbour::new(peer.clone(), None));
         let neighbours = speaker.peer_ids().zip(doors).collect();
         Ok(Transport {
+            order: speaker.peer_ids().collect(),
+            members: vec![0; settings.groups.len()],
             turned_away: vec![0; settings.groups.len()],
             speaker,
             settings,
@@ -182,11 +189,6 @@ impl Transport {
     /// The bound addresses of the listeners.
     pub fn listening_on(&self) -> Vec<SocketAddr> {
         self.listeners.iter().filter_map(Listener::local_address).collect()
-    }
-
-    /// Connections from addresses that are no neighbour's.
-    pub fn strangers(&self) -> u64 {
-        self.strangers
     }
 
     /// Panics that were caught at the edge of one session.

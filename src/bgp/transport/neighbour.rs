@@ -43,6 +43,8 @@ pub(super) struct Neighbour {
     pub(super) due: bool,
     /// The failures that were logged since it was last up.
     complaints: Vec<String>,
+    /// When and why it could last not be reached.
+    failure: Option<(Time, String)>,
     /// Since when it has had no session at all.
     idle_since: Option<Time>,
     /// Since when it has had a connection and shown no OPEN.
@@ -63,6 +65,7 @@ impl Neighbour {
             alarm: Alarm::new(),
             due: false,
             complaints: Vec::new(),
+            failure: None,
             idle_since: None,
             silent_since: None,
             kept_out_until: None,
@@ -84,6 +87,17 @@ impl Neighbour {
     /// It is up, so that the next failure is news again.
     pub(super) fn contented(&mut self) {
         self.complaints = Vec::new();
+        self.failure = None;
+    }
+
+    /// It could not be reached.
+    pub(super) fn failed(&mut self, now: Time, why: &str) {
+        self.failure = Some((now, why.to_owned()));
+    }
+
+    /// When and why it could last not be reached, since it was last up.
+    pub(super) fn failure(&self) -> Option<(Time, &str)> {
+        self.failure.as_ref().map(|(at, why)| (*at, why.as_str()))
     }
 
     /// How far it is, and until when it may not have a session.

@@ -6,9 +6,7 @@ use log::{Level, debug, info, log, warn};
 
 use super::Transport;
 use crate::bgp::down::{Down, DownReason};
-use crate::bgp::message::header;
 use crate::bgp::message::notification::{Notification, code};
-use crate::bgp::negotiation::Negotiated;
 use crate::bgp::peer::{Action, Peer, Side};
 use crate::bgp::speaker::PeerId;
 use crate::reactor::log_sink::quoted;
@@ -28,7 +26,7 @@ impl Transport {
                 negotiated.hold_time.as_secs(),
                 negotiated.keepalive.as_secs(),
                 families.join(","),
-                agreed(negotiated).join(","),
+                negotiated.features().join(","),
             );
         }
     }
@@ -94,22 +92,4 @@ impl Transport {
     pub(super) fn complains(&mut self, id: PeerId, text: &str) -> bool {
         self.neighbours.get_mut(&id).is_some_and(|neighbour| neighbour.complains(text))
     }
-}
-
-/// The names of what a session does beyond RFC 4271, for the log.
-fn agreed(negotiated: &Negotiated) -> Vec<String> {
-    let flags = [
-        (negotiated.four_octet_as, "four-octet-as"),
-        (negotiated.route_refresh, "route-refresh"),
-        (negotiated.enhanced_refresh, "enhanced-route-refresh"),
-        (negotiated.longest_sent > header::MAX_LENGTH, "extended-message"),
-        (negotiated.extended_next_hop, "extended-next-hop"),
-        (!negotiated.add_path_sent.is_empty(), "add-path-send"),
-        (!negotiated.add_path_received.is_empty(), "add-path-receive"),
-        (negotiated.graceful_restart.is_some(), "graceful-restart"),
-    ];
-    let mut names: Vec<String> =
-        flags.iter().filter(|(agreed, _)| *agreed).map(|(_, name)| name.to_string()).collect();
-    names.extend(negotiated.role.map(|role| format!("role:{role}")));
-    names
 }

@@ -6,10 +6,11 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use crate::config::{
-    AccessLogConfig, AccessLogTarget, AnnouncePolicy, AnycastConfig, AttributeConfig, Backend,
-    BfdConfig, BgpConfig, CapabilityConfig, Config, HealthConfig, ListenerConfig, LogConfig,
-    NextHopConfig, PeerConfig, PrefixLimitConfig, Protocol, ProxyConfig, ProxyHeaderConfig,
-    RegistryConfig, RemoteConfig, RemovedTargets, RoleConfig, Secret, Strategy, duration,
+    AccessLogConfig, AccessLogTarget, AnnouncePolicy, AnnouncingConfig, AnycastConfig,
+    AttributeConfig, Backend, BfdConfig, BgpConfig, CapabilityConfig, Config, DepreferConfig,
+    HealthConfig, ListenerConfig, LogConfig, NextHopConfig, PeerConfig, PrefixLimitConfig,
+    Protocol, ProxyConfig, ProxyHeaderConfig, RegistryConfig, RemoteConfig, RemovedTargets,
+    RequireConfig, RoleConfig, Secret, Strategy, UiConfig, WhenEmptyConfig, duration,
 };
 
 /// Fields by the names of their keys or options, always in the same order.
@@ -33,28 +34,89 @@ impl Item {
 /// The keys that have one value each. Those with items are in [`lists`], and
 /// the routes are compared by their lines.
 pub(super) fn keys(config: &Config) -> Fields {
-    let Config { proxy, log, registry, health, bgp, watch } = config;
+    let Config { proxy, log, registry, health, bgp, ui, watch } = config;
     let LogConfig { level, access } = log;
     let AccessLogConfig { target, format } = access;
     let target = match target {
         Some(AccessLogTarget::Stdout) => "stdout",
         None => "",
     };
-    let HealthConfig { interval, timeout, rise, fall } = health;
     let mut fields = vec![
         ("config.watch", watch.to_string()),
         ("log.level", level.to_string()),
         ("log.access.target", target.to_owned()),
         ("log.access.format", format.clone()),
-        ("health.interval", time(interval)),
-        ("health.timeout", time(timeout)),
-        ("health.rise", rise.to_string()),
-        ("health.fall", fall.to_string()),
     ];
+    fields.extend(health_keys(health));
     fields.extend(proxy_keys(proxy));
     fields.extend(registry_keys(registry));
     fields.extend(bgp_keys(bgp));
+    fields.extend(announcing_keys(&bgp.announcing));
+    fields.extend(ui_keys(ui));
     fields
+}
+
+fn health_keys(health: &HealthConfig) -> Fields {
+    let HealthConfig {
+        check,
+        interval,
+        fast_interval,
+        timeout,
+        rise,
+        fall,
+        eject_after,
+        eject_time,
+        eject_max_time,
+        eject_limit,
+        when_none_all,
+    } = health;
+    let when_none = if *when_none_all { "all" } else { "refuse" };
+    vec![
+        ("health.check", check.clone()),
+        ("health.interval", time(interval)),
+        ("health.fastinterval", time(fast_interval)),
+        ("health.timeout", time(timeout)),
+        ("health.rise", rise.to_string()),
+        ("health.fall", fall.to_string()),
+        ("health.ejectafter", eject_after.to_string()),
+        ("health.ejecttime", time(eject_time)),
+        ("health.ejectmaxtime", time(eject_max_time)),
+        ("health.ejectlimit", eject_limit.to_string()),
+        ("health.whennone", when_none.to_owned()),
+    ]
+}
+
+/// Whether somebody set an address or a socket makes no difference once it is
+/// there.
+fn ui_keys(ui: &UiConfig) -> Fields {
+    let UiConfig {
+        addr,
+        dual_stack,
+        addr_is_set: _,
+        socket,
+        socket_is_set: _,
+        read_only,
+        path,
+        credentials,
+        metrics_path,
+    } = ui;
+    let address = match addr {
+        Some(addr) if *dual_stack => format!(":{}", addr.port()),
+        addr => optional(addr.as_ref()),
+    };
+    let (name, password) = match credentials {
+        Some((name, password)) => (name.clone(), password.expose().to_owned()),
+        None => Default::default(),
+    };
+    vec![
+        ("metrics.prometheus.path", metrics_path.clone()),
+        ("ui.addr", address),
+        ("ui.socket", socket.clone().unwrap_or_default()),
+        ("ui.access", if *read_only { "ro" } else { "rw" }.to_owned()),
+        ("ui.path", path.clone()),
+        ("ui.username", name),
+        ("ui.password", password),
+    ]
 }
 
 fn proxy_keys(proxy: &ProxyConfig) -> Fields {
@@ -101,7 +163,8 @@ fn proxy_keys(proxy: &ProxyConfig) -> Fields {
 }
 
 fn registry_keys(registry: &RegistryConfig) -> Fields {
-    let RegistryConfig { backend } = registry;
+    let RegistryConfig { backend, stale_after, withdraw_when_stale } = registry;
+    let when_stale = if *withdraw_when_stale { "withdraw" } else { "deprefer" };
     let (backend, path, poll_interval) = match backend {
         Backend::Static { routes: _ } => ("static", String::new(), String::new()),
         Backend::File { path, poll_interval } => ("file", path.clone(), time(poll_interval)),
@@ -110,6 +173,8 @@ fn registry_keys(registry: &RegistryConfig) -> Fields {
         ("registry.backend", backend.to_owned()),
         ("registry.file.path", path),
         ("registry.file.pollinterval", poll_interval),
+        ("registry.staleafter", time(stale_after)),
+        ("registry.whenstale", when_stale.to_owned()),
     ]
 }
 
@@ -122,6 +187,10 @@ fn bgp_keys(bgp: &BgpConfig) -> Fields {
         next_hop6,
         anycast_addresses: _,
         announce,
+        announcing: _,
+        maintenance_file,
+        graceful_shutdown,
+        vip,
         listen_port,
         listen_addresses,
         connect_retry,
@@ -139,9 +208,31 @@ fn bgp_keys(bgp: &BgpConfig) -> Fields {
         ("bgp.nexthop", optional(next_hop.as_ref())),
         ("bgp.nexthop6", optional(next_hop6.as_ref())),
         ("bgp.announce", announce.to_owned()),
+        ("bgp.maintenancefile", maintenance_file.clone().unwrap_or_default()),
+        ("bgp.gracefulshutdown", time(graceful_shutdown)),
+        ("bgp.vip", vip.clone().unwrap_or_default()),
         ("bgp.listenport", port),
         ("bgp.listenaddresses", joined(listen_addresses, ",")),
         ("bgp.connectretry", time(connect_retry)),
+    ]
+}
+
+fn announcing_keys(announcing: &AnnouncingConfig) -> Fields {
+    let AnnouncingConfig {
+        hold_up,
+        flap_half_life,
+        flap_suppress,
+        flap_reuse,
+        flap_max,
+        state_file,
+    } = announcing;
+    vec![
+        ("bgp.announce.holdup", time(hold_up)),
+        ("bgp.announce.flaphalflife", time(flap_half_life)),
+        ("bgp.announce.flapsuppress", flap_suppress.to_string()),
+        ("bgp.announce.flapreuse", flap_reuse.to_string()),
+        ("bgp.announce.flapmax", time(flap_max)),
+        ("bgp.announce.statefile", state_file.clone().unwrap_or_default()),
     ]
 }
 
@@ -168,6 +259,7 @@ fn listener(listener: &ListenerConfig) -> Item {
         write_timeout,
         proxy_header,
         connection_limit,
+        freebind,
     } = listener;
     let (protocol, own) = match protocol {
         Protocol::Tcp => ("tcp", Vec::new()),
@@ -189,6 +281,7 @@ fn listener(listener: &ListenerConfig) -> Item {
         ("rt", time(read_timeout)),
         ("wt", time(write_timeout)),
         ("connections", connection_limit.to_string()),
+        ("freebind", freebind.to_string()),
     ];
     fields.extend(proxy_header_options(proxy_header.as_ref()));
     fields.extend(own);
@@ -206,10 +299,54 @@ fn proxy_header_options(header: Option<&ProxyHeaderConfig>) -> Fields {
 }
 
 fn prefix(anycast: &AnycastConfig) -> Item {
-    let AnycastConfig { prefix, attributes: own, peers } = anycast;
+    let AnycastConfig {
+        prefix,
+        attributes: own,
+        peers,
+        services,
+        require,
+        min_healthy,
+        shutdown_below,
+        deprefer_below,
+        when_empty,
+        deprefer,
+    } = anycast;
+    let require = match require {
+        RequireConfig::All => "all",
+        RequireConfig::Any => "any",
+    };
+    let when_empty = match when_empty {
+        WhenEmptyConfig::Withdraw => "withdraw",
+        WhenEmptyConfig::Keep => "keep",
+        WhenEmptyConfig::Deprefer => "deprefer",
+    };
     let mut fields = attributes(own);
-    fields.push(("peers", joined(peers, " ")));
+    fields.extend([
+        ("peers", joined(peers, " ")),
+        ("service", joined(services, " ")),
+        ("require", require.to_owned()),
+        ("minhealthy", min_healthy.to_string()),
+        ("shutdownbelow", optional(shutdown_below.as_ref())),
+        ("depreferbelow", optional(deprefer_below.as_ref())),
+        ("whenempty", when_empty.to_owned()),
+    ]);
+    fields.extend(deprefer_options(deprefer));
     Item::new(prefix, prefix, fields)
+}
+
+fn deprefer_options(deprefer: &DepreferConfig) -> Fields {
+    let DepreferConfig { prepend, local_pref, med, communities } = deprefer;
+    vec![
+        ("depreferprepend", prepend.to_string()),
+        ("depreferlocalpref", local_pref.to_string()),
+        ("deprefermed", optional(med.as_ref())),
+        ("deprefercommunities", plain_communities(communities)),
+    ]
+}
+
+fn plain_communities(communities: &[u32]) -> String {
+    let texts = communities.iter().map(|c| format!("{}:{}", c >> 16, c & 0xffff));
+    joined(&texts.collect::<Vec<String>>(), " ")
 }
 
 fn attributes(attributes: &AttributeConfig) -> Fields {
@@ -222,7 +359,6 @@ fn attributes(attributes: &AttributeConfig) -> Fields {
         extended_communities,
         next_hop,
     } = attributes;
-    let communities = communities.iter().map(|c| format!("{}:{}", c >> 16, c & 0xffff));
     let large = large_communities.iter().map(|[a, b, c]| format!("{a}:{b}:{c}"));
     let extended = extended_communities.iter().map(|c| format!("{:#018x}", u64::from_be_bytes(*c)));
     let next_hop = next_hop.as_ref().map(|next_hop| match next_hop {
@@ -233,7 +369,7 @@ fn attributes(attributes: &AttributeConfig) -> Fields {
         ("med", optional(med.as_ref())),
         ("localpref", optional(local_pref.as_ref())),
         ("prepend", prepend.to_string()),
-        ("communities", joined(&communities.collect::<Vec<_>>(), " ")),
+        ("communities", plain_communities(communities)),
         ("largecommunities", joined(&large.collect::<Vec<_>>(), " ")),
         ("extcommunities", joined(&extended.collect::<Vec<_>>(), " ")),
         ("nexthop", next_hop.unwrap_or_default()),

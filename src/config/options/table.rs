@@ -1,6 +1,10 @@
 //! The table itself: what burgee supports first, then what only fabio has.
 
-use super::Impact::{Announce, Live, Rebind, Restart, SessionReset};
+mod bgp;
+mod proxy;
+mod registry;
+
+use super::Impact::{Live, Rebind, Restart};
 use super::Kind::{Boolean, Duration, Integer, KvList, List, Text, Unsigned};
 use super::Support::{Ignored, NotYet, Supported};
 use super::{Impact, Kind, Spec, pairs};
@@ -37,7 +41,10 @@ const GO: &str = "it is for the runtime of Go, in which fabio is written";
 const UNUSED: &str = "fabio accepts it too and makes no use of it";
 
 /// All options, those of one group together.
-pub static OPTIONS: &[Spec] = &[
+pub(super) static TABLE: [&[Spec]; 6] =
+    [GENERAL, proxy::PROXY, LOG_AND_HEALTH, registry::REGISTRY, bgp::BGP, OTHERS];
+
+static GENERAL: &[Spec] = &[
     ignored(
         "insecure",
         Boolean,
@@ -54,159 +61,9 @@ pub static OPTIONS: &[Spec] = &[
         "Watch the properties file, and reload when it is another one, as SIGHUP does.",
     )
     .not_in_fabio(),
-    // proxy
-    option(
-        "proxy.addr",
-        KvList,
-        "",
-        Rebind,
-        "The listeners: `:80;proto=tcp,192.0.2.1:443;proto=tcp`. fabio's default is `:9999` with \
-         HTTP; while burgee has no HTTP, it has no default.",
-    )
-    .of(pairs::LISTENER),
-    option(
-        "proxy.strategy",
-        Text,
-        "rnd",
-        Live,
-        "How a target is picked, unless a route has a `strategy=` of its own: `rnd` at random and `rr` \
-         in turn from the weighted ring of the route, `least` with the fewest connections, `hash` by \
-         the client's address, the same on every instance.",
-    ),
-    option(
-        "proxy.dialtimeout",
-        Duration,
-        "30s",
-        Live,
-        "How long one target may take to accept a connection; more than 0.",
-    ),
-    option(
-        "proxy.idletimeout",
-        Duration,
-        "0s",
-        Live,
-        "A connection over which no byte goes for this long is closed; 0 for never.",
-    )
-    .not_in_fabio(),
-    option(
-        "proxy.connectionlimit",
-        Unsigned,
-        "0",
-        Live,
-        "The most proxied connections at a time; 0 for what the limit of file descriptors allows. \
-         At the limit new clients wait in the queue of the listener.",
-    )
-    .not_in_fabio(),
-    option(
-        "proxy.sourcelimit",
-        Unsigned,
-        "0",
-        Live,
-        "The most connections of one source address at a time; 0 for any number. Those above it \
-         are closed. Where a PROXY protocol header is believed, the source is the one that it \
-         names.",
-    )
-    .not_in_fabio(),
-    option(
-        "proxy.sourceprefix4",
-        Unsigned,
-        "32",
-        Live,
-        "How many leading bits of an IPv4 address are one source for `proxy.sourcelimit`, 1 to 32.",
-    )
-    .not_in_fabio(),
-    option(
-        "proxy.sourceprefix6",
-        Unsigned,
-        "64",
-        Live,
-        "How many leading bits of an IPv6 address are one source for `proxy.sourcelimit`, 1 to 128. \
-         One client has usually 64 bits to itself.",
-    )
-    .not_in_fabio(),
-    option(
-        "proxy.servicelimit",
-        Unsigned,
-        "0",
-        Live,
-        "The most connections to all targets of one service at a time; 0 for any number. A route \
-         may set its own with `limit=`. New clients go to targets of other services of their route, \
-         and where there are none they are closed.",
-    )
-    .not_in_fabio(),
-    option(
-        "proxy.halfclosedtimeout",
-        Duration,
-        "0s",
-        Live,
-        "How long one direction of a connection may go on without a byte after the other one has \
-         ended; 0 for ever.",
-    )
-    .not_in_fabio(),
-    option(
-        "proxy.removedtargets",
-        Text,
-        "drain",
-        Live,
-        "What becomes of connections to a target that is in no route of its service any more: \
-         `drain` lets them end by themselves, as fabio does, `cut` resets them at once, and a \
-         duration such as `30s` after that time, unless the target is back before.",
-    )
-    .not_in_fabio(),
-    option(
-        "proxy.readtimeout",
-        Duration,
-        "0s",
-        Live,
-        "The `rt` of listeners that do not set it.",
-    ),
-    option(
-        "proxy.writetimeout",
-        Duration,
-        "0s",
-        Live,
-        "The `wt` of listeners that do not set it.",
-    ),
-    option(
-        "proxy.shutdownwait",
-        Duration,
-        "0s",
-        Live,
-        "How long connections may go on in a drain after the listeners are closed; what is left \
-         then is cut. The drain ends early when none is left.",
-    ),
-    option(
-        "proxy.deregistergraceperiod",
-        Duration,
-        "",
-        Live,
-        "How long everything goes on serving in a drain after the routes are withdrawn, while the \
-         routers converge. fabio's default is 0s.",
-    )
-    .noting("2s when bgp.enabled is true, else 0s"),
-    later("proxy.cs", KvList, "", "Certificate sources."),
-    later("proxy.auth", KvList, "", "Authentication schemes."),
-    later("proxy.localip", Text, "", "The address in the `by=` of `Forwarded` headers."),
-    later("proxy.matcher", Text, "prefix", "How request paths are matched."),
-    later("proxy.noroutestatus", Integer, "404", "The HTTP status when no route matches."),
-    later("proxy.maxconn", Integer, "10000", "Most idle HTTP connections to one target."),
-    later("proxy.responseheadertimeout", Duration, "0s", "Longest wait for response headers."),
-    later("proxy.keepalivetimeout", Duration, "0s", "TCP keep-alive period of HTTP connections."),
-    later("proxy.idleconntimeout", Duration, "15s", "Life of idle HTTP connections to targets."),
-    later("proxy.flushinterval", Duration, "1s", "Flush period of event streams."),
-    later("proxy.globalflushinterval", Duration, "0s", "Flush period of other responses."),
-    later("proxy.header.clientip", Text, "", "Request header that gets the address of the client."),
-    later("proxy.header.tls", Text, "", "Request header that is set on TLS requests."),
-    later("proxy.header.tls.value", Text, "", "The value of that header."),
-    later("proxy.header.requestid", Text, "", "Request header that gets a unique value."),
-    later("proxy.header.sts.maxage", Integer, "0", "The max-age of the HSTS header."),
-    later("proxy.header.sts.subdomains", Boolean, "false", "includeSubDomains in the HSTS header."),
-    later("proxy.header.sts.preload", Boolean, "false", "preload in the HSTS header."),
-    later("proxy.gzip.contenttype", Text, "", "Content types that are compressed."),
-    later("proxy.grpcmaxrxmsgsize", Integer, "4194304", "Longest gRPC message that is received."),
-    later("proxy.grpcmaxtxmsgsize", Integer, "4194304", "Longest gRPC message that is sent."),
-    later("proxy.grpcshutdowntimeout", Duration, "2s", "Wait before a gRPC connection is closed."),
-    later("proxy.log.routes", Text, "", "Old name of log.routes.format."),
+];
+
+static LOG_AND_HEALTH: &[Spec] = &[
     // log
     option(
         "log.level",
@@ -232,8 +89,28 @@ pub static OPTIONS: &[Spec] = &[
     ),
     later("log.routes.format", Text, "delta", "How changes of the routes are logged."),
     // health
+    option(
+        "health.check",
+        Text,
+        "tcp",
+        Live,
+        "How targets are checked, unless a route has a `check=` of its own: `tcp` for a connection, \
+         `http:/PATH` for a request that has to be answered with a status from 200 to 399, on \
+         another port `tcp:PORT` or `http:PORT/PATH`, or `none`, with which every target is healthy.",
+    )
+    .not_in_fabio(),
     option("health.interval", Duration, "2s", Live, "Time between two checks of a target.")
         .not_in_fabio(),
+    option(
+        "health.fastinterval",
+        Duration,
+        "500ms",
+        Live,
+        "The same while the last result contradicts the state of the target, so that `health.rise` \
+         and `health.fall` are reached sooner; at least 10ms. Where `health.interval` is shorter, \
+         that holds.",
+    )
+    .not_in_fabio(),
     option("health.timeout", Duration, "1s", Live, "How long one check of a target may take.")
         .not_in_fabio(),
     option(
@@ -252,224 +129,63 @@ pub static OPTIONS: &[Spec] = &[
         "Checks in a row that have to fail before a target is unhealthy.",
     )
     .not_in_fabio(),
-    // registry
     option(
-        "registry.backend",
-        Text,
-        "static",
+        "health.ejectafter",
+        Unsigned,
+        "3",
         Live,
-        "Where the routes come from: `static` for `registry.static.routes`, `file` for the file of \
-         `registry.file.path`. fabio's others are an error for now, and so is its default, `consul`.",
-    ),
+        "How many connections for clients a target has to miss in a row before it is ejected, which \
+         is to be out of use for a time whatever its checks say; 0 for never.",
+    )
+    .not_in_fabio(),
     option(
-        "registry.static.routes",
-        Text,
-        "",
-        Live,
-        "The route commands of the static backend, one a line. A properties file writes the end \
-         of a line as `\\n`.",
-    ),
-    option(
-        "registry.file.path",
-        Text,
-        "",
-        Live,
-        "The file of the file backend: route commands, one a line. Required with it. The file is \
-         read again whenever it is another one; fabio reads it once.",
-    ),
-    option(
-        "registry.file.pollinterval",
+        "health.ejecttime",
         Duration,
-        "0s",
+        "10s",
         Live,
-        "Look at the file this often, beside being told of changes by the kernel, which cannot tell \
-         of those that are made on another host; 0 for never, else at least 100ms.",
-    )
-    .not_in_fabio(),
-    later("registry.timeout", Duration, "10s", "How long the start waits for the backend."),
-    later("registry.retry", Duration, "500ms", "Pause between two tries to reach the backend."),
-    later("registry.static.noroutehtml", Text, "", "The page for requests without a route.")
-        .also_called(&["registry.static.noroutehtmlpath"]),
-    later("registry.file.noroutehtmlpath", Text, "", "The file with the page."),
-    later("registry.consul.addr", Text, "localhost:8500", "The address of Consul."),
-    later("registry.consul.token", Text, "", "The ACL token for Consul.").secret(),
-    later("registry.consul.namespace", Text, "", "The namespace of Consul Enterprise."),
-    later("registry.consul.kvpath", Text, "/fabio/config", "The prefix of routes in the KV store."),
-    later(
-        "registry.consul.noroutehtmlpath",
-        Text,
-        "/fabio/noroute.html",
-        "The prefix of the page in the KV store.",
-    ),
-    later("registry.consul.tagprefix", Text, "urlprefix-", "The prefix of tags that are routes."),
-    later("registry.consul.service.status", List, "passing", "The check states that are good."),
-    later("registry.consul.checksRequired", Text, "one", "Whether all checks have to be good."),
-    later("registry.consul.serviceMonitors", Integer, "1", "Look-ups in parallel."),
-    later("registry.consul.pollinterval", Duration, "0s", "Poll instead of waiting for changes.")
-        .also_called(&["registry.consul.pollInterval"]),
-    later("registry.consul.requireConsistent", Boolean, "true", "Consistent reads."),
-    later("registry.consul.allowStale", Boolean, "false", "Stale reads."),
-    later("registry.consul.tls.keyfile", Text, "", "The key for Consul."),
-    later("registry.consul.tls.certfile", Text, "", "The certificate for Consul."),
-    later("registry.consul.tls.cafile", Text, "", "The CA of Consul, as a file."),
-    later("registry.consul.tls.capath", Text, "", "The CAs of Consul, as a directory."),
-    later("registry.consul.tls.insecureskipverify", Boolean, "false", "Trust any Consul."),
-    later("registry.consul.register.enabled", Boolean, "true", "Register this proxy in Consul."),
-    later("registry.consul.register.addr", Text, "", "The address that is registered.")
-        .noting("the value of ui.addr"),
-    later("registry.consul.register.name", Text, "fabio", "The name that is registered."),
-    later("registry.consul.register.tags", List, "", "The tags that are registered."),
-    later("registry.consul.register.checkInterval", Duration, "1s", "Time between two checks."),
-    later("registry.consul.register.checkTimeout", Duration, "3s", "Longest time for a check."),
-    later(
-        "registry.consul.register.checkTLSSkipVerify",
-        Boolean,
-        "false",
-        "Trust any certificate.",
-    ),
-    ignored(
-        "registry.consul.register.checkDeregisterCriticalServiceAfter",
-        Text,
-        "",
-        UNUSED,
-        "When Consul forgets a proxy that is gone.",
-    )
-    .also_called(&["registry.consul.register.deregisterCriticalServiceAfter"]),
-    later("registry.custom.host", Text, "", "The host of the custom backend."),
-    later("registry.custom.scheme", Text, "https", "Its scheme."),
-    later("registry.custom.path", Text, "", "Its path."),
-    later("registry.custom.queryparams", Text, "", "Its query.").secret(),
-    later("registry.custom.pollinterval", Duration, "10s", "Time between two polls."),
-    later("registry.custom.timeout", Duration, "5s", "Longest time for a poll."),
-    later("registry.custom.checkTLSSkipVerify", Boolean, "false", "Trust any backend."),
-    later("registry.custom.noroutehtml", Text, "", "The page for requests without a route."),
-    // bgp
-    option(
-        "bgp.enabled",
-        Boolean,
-        "false",
-        Restart,
-        "Whether the anycast addresses are announced over BGP.",
-    ),
-    option("bgp.asn", Unsigned, "65000", SessionReset, "Our AS number, of up to 32 bits."),
-    option(
-        "bgp.routerid",
-        Text,
-        "",
-        SessionReset,
-        "Our BGP identifier: an IPv4 address of this host that is not an anycast address. \
-         Required with BGP.",
-    ),
-    option(
-        "bgp.nexthop",
-        Text,
-        "",
-        Announce,
-        "The next hop of IPv4 prefixes. 0.0.0.0 is the local address of each session.",
-    )
-    .noting("bgp.routerid"),
-    option(
-        "bgp.nexthop6",
-        Text,
-        "::",
-        Announce,
-        "The next hop of IPv6 prefixes. `::` is the local address of each session, which takes \
-         neighbours with IPv6 addresses.",
+        "How long a target is ejected for the first time; each time after that twice as long. At \
+         least 100ms.",
     )
     .not_in_fabio(),
     option(
-        "bgp.anycastaddresses",
-        KvList,
-        "",
-        Announce,
-        "The prefixes to announce: `192.0.2.53/32,2001:db8::53/128;med=10`. Required with BGP. \
-         What a neighbour sets in `bgp.peers` goes before what a prefix sets here, but prepends \
-         add up and communities are joined.",
-    )
-    .of(pairs::PREFIX),
-    option(
-        "bgp.announce",
-        Text,
-        "ready",
-        Announce,
-        "When a prefix is announced: `ready` only while it can be served, `always` as long as the \
-         process lives, as fabio does.",
-    )
-    .not_in_fabio(),
-    option(
-        "bgp.listenport",
-        Integer,
-        "179",
-        Rebind,
-        "The port on which neighbours can connect; 0 is 179, and -1 is no listener.",
-    ),
-    option(
-        "bgp.listenaddresses",
-        List,
-        "0.0.0.0",
-        Rebind,
-        "The addresses on which neighbours can connect. Set to nothing it is `0.0.0.0,::`.",
-    )
-    .noting("and `::` when a neighbour has an IPv6 address"),
-    option(
-        "bgp.connectretry",
+        "health.ejectmaxtime",
         Duration,
-        "3s",
+        "5m",
         Live,
-        "Time between two tries to connect to a neighbour, less a random quarter.",
+        "The longest time for which a target is ejected; not less than `health.ejecttime`, and at \
+         most 24h.",
     )
     .not_in_fabio(),
     option(
-        "bgp.holdtime",
-        Duration,
-        "1m30s",
-        SessionReset,
-        "The hold time to propose: a session is lost when its neighbour is silent for so long. 0 \
-         for never, else whole seconds from 3s up.",
+        "health.ejectlimit",
+        Unsigned,
+        "50",
+        Live,
+        "How many targets of a service may be ejected at a time: percent of them, rounded down, 0 to \
+         100.",
     )
     .not_in_fabio(),
     option(
-        "bgp.keepalive",
-        Duration,
-        "0s",
-        SessionReset,
-        "Time between two KEEPALIVE messages; 0 for a third of the negotiated hold time.",
+        "health.whennone",
+        Text,
+        "refuse",
+        Live,
+        "What becomes of connections to a service without a healthy target: `refuse`, or `all` to \
+         use all its targets as if they were healthy. What is announced does not depend on it.",
     )
     .not_in_fabio(),
-    option(
-        "bgp.templates",
-        KvList,
-        "",
-        SessionReset,
-        "Options that several neighbours share: `name=tor;asn=65000;bfd=true`, for those that have \
-         `template=tor` in `bgp.peers`. They can be all those of `bgp.peers` but `address`, `prefix` \
-         and `template`. What a neighbour sets itself goes before, and to set it to nothing, as in \
-         `med=`, takes it away.",
-    )
-    .of(pairs::PEER)
-    .not_in_fabio()
-    .documented_elsewhere(),
-    option(
-        "bgp.peers",
-        KvList,
-        "",
-        SessionReset,
-        "The neighbours: `address=192.0.2.1;asn=65001,address=192.0.2.2;asn=65001`. Required \
-         with BGP. A change resets only the sessions of neighbours that changed.",
-    )
-    .of(pairs::PEER),
-    later("bgp.enablegrpc", Boolean, "false", "The gRPC interface of GoBGP."),
-    later("bgp.grpclistenaddress", Text, "127.0.0.1:50051", "Where the gRPC interface listens."),
-    later("bgp.gobgpdcfgfile", Text, "", "A configuration file of gobgpd."),
-    later(
-        "bgp.grpctls",
-        Boolean,
-        "false",
-        "TLS for it. Documented by fabio, without effect there.",
-    ),
-    later("bgp.certfile", Text, "", "Its certificate. Likewise."),
-    later("bgp.keyfile", Text, "", "The key of the certificate. Likewise."),
+];
+
+static OTHERS: &[Spec] = &[
     // metrics
+    option(
+        "metrics.prometheus.path",
+        Text,
+        "/metrics",
+        Live,
+        "The path of the metrics for Prometheus on the listener of `ui.addr`. In fabio they are on \
+         listeners with `proto=prometheus`, and `metrics.target` switches them on.",
+    ),
     later("metrics.target", Text, "", "The systems that metrics are sent to."),
     later(
         "metrics.prefix",
@@ -485,7 +201,6 @@ pub static OPTIONS: &[Spec] = &[
     later("metrics.statsd.addr", Text, "", "The address of statsd."),
     later("metrics.dogstatsd.addr", Text, "", "The address of DogStatsD."),
     later("metrics.prometheus.subsystem", Text, "", "The subsystem in the names of metrics."),
-    later("metrics.prometheus.path", Text, "/metrics", "The path of the metrics."),
     later(
         "metrics.prometheus.buckets",
         List,
@@ -499,9 +214,62 @@ pub static OPTIONS: &[Spec] = &[
     later("metrics.circonus.checkid", Text, "", "The check at Circonus."),
     later("metrics.circonus.submissionurl", Text, "", "Where Circonus takes metrics.").secret(),
     // ui
-    later("ui.addr", KvList, ":9998", "Where the web page and the API listen."),
-    later("ui.access", Text, "rw", "Whether the API may change routes."),
-    later("ui.path", Text, "", "The prefix of the web page."),
+    option(
+        "ui.addr",
+        KvList,
+        "127.0.0.1:9998",
+        Rebind,
+        "The one listener of the admin API, of `/health` and of the metrics; empty for none. fabio's \
+         default is `:9998`. Set, it has to be free at the start; its default is given up with a \
+         warning when another process has it.",
+    )
+    .of(pairs::ADMIN),
+    option(
+        "ui.socket",
+        Text,
+        "/run/burgee/control.sock",
+        Rebind,
+        "The unix socket of the same API, by which `burgee status`, `explain`, `drain` and `resume` \
+         find the running instance; empty for none. Its default is given up with a warning when it \
+         cannot be made.",
+    )
+    .not_in_fabio(),
+    option(
+        "ui.access",
+        Text,
+        "rw",
+        Live,
+        "`rw`, or `ro` to refuse everything that changes something, as a drain does, on the listener \
+         and on the socket.",
+    ),
+    option(
+        "ui.path",
+        Text,
+        "",
+        Live,
+        "What the paths of the API begin with, such as `/burgee`; not those of `/health` and of the \
+         metrics.",
+    ),
+    option(
+        "ui.username",
+        Text,
+        "",
+        Live,
+        "The user name that clients of `ui.addr` have to give (basic authentication, RFC 7617), but \
+         for `/health`; not on the unix socket. Empty for no authentication.",
+    )
+    .not_in_fabio(),
+    option("ui.password", Text, "", Live, "The password of that user. Never printed.")
+        .not_in_fabio()
+        .secret(),
+    option(
+        "ui.passwordfile",
+        Text,
+        "",
+        Live,
+        "A file whose first line is the password, in place of `ui.password`.",
+    )
+    .not_in_fabio(),
     later("ui.color", Text, "light-green", "The colour of the web page."),
     later("ui.title", Text, "", "The title of the web page."),
     later("ui.routingtable.source.linkenabled", Boolean, "false", "Links to the sources."),

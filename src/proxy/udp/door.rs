@@ -36,7 +36,8 @@ impl Door {
     /// A sentence with the address and the cause.
     pub(super) fn bind(settings: &UdpListenerSettings, lane: usize) -> Result<Vec<Door>, String> {
         let wanted = settings.address;
-        let first = open(wanted, lane);
+        let open = |address| open(address, settings.freebind, lane);
+        let first = open(wanted);
         if !settings.dual_stack {
             return Ok(vec![first.map_err(|error| bind_help(wanted, &error))?]);
         }
@@ -44,13 +45,13 @@ impl Door {
         match first {
             Ok(first) => {
                 let other = ipv4(first.address.port());
-                let second = open(other, lane).map_err(|error| bind_help(other, &error))?;
+                let second = open(other).map_err(|error| bind_help(other, &error))?;
                 Ok(vec![first, second])
             }
             // A system without IPv6: the IPv4 half is all that there is.
             Err(error) if socket::has_no_ipv6(&error) => {
                 let other = ipv4(wanted.port());
-                Ok(vec![open(other, lane).map_err(|error| bind_help(other, &error))?])
+                Ok(vec![open(other).map_err(|error| bind_help(other, &error))?])
             }
             Err(error) => Err(bind_help(wanted, &error)),
         }
@@ -78,9 +79,12 @@ impl Door {
     }
 }
 
-fn open(address: SocketAddr, lane: usize) -> io::Result<Door> {
-    let options =
-        DatagramOptions { receive_buffer: Some(RECEIVE_BUFFER), ..DatagramOptions::default() };
+fn open(address: SocketAddr, freebind: bool, lane: usize) -> io::Result<Door> {
+    let options = DatagramOptions {
+        receive_buffer: Some(RECEIVE_BUFFER),
+        freebind,
+        ..DatagramOptions::default()
+    };
     let socket = Datagrams::bind(address, &options)?;
     let address = socket.local_address()?;
     Ok(Door { socket, lane, address, readable: false, has_error: false })
@@ -94,7 +98,8 @@ fn bind_help(address: SocketAddr, error: &io::Error) -> String {
         }
         io::ErrorKind::AddrInUse => "another process holds it; `ss -lunp` shows which",
         io::ErrorKind::AddrNotAvailable => {
-            "it is not an address of this host; add it, or listen on the port alone, as in :53"
+            "it is not an address of this host; add it, or let freebind=true listen without it, \
+             or listen on the port alone, as in :53"
         }
         _ => "see proxy.addr",
     };

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use crate::proxy::Lent;
 use crate::reactor::Time;
 use crate::reactor::slab::{Key, Slab};
 
@@ -92,6 +93,12 @@ impl<T> Flows<T> {
     /// How many flows there are.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// How many flows a listener has, and most of them.
+    pub(super) fn at_lane(&self, lane: usize) -> Option<Lent> {
+        let lane = self.lanes.get(lane)?;
+        Some(Lent { count: lane.count, limit: lane.bounds.flows })
     }
 
     /// From now on [`Flows::awaited`] counts only the flows that are there.

@@ -29,7 +29,7 @@ pub use self::counters::UdpCounters;
 use self::door::Door;
 use self::flows::{Bounds, Flows, Name};
 use self::upstream::Flow;
-use super::{Pick, count};
+use super::{Lent, Listening, Pick, count};
 use crate::reactor::datagram::{Arrived, BATCH, Outgoing, Received};
 use crate::reactor::slab::Key;
 use crate::reactor::timer_wheel::Alarm;
@@ -77,6 +77,8 @@ pub struct UdpListenerSettings {
     pub address: SocketAddr,
     /// Both families, with a socket for each.
     pub dual_stack: bool,
+    /// `address` may be one that this host does not have (yet).
+    pub freebind: bool,
     /// A flow without a datagram for this long is over.
     pub idle_timeout: Duration,
     /// Most flows at a time, as far as there may be so many; zero: that many.
@@ -209,6 +211,18 @@ impl Udp {
     /// The addresses of all listeners; for port 0 the port that was chosen.
     pub(super) fn listening_on(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The listener at this place, if it is open.
+    pub(super) fn listener(&self, place: usize) -> Option<Listening> {
+        let address = *self.addresses.get(place)?;
+        let Lent { count, limit } = self.flows.at_lane(place)?;
+        Some(Listening { address, connections: count, limit })
+    }
+
+    /// How many flows there are.
+    pub(super) fn flows(&self) -> usize {
+        self.flows.len()
     }
 
     /// How many flows a drain waits for; without one, all.

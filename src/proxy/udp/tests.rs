@@ -92,6 +92,7 @@ fn settings(address: &str) -> UdpListenerSettings {
     UdpListenerSettings {
         address: address.parse().unwrap(),
         dual_stack: false,
+        freebind: false,
         idle_timeout: Duration::from_secs(600),
         flow_limit: 0,
     }
@@ -229,6 +230,20 @@ fn a_port_alone_serves_both_families() {
         let (_, from) = lab.next(&six);
         six.send_to(b"hi", from).unwrap();
         assert_eq!(lab.next(&client), (b"hi".to_vec(), asked));
+    }
+}
+
+#[test]
+fn an_address_that_is_yet_to_come_is_bound_if_that_is_wanted() {
+    let mut reactor = Reactor::new().unwrap();
+    for address in ["192.0.2.77:0", "[2001:db8::77]:0"] {
+        let plain = settings(address);
+        let free = UdpListenerSettings { freebind: true, ..plain.clone() };
+        let error = Udp::new().bind(&mut reactor, &[plain], 16).unwrap_err();
+        assert!(error.contains("freebind=true"), "{error}");
+        let mut udp = Udp::new();
+        udp.bind(&mut reactor, std::slice::from_ref(&free), 16).unwrap();
+        assert_eq!(udp.listening_on()[0].ip(), free.address.ip());
     }
 }
 
