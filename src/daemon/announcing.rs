@@ -107,7 +107,7 @@ impl Daemon {
     }
 
     /// When the registry will be stale, or was, if it goes on failing.
-    fn stale_from(&self) -> Option<Time> {
+    pub(super) fn stale_from(&self) -> Option<Time> {
         let after = self.config.registry.stale_after;
         let (since, _) = self.routes.trouble().filter(|_| !after.is_zero())?;
         Some(since + after)

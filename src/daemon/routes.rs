@@ -347,9 +347,12 @@ impl Daemon {
 
     /// Goes on with routes that are under way.
     pub(super) fn advance_routes(&mut self, reactor: &mut Reactor) {
+        let was_in_trouble = self.routes.trouble().is_some();
         if self.routes.advance(reactor, &mut self.switchboard, &mut self.prober) {
             self.warn_of_missing_routes();
         }
+        // How long it may last is timed from here on, whatever else happens.
+        self.facts_changed |= self.routes.trouble().is_some() != was_in_trouble;
         if self.drain.step() == Step::Serving {
             // Nothing else may happen until names are waited for no longer.
             self.alarm.set(&mut reactor.wheel, TIMER, self.switchboard.give_up());

@@ -336,4 +336,29 @@ mod tests {
         assert!(registry.failing_ms.is_some());
         assert!(registry.error.unwrap().contains("No such file"));
     }
+    /// Nothing else need happen: no check, no neighbour, no look at the file.
+    #[test]
+    fn a_registry_that_fails_is_stale_in_time() {
+        let path = std::env::temp_dir().join(format!("burgee-{}-house-idle", std::process::id()));
+        std::fs::write(&path, "route add web :80 tcp://192.0.2.1:80\n").unwrap();
+        let mut lab = Lab::new(&format!(
+            "registry.backend = file\nregistry.file.path = {}\nhealth.check = none\n\
+             registry.file.pollinterval = 0s\nregistry.staleafter = 1h\n",
+            path.display()
+        ));
+        while lab.daemon.routes.has_ready(&lab.daemon.switchboard) {
+            lab.turn();
+        }
+        std::fs::remove_file(&path).unwrap();
+        lab.until(|lab| told(lab).registry.failing_ms.is_some());
+        let due = lab.daemon.stale_from().unwrap();
+        // What the look at the file waits for comes first.
+        let soon = lab.moment().now + std::time::Duration::from_secs(60);
+        while lab.reactor.wheel.next_deadline().is_some_and(|at| at < soon) {
+            lab.turn();
+        }
+        let next = lab.reactor.wheel.next_deadline();
+        let tick = std::time::Duration::from_millis(1);
+        assert!(next.is_some_and(|at| due <= at && at < due + tick), "it wakes up for that");
+    }
 }
