@@ -10,9 +10,9 @@ use crate::reactor::{Reactor, Readiness, Token};
 /// New settings, with the sockets that they need.
 pub(super) type Prepared = door::Prepared;
 
-/// The door, and while it asks the daemon, the panics that it had caught before.
+/// The door.
 #[derive(Debug)]
-pub(super) struct Api(Option<Admin>, u64);
+pub(super) struct Api(Option<Admin>);
 
 impl Api {
     /// Opens it.
@@ -20,7 +20,7 @@ impl Api {
     /// # Errors
     /// See [`Admin::open`].
     pub(super) fn open(reactor: &mut Reactor, config: &Config) -> Result<Api, String> {
-        Admin::open(reactor, settings(config)).map(|admin| Api(Some(admin), 0))
+        Admin::open(reactor, settings(config)).map(|admin| Api(Some(admin)))
     }
 
     /// See [`Admin::prepare_change`].
@@ -62,7 +62,7 @@ impl Api {
 
     /// Panics that were caught at the edge of a connection.
     pub(super) fn panics(&self) -> u64 {
-        self.0.as_ref().map_or(self.1, Admin::panics)
+        self.0.as_ref().map_or(0, Admin::panics)
     }
 
     /// See [`Admin::inject_panic`].
@@ -76,7 +76,6 @@ impl Daemon {
     /// place for that long.
     pub(super) fn serve_api(&mut self, reactor: &mut Reactor) {
         if let Some(mut admin) = self.api.0.take() {
-            self.api.1 = admin.panics();
             admin.api(reactor, self);
             self.api.0 = Some(admin);
         }

@@ -55,7 +55,6 @@ impl Daemon {
             ("bfd", self.bfd.panics()),
             ("proxy", self.proxy.panics()),
             ("names", self.resolver.panics()),
-            ("admin", self.api.panics()),
             ("admin", at.panics),
         ]
     }
