@@ -23,7 +23,7 @@ pub struct SessionView {
     /// Prefixes that it was announced.
     pub announced: u64,
     /// Prefixes that it announces, as far as they are counted: 0 for a neighbour
-    /// without a limit (`prefixlimit=`), whose routes are not even kept.
+    /// without a limit of its own, whose routes are not even kept.
     pub received: u64,
     /// Messages from it, over all sessions.
     pub messages_in: MessagesView,
