@@ -250,7 +250,8 @@ impl Restored {
 
     /// Reads the record; `None`: there is none, which is a clean start. `wall`
     /// is the wall clock now. A record that cannot be read is taken for that of a
-    /// process that crashed, and one of another speaker is not believed.
+    /// process that crashed. Of one of another speaker, which this host was before
+    /// its configuration changed, neither penalties nor the end are believed.
     pub fn read(text: Option<&str>, identity: Identity, wall: Duration) -> Restored {
         let Some(text) = text else { return Restored::default() };
         match Record::parse(text) {
@@ -262,8 +263,11 @@ impl Restored {
                 drains: record.drains,
                 vips: record.vips,
             },
-            Ok(Record { identity: Identity { router_id, asn }, .. }) => Restored {
+            // An order of the operator and an address on an interface are the host's.
+            Ok(Record { identity: Identity { router_id, asn }, drains, vips, .. }) => Restored {
                 problem: Some(format!("it is of another speaker, {router_id} in AS {asn}")),
+                drains,
+                vips,
                 ..Restored::default()
             },
             Err(error) => {
@@ -405,7 +409,7 @@ end
     }
 
     #[test]
-    fn what_cannot_be_read_was_a_crash_and_what_is_another_s_is_nothing() {
+    fn what_cannot_be_read_was_a_crash_and_of_another_s_only_orders_count() {
         let wall = Duration::from_millis(1_790_000_010_123);
         let read = |text: Option<&str>| Restored::read(text, IDENTITY, wall);
         assert_eq!(read(None), Restored::default());
@@ -419,7 +423,9 @@ end
         let problem = "line 1: expected burgee-announcements 1";
         assert_eq!(restored.problem.as_deref(), Some(problem));
         let restored = read(Some(&TEXT.replace("65001", "65002")));
-        assert!(!restored.unclean && restored.vips.is_empty() && restored.problem.is_some());
+        assert!(!restored.unclean && restored.prefixes.is_empty() && restored.problem.is_some());
+        let kept = (restored.drains, restored.vips);
+        assert_eq!(kept, (record().drains, record().vips), "a drain is a drain");
         let early = Restored::read(Some(TEXT), IDENTITY, Duration::from_secs(1));
         assert_eq!(early.away, Duration::ZERO, "the clock went back");
     }

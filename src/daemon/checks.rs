@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use log::{info, warn};
 
+use super::names::Missing;
 use super::switchboard::{Progress, Switchboard};
 use crate::announce::TargetFact;
 use crate::health::check::Kind;
@@ -217,7 +218,8 @@ impl Switchboard {
     /// one that is unknown until something was said of it, and unhealthy from
     /// then on.
     pub(super) fn counts(&self) -> ServiceCounts {
-        with_names(self.targets.counts(), self.answers.missing(self.names.iter()))
+        let missing = self.missing.get_or_init(|| self.answers.missing(self.names.iter()));
+        with_names(self.targets.counts(), missing.clone())
     }
 
     /// The same of one service.
@@ -260,10 +262,7 @@ impl Switchboard {
     }
 }
 
-fn with_names(
-    mut counts: ServiceCounts,
-    (nameless, unasked, error): (usize, usize, Option<String>),
-) -> ServiceCounts {
+fn with_names(mut counts: ServiceCounts, (nameless, unasked, error): Missing) -> ServiceCounts {
     counts.total = counts.total.saturating_add(nameless);
     counts.unknown = counts.unknown.saturating_add(unasked);
     let failed = nameless.saturating_sub(unasked);

@@ -356,7 +356,7 @@ impl poll::Phases for Daemon {
         }
         self.look_at_maintenance();
         if let Some(door) = &mut self.vip {
-            door.control(reactor);
+            door.control(reactor, |address| self.proxy.may_have_clients_at(address));
         }
         if let Some(notifier) = &mut self.notifier {
             notifier.control(reactor);

@@ -30,6 +30,10 @@ pub(super) struct Answers {
     unwanted: Vec<Rc<str>>,
 }
 
+/// Of targets without an address: how many there are, how many of them nothing
+/// was said of yet, and what was said of one.
+pub(super) type Missing = (usize, usize, Option<String>);
+
 /// Names that the resolver is told of in one turn.
 const TOLD_PER_TURN: usize = 64;
 
@@ -177,12 +181,8 @@ impl Answers {
         Some(answer.error.as_deref().unwrap_or("it has no address"))
     }
 
-    /// Of those that have no address: how many there are, how many of them
-    /// nothing was said of yet, and what was said of one.
-    pub(super) fn missing<'a>(
-        &self,
-        targets: impl Iterator<Item = &'a NamedTarget>,
-    ) -> (usize, usize, Option<String>) {
+    /// Counts those that have no address: a walk over these targets.
+    pub(super) fn missing<'a>(&self, targets: impl Iterator<Item = &'a NamedTarget>) -> Missing {
         let (mut all, mut unknown, mut error) = (0_usize, 0_usize, None);
         for target in targets.filter(|target| target.places.is_empty()) {
             all = all.saturating_add(1);
@@ -312,6 +312,7 @@ impl Switchboard {
     /// Gives the targets of a name the addresses that it has now.
     fn take_answer(&mut self, now: Time, event: &Event, progress: &mut Progress) {
         let changed = self.answers.take(event);
+        self.missing.take();
         self.changed = true;
         if let Some(incoming) = &mut self.incoming {
             incoming.awaits_names = false;
@@ -435,6 +436,15 @@ mod tests {
         assert_eq!(facts(&board), (2, 0, 2));
         board.checked(AT, progress.added[0], Ok(()));
         assert_eq!(facts(&board), (2, 1, 1));
+    }
+
+    #[test]
+    fn a_name_that_is_no_longer_routed_to_counts_no_longer() {
+        let mut board = board(ONE);
+        assert_eq!(facts(&board), (1, 0, 1));
+        change(&mut board, "route add web :80 tcp://192.0.2.9:80");
+        proceed(&mut board);
+        assert_eq!(facts(&board), (1, 0, 1), "the address alone");
     }
 
     #[test]

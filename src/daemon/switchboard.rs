@@ -1,6 +1,7 @@
 //! The routes in force, the health of their targets, and how another table takes
 //! the place of one. [`super::picking`] is what clients make of them.
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use log::warn;
 
 use super::load::Load;
-use super::names::{Answers, Moved, NamedTargets};
+use super::names::{Answers, Missing, Moved, NamedTargets};
 use super::udp_targets::UdpHealth;
 use crate::health::{HealthDefaults, Targets, Transport, Wanted};
 use crate::proxy::Proxy;
@@ -26,6 +27,9 @@ pub(super) struct Switchboard {
     /// The table's targets that are names, and what is known of names.
     pub(super) names: NamedTargets,
     pub(super) answers: Answers,
+    /// Those of the table that have no address, once they were counted: until
+    /// there is another table or answer.
+    pub(super) missing: OnceCell<Missing>,
     pub(super) picker: Picker,
     pub(super) targets: Targets,
     pub(super) udp: UdpHealth,
@@ -104,6 +108,7 @@ impl Switchboard {
             ids: Vec::new(),
             names: NamedTargets::default(),
             answers: Answers::default(),
+            missing: OnceCell::new(),
             picker,
             udp: UdpHealth::default(),
             targets: Targets::new(defaults),
@@ -262,6 +267,7 @@ impl Switchboard {
         self.ids = incoming.ids;
         self.names = incoming.names;
         self.answers.keep_only(&self.names);
+        self.missing.take();
         self.udp.switch_to(incoming.udp_ids);
         self.spent.push(std::mem::replace(&mut self.table, incoming.table));
         self.sweep = Some(Sweep { wanted: incoming.wanted, from: 0 });

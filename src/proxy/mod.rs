@@ -41,7 +41,7 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use mio::Interest;
@@ -245,6 +245,18 @@ impl Proxy {
     pub fn waits_for_names(&self, address: SocketAddr) -> bool {
         let mut all = self.static_listeners();
         all.any(|listener| listener.address() == address && listener.waits_for_names())
+    }
+
+    /// Whether a connection may have come to this address: it did, or it came by a
+    /// listener on all addresses, or there are too many to look at each.
+    pub fn may_have_clients_at(&self, address: IpAddr) -> bool {
+        const MOST_LOOKED_AT: usize = 10_000;
+        let is_crowded = self.connections.len() > MOST_LOOKED_AT;
+        is_crowded
+            || self.connections.iter().any(|(_, connection)| {
+                let local = connection.local().ip().to_canonical();
+                local == address || local.is_unspecified()
+            })
     }
 
     fn static_listeners(&self) -> impl Iterator<Item = &Listener> {

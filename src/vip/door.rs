@@ -52,10 +52,11 @@ impl Door {
         self.serve(reactor);
     }
 
-    /// See [`Vip::release`].
+    /// See [`Vip::release`]. Not even one that may go at once is gone when this
+    /// returns: its withdrawal is to be sent first.
     pub fn release(&mut self, reactor: &mut Reactor, address: IpAddr, at: Time) {
         self.vip.release(address, at);
-        self.serve(reactor);
+        self.alarm.set(&mut reactor.wheel, self.token, self.vip.deadline());
     }
 
     /// All that are ours go now: the end of the process.
@@ -83,9 +84,10 @@ impl Door {
         }
     }
 
-    /// Phase 3: what is due.
-    pub fn control(&mut self, reactor: &mut Reactor) {
+    /// Phase 3: what is due. Addresses that are `used` stay; see [`Vip::spare`].
+    pub fn control(&mut self, reactor: &mut Reactor, used: impl Fn(IpAddr) -> bool) {
         if std::mem::take(&mut self.fired) {
+            self.vip.spare(reactor.now(), used);
             self.serve(reactor);
         }
     }

@@ -86,8 +86,8 @@ impl Vip {
     }
 
     /// The address is announced no longer: if it is ours it goes, but not
-    /// before `at`, when nobody sends to it any more and who did is done. Said
-    /// again, it changes nothing.
+    /// before `at`, when nobody sends to it any more; see also [`Vip::spare`].
+    /// Said again, it changes nothing.
     pub fn release(&mut self, address: IpAddr, at: Time) {
         let Some(entry) = self.addresses.get_mut(&address) else { return };
         if !entry.wanted {
@@ -97,6 +97,16 @@ impl Vip {
         entry.due = Some(at);
         if !entry.ours {
             self.addresses.remove(&address);
+        }
+    }
+
+    /// Puts off to remove those whose time has come and that are `used`: to lose
+    /// its address ends a connection.
+    pub fn spare(&mut self, now: Time, used: impl Fn(IpAddr) -> bool) {
+        for (address, entry) in &mut self.addresses {
+            if !entry.wanted && entry.due.is_some_and(|at| at <= now) && used(*address) {
+                entry.due = Some(now + RETRY);
+            }
         }
     }
 
@@ -311,5 +321,24 @@ mod tests {
         assert_eq!((vip.next(at(99)), vip.problem(ip(ONE))), (None, None));
         let late = Outcome { changed: true, problem: None };
         assert!(!vip.done(at(3), Action::Add(ip(ONE)), late), "nobody waits for it");
+    }
+
+    #[test]
+    fn an_address_in_use_is_not_removed_until_it_is_free() {
+        let (used, free) = (ip("192.0.2.1"), ip("192.0.2.2"));
+        let mut vip = Vip::new([used, free], at(1));
+        vip.spare(at(0), |_| true);
+        assert_eq!(vip.deadline(), Some(at(1)), "its time has not come");
+        vip.spare(at(1), |it| it == used);
+        assert_eq!(vip.next(at(1)), Some(Action::Remove(free)));
+        vip.done(at(1), Action::Remove(free), Outcome { changed: true, problem: None });
+        assert_eq!((vip.next(at(1)), vip.deadline()), (None, Some(at(1) + RETRY)));
+        vip.spare(at(1) + RETRY, |_| false);
+        assert_eq!(vip.next(at(1) + RETRY), Some(Action::Remove(used)));
+        vip.want(at(2), used);
+        vip.spare(at(2), |_| true);
+        assert_eq!(vip.next(at(2)), Some(Action::Add(used)), "what is wanted is not put off");
+        vip.remove_all();
+        assert_eq!(vip.next(at(2)), Some(Action::Remove(used)), "nor the end");
     }
 }

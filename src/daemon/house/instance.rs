@@ -106,22 +106,24 @@ impl Daemon {
     }
 
     /// Whether any prefix is announced, or would be if the operator had not
-    /// switched it off.
+    /// switched everything off. One that is drained alone does not count.
     fn worth(&self, now: Time) -> Readiness {
-        let announcer = &self.announcing.announcer;
-        let prefixes = announcer.status();
-        let is_worth_it = prefixes.iter().any(|status| status.service_level.is_announced());
+        let (announcer, drains) = (&self.announcing.announcer, &self.announcing.drains);
         let is_switched_off = self.maintenance().is_some() || self.drain.step() != Step::Serving;
-        match prefixes.first() {
-            Some(first) if !is_worth_it && !is_switched_off => {
-                let text =
-                    format!("no prefix is announced; {}: {}", first.prefix, first.reason.at(now));
-                match announcer.is_settled() {
-                    true => Readiness::NotReady(text),
-                    false => Readiness::Awaiting(text),
-                }
-            }
-            Some(_) | None => Readiness::Ready,
+        if is_switched_off || announcer.status().is_empty() {
+            return Readiness::Ready;
+        }
+        let left = || announcer.status().iter().filter(|status| !drains.has(&status.prefix));
+        let Some(first) = left().next() else {
+            return Readiness::NotReady("every prefix is drained by the operator".to_owned());
+        };
+        if left().any(|status| status.service_level.is_announced()) {
+            return Readiness::Ready;
+        }
+        let text = format!("no prefix is announced; {}: {}", first.prefix, first.reason.at(now));
+        match announcer.is_settled() {
+            true => Readiness::NotReady(text),
+            false => Readiness::Awaiting(text),
         }
     }
 
@@ -299,6 +301,23 @@ mod tests {
         let stop = view.stop.unwrap();
         assert!(stop.remaining_ms > 3_000_000, "{stop:?}");
         assert!(view.health.reasons[0].starts_with("a planned stop is under way: converging, "));
+    }
+
+    #[test]
+    fn health_is_red_when_every_prefix_is_drained_by_itself() {
+        let more = "bgp.anycastaddresses = 198.51.100.0/24, 203.0.113.0/24\n";
+        let mut pair = Pair::established(more);
+        let lab = &mut pair.one;
+        let at = lab.moment();
+        let [one, other] = ["198.51.100.0/24", "203.0.113.0/24"].map(|it| it.parse().unwrap());
+        lab.daemon.drain(&at, Some(one)).unwrap();
+        assert!(told(lab).health.ok, "there is another one");
+        lab.daemon.drain(&at, Some(other)).unwrap();
+        assert_eq!(told(lab).health.reasons, ["every prefix is drained by the operator"]);
+        lab.daemon.drain(&at, None).unwrap();
+        assert_eq!(told(lab).health.reasons, ["maintenance: burgee drain"]);
+        lab.daemon.resume(&at, None).unwrap();
+        assert!(told(lab).health.ok);
     }
 
     #[test]

@@ -24,6 +24,19 @@ fn bytes_pass_both_ways_and_ends_pass_on() {
 }
 
 #[test]
+fn an_address_has_clients_until_the_last_one_leaves() {
+    let (backend, address) = backend();
+    let mut lab = Lab::new(&settings(), &[address]);
+    let own = lab.address.ip();
+    assert!(!lab.house.proxy.may_have_clients_at(own));
+    let (client, target) = lab.pair(&backend);
+    assert!(lab.house.proxy.may_have_clients_at(own));
+    assert!(!lab.house.proxy.may_have_clients_at([192, 0, 2, 1].into()));
+    drop((client, target));
+    lab.until("nobody is left", |lab| !lab.house.proxy.may_have_clients_at(own));
+}
+
+#[test]
 fn a_half_that_ended_leaves_the_other_open() {
     let (backend, address) = backend();
     let mut lab = Lab::new(&settings(), &[address]);
