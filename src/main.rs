@@ -125,7 +125,10 @@ fn check(flags: &[String]) -> ExitCode {
     let (errors, warnings) = daemon::Daemon::check(&loaded);
     report_warnings(&warnings);
     report_errors(&errors);
-    let routes_are_valid = check_backend(&loaded.config.registry.backend) && errors.is_empty();
+    let routes_are_valid = check_backend(&loaded.config.registry.backend);
+    if !errors.is_empty() {
+        return ExitCode::FAILURE;
+    }
     print(&loaded.effective.to_string());
     if routes_are_valid { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -456,6 +456,28 @@ fn a_reload_moves_the_api() {
 }
 
 #[test]
+fn an_address_that_is_taken_is_an_error_only_where_it_was_asked_for() {
+    const DEFAULT: &str = "127.0.0.1:9998";
+    // If this fails, somebody else has it, which is the same here.
+    let _taken = TcpListener::bind(DEFAULT);
+    let start = |more: &str| {
+        let mut command = Command::new(binary());
+        let port = free_port();
+        command.args(["run", &format!("-proxy.addr=127.0.0.1:{port};proto=tcp"), "-ui.socket="]);
+        command.args(Some(more).filter(|more| !more.is_empty()));
+        spawn(&mut command)
+    };
+    let mut burgee = start("");
+    let log = burgee.log().until("admin event=not_listening");
+    assert!(log.contains(DEFAULT) && log.contains("in use"), "{log}");
+    assert!(burgee.is_running(), "it serves without");
+    let mut burgee = start(&format!("-ui.addr={DEFAULT}"));
+    let log = burgee.log().until("daemon event=start_failed");
+    assert!(log.contains("ui.addr") && log.contains("in use"), "{log}");
+    assert_eq!(burgee.wait().code(), Some(1));
+}
+
+#[test]
 fn a_page_is_drawn_until_nobody_reads_it() {
     let rig = Rig::start("watch", &[backend()], &[]).serving();
     let configuration = rig.configuration();

@@ -59,6 +59,9 @@ impl Drop for Counter {
     }
 }
 
+/// Times that so many waves are counted.
+const ROUNDS: usize = 5;
+
 struct Stage {
     counter: Counter,
     burgee: Burgee,
@@ -133,9 +136,16 @@ impl Stage {
 #[test]
 fn a_connection_asks_for_no_memory_after_as_many_before_it() {
     let stage = Stage::new("allocations");
-    (0..WAVES).for_each(|_| stage.wave(b"hello, target"));
-    let before = stage.counter.count();
-    (0..WAVES).for_each(|_| stage.wave(b"hello, target"));
-    assert_eq!(stage.counter.count() - before, 0);
+    // How many connections are ready in one turn is up to the machine, so a list
+    // may still grow once or twice in a later round; it never shrinks, so rounds
+    // without any follow. What a connection asked for would be asked in each.
+    let asked: Vec<u64> = (0..ROUNDS)
+        .map(|_| {
+            let before = stage.counter.count();
+            (0..WAVES).for_each(|_| stage.wave(b"hello, target"));
+            stage.counter.count() - before
+        })
+        .collect();
+    assert!(asked[1..].contains(&0), "pieces of memory, round by round: {asked:?}");
     stage.finish();
 }

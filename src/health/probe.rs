@@ -45,9 +45,11 @@ const LOOKS_PER_TURN: usize = 32;
 /// for it.
 const PUT_OFF: Duration = Duration::from_millis(500);
 
-/// Checks of one target are this much of the interval earlier than it, at
-/// most, so that targets that were added together drift apart.
+/// Checks of one target are this part of the interval earlier than it, at most,
+/// so that they drift apart: the second one by up to a half, because targets that
+/// were added together are checked for the first time all at once.
 const JITTER_PARTS: u64 = 10;
+const FIRST_JITTER_PARTS: u64 = 2;
 
 /// Octets that are read at once, and how often that is done in one look at a
 /// check. The head of an answer is complete after one.
@@ -62,6 +64,12 @@ const REMINDER: Token = Token::new(Kind::Probe, 0, u32::MAX);
 pub fn most_under_way(descriptors: u64) -> usize {
     let most = (descriptors / DESCRIPTORS_PER_CHECK).clamp(FEWEST_UNDER_WAY, MOST_UNDER_WAY);
     usize::try_from(most).unwrap_or(usize::MAX)
+}
+
+/// How many of these are more than the few for which there is always a place.
+pub fn checks_beyond_reserve(descriptors: u64) -> u64 {
+    let most = u64::try_from(most_under_way(descriptors)).unwrap_or(u64::MAX);
+    most.saturating_sub(FEWEST_UNDER_WAY)
 }
 
 #[derive(Debug)]
@@ -100,6 +108,8 @@ struct Probe {
     began: Time,
     /// It had no answer in time.
     is_silent: bool,
+    /// It was checked once at most.
+    is_new: bool,
     alarm: Alarm,
     queued: bool,
 }
@@ -160,6 +170,7 @@ impl Prober {
             ready: Readiness::NONE,
             began: now,
             is_silent: false,
+            is_new: true,
             alarm: Alarm::new(),
             queued: false,
         });
@@ -183,10 +194,15 @@ impl Prober {
     /// somewhat earlier. Every result has to be answered so; one that rests
     /// already is put off or brought forward.
     pub fn rest(&mut self, reactor: &mut Reactor, id: u32, pause: Duration) {
-        let most = u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX) / JITTER_PARTS;
+        let nanos = u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX);
+        let most = match self.probe(id).is_some_and(|(_, probe)| probe.is_new) {
+            true => nanos / FIRST_JITTER_PARTS,
+            false => nanos / JITTER_PARTS,
+        };
         let early = Duration::from_nanos(self.random.below(most));
         let Some((key, probe)) = self.probe(id) else { return };
         if let Stage::Judged | Stage::Resting { .. } = probe.stage {
+            probe.is_new = false;
             // At least a tick, so that a check that takes long does not make
             // the next one start in the same turn.
             let soon = reactor.now() + Duration::from_millis(1);
@@ -650,8 +666,8 @@ mod tests {
         assert!(lab.house.prober.has_ready());
         let results = lab.results(4);
         assert!(results.iter().all(|(id, outcome, _)| *id == 0 && outcome.is_ok()));
-        // 45 to 50 ms lie between two beginnings.
-        assert!(results[3].2 >= begin + Duration::from_millis(3 * 45));
+        // 25 to 50 ms lie between the first two beginnings, and 45 to 50 then.
+        assert!(results[3].2 >= begin + Duration::from_millis(25 + 2 * 45));
         assert_eq!(lab.house.prober.under_way(), 0);
     }
 

@@ -61,6 +61,7 @@ pub use self::targets::{Client, Pick, Picked, Targets};
 use self::tcp::{Connection, Ending};
 use self::udp::{Udp, UdpCounters};
 pub use self::view::{Lent, Listening};
+use crate::health::probe::checks_beyond_reserve;
 use crate::reactor::buffer::Pool;
 use crate::reactor::pipe::Pipes;
 use crate::reactor::signal::descriptor_limit;
@@ -92,8 +93,8 @@ const ACCEPTS_AT_CLOSE: usize = 4096;
 /// changed.
 const SWEPT_PER_TURN: u32 = 1000;
 
-/// Descriptors that connections leave to everything else: BGP, health checks,
-/// listeners, operators.
+/// Descriptors that connections leave to everything else: BGP, the first health
+/// checks, listeners, operators.
 const RESERVED_DESCRIPTORS: u64 = 128;
 
 /// Most connections where nobody set a limit: some containers allow a billion
@@ -458,11 +459,12 @@ fn pipe_limit(descriptors: u64) -> u64 {
 }
 
 /// Most connections: `configured`, but no more than have two descriptors each
-/// of the process's limit, less what pipes take. A quarter is left alone if
-/// that is less than the usual reserve.
+/// of the process's limit, less what pipes and many health checks take. A
+/// quarter is left alone if that is less than the usual reserve.
 fn connection_limit(configured: u32, descriptors: u64) -> usize {
     let pipes = pipe_limit(descriptors).saturating_mul(2);
     let reserve = RESERVED_DESCRIPTORS.min(descriptors / 4).saturating_add(pipes);
+    let reserve = reserve.saturating_add(checks_beyond_reserve(descriptors));
     let possible = (descriptors.saturating_sub(reserve) / 2).max(1);
     let limit = match configured {
         0 => possible.min(CONNECTIONS),

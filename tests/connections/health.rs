@@ -115,3 +115,47 @@ fn a_target_that_dies_is_found_by_its_check_at_once_under_load() {
     End::saying(port, b"hello").expect_end();
     assert_eq!(failed_dials(burgee), 1);
 }
+
+#[test]
+fn without_a_healthy_target_clients_are_closed_or_all_are_tried_as_the_operator_says() {
+    let port = free_port();
+    let target = Target::start();
+    // It serves, but its check asks where nobody is.
+    let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let routes = [route(&format!(":{port}"), &target, &format!("check=tcp:{nobody}"))];
+    let listener = format!("127.0.0.1:{port};proto=tcp");
+    let with = |settings: &str| configuration(&listener, &routes, settings);
+    let mut burgee = Running::start("health-none", &with(""));
+    burgee.log.until("event=unhealthy");
+    End::saying(port, b"hello").expect_end();
+    target.assert_nobody();
+    burgee.reload(&with("health.whennone=all"));
+    let _client = End::saying(port, b"hello");
+    target.next().expect(b"hello");
+}
+
+#[test]
+fn an_ejected_target_is_given_clients_again_when_its_time_is_over() {
+    let port = free_port();
+    let (target, gone) = (Target::start(), TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
+    let address = gone.local_addr().unwrap();
+    let routes = [
+        format!("route add web :{port} tcp://{address} opts \"check=none\""),
+        route(&format!(":{port}"), &target, ""),
+    ];
+    let settings = "proxy.strategy=rr\nhealth.ejectafter=1\nhealth.ejecttime=300ms";
+    let listener = format!("127.0.0.1:{port};proto=tcp");
+    let mut burgee = Running::start("health-time", &configuration(&listener, &routes, settings));
+    burgee.log.until("healthy=2/2");
+    drop(gone);
+    let served = || {
+        let _client = End::saying(port, b"hello");
+        target.next().expect(b"hello");
+    };
+    (0..2).for_each(|_| served());
+    assert!(burgee.log.until("event=ejected").contains("time=300ms"));
+    let line = burgee.log.until("event=returned");
+    assert!(line.ends_with(&format!("target={address} healthy=2/2\n")), "{line}");
+    (0..2).for_each(|_| served());
+    assert!(burgee.log.until("event=ejected").contains("time=600ms"), "twice as long");
+}

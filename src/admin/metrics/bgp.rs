@@ -80,7 +80,7 @@ pub(super) static FAMILIES: &[Family] = &[
         "burgee_bgp_prefixes_received",
         Gauge,
         PEER,
-        "Prefixes that the neighbour announces",
+        "Prefixes that the neighbour announces; counted if it has a limit",
         Session(|it, _, lines| lines.count(&[&it.name], it.received)),
     ),
     family(

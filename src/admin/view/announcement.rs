@@ -43,7 +43,8 @@ pub struct AnnouncementView {
     /// Neighbours that have it, that is were sent it in the session that is
     /// up.
     pub sent_to: u64,
-    /// What each neighbour was sent. Only told of one prefix at a time.
+    /// What each neighbour was sent. Only told of one prefix at a time, and of no
+    /// more than the first 256 neighbours; the numbers above are of all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<SentView>,
 }

@@ -22,7 +22,8 @@ pub struct SessionView {
     pub flaps: u64,
     /// Prefixes that it was announced.
     pub announced: u64,
-    /// Prefixes that it announces.
+    /// Prefixes that it announces, as far as they are counted: 0 for a neighbour
+    /// without a limit of its own, whose routes are not even kept.
     pub received: u64,
     /// Messages from it, over all sessions.
     pub messages_in: MessagesView,

@@ -135,6 +135,8 @@ fn the_limit_leaves_descriptors_to_others() {
     assert_eq!(connection_limit(0, 0), 1);
     assert_eq!(connection_limit(0, u64::MAX), 262_144);
     assert_eq!(connection_limit(1 << 20, u64::MAX), 1 << 20);
+    // With room for many health checks: of 1024, all but the first 64.
+    assert_eq!(connection_limit(0, 65_536), (65_536 - 128 - 2 * 64 - 960) / 2);
 }
 
 /// A process of its own, because its descriptors run out.
