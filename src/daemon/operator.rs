@@ -24,12 +24,15 @@ impl Daemon {
         }
         self.facts_changed = true;
         self.maintenance_file =
-            wanted.and_then(|path| match Presence::open(reactor, path, MAINTENANCE) {
-                Ok(presence) => Some(presence),
+            wanted.map(|path| match Presence::open(reactor, path, MAINTENANCE) {
+                Ok(presence) => presence,
                 Err(problem) => {
-                    let (path, error) = (quoted(path), quoted(problem));
-                    warn!("maintenance event=not_watched file={path} error={error}");
-                    None
+                    let (file, error) = (quoted(path), quoted(problem));
+                    warn!(
+                        "maintenance event=not_watched file={file} error={error} \
+                         effect=\"it is looked at now, and not again until a restart\""
+                    );
+                    Presence::unwatched(path, MAINTENANCE)
                 }
             });
         if let Some(file) = self.maintenance_file.as_ref().filter(|file| file.is_there()) {

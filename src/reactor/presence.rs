@@ -22,12 +22,18 @@ impl Presence {
     /// Watches the file of this name. Events carry `token`.
     ///
     /// # Errors
-    /// Those of inotify_init1(2) and epoll_ctl(2).
+    /// Those of inotify_init1(2), inotify_add_watch(2) and epoll_ctl(2).
     pub fn open(reactor: &mut Reactor, path: &str, token: Token) -> io::Result<Presence> {
         let mut watch = FileWatch::begin(reactor, path, token)?;
+        watch_directories(&mut watch)?;
         // Looked at after the watch began, so that nothing falls in between.
-        let is_there = look(&mut watch, path);
-        Ok(Presence { path: path.to_owned(), watch, is_there })
+        Ok(Presence { path: path.to_owned(), watch, is_there: Path::new(path).exists() })
+    }
+
+    /// Looks at the file once, and never again: where it cannot be watched.
+    pub fn unwatched(path: &str, token: Token) -> Presence {
+        let watch = FileWatch::without_events(path, token);
+        Presence { path: path.to_owned(), watch, is_there: Path::new(path).exists() }
     }
 
     /// The name.
@@ -55,18 +61,20 @@ impl Presence {
         if !self.watch.has_ready() || !self.watch.read_events() {
             return false;
         }
-        let before = std::mem::replace(&mut self.is_there, look(&mut self.watch, &self.path));
-        before != self.is_there
+        // What could be watched at first can be no longer: better looked at than not.
+        let _ = watch_directories(&mut self.watch);
+        let is_there = Path::new(&self.path).exists();
+        std::mem::replace(&mut self.is_there, is_there) != is_there
     }
 }
 
-fn look(watch: &mut FileWatch, path: &str) -> bool {
-    // A directory that is not there leaves the ones above it, which tell when it
-    // comes. It may come while they are being watched, so they are watched twice.
-    if watch.watch_directories().is_err() {
-        let _ = watch.watch_directories();
+/// A directory that is not there leaves the ones above it, which tell when it
+/// comes. It may come while they are being watched, so they are watched twice.
+fn watch_directories(watch: &mut FileWatch) -> io::Result<()> {
+    match watch.watch_directories().or_else(|_| watch.watch_directories()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
     }
-    Path::new(path).exists()
 }
 
 #[cfg(test)]
@@ -180,5 +188,21 @@ mod tests {
         let presence = Presence::open(&mut reactor, path.to_str().unwrap(), TOKEN).unwrap();
         fs::remove_file(&path).unwrap();
         assert!(presence.is_there());
+    }
+
+    /// As on a host that has no watch left to give.
+    #[test]
+    fn a_file_that_cannot_be_watched_is_an_error_and_is_looked_at_once_all_the_same() {
+        let directory = std::env::temp_dir().join(format!("burgee-{}-unseen", std::process::id()));
+        fs::write(&directory, "").unwrap();
+        let mut reactor = Reactor::new().unwrap();
+        let below = directory.join("file").to_str().unwrap().to_owned();
+        let error = Presence::open(&mut reactor, &below, TOKEN).expect_err("no directory");
+        assert_eq!(error.kind(), io::ErrorKind::NotADirectory);
+        assert!(!Presence::unwatched(&below, TOKEN).is_there());
+        let mut presence = Presence::unwatched(directory.to_str().unwrap(), TOKEN);
+        assert!(presence.is_there() && !presence.has_ready());
+        fs::remove_file(&directory).unwrap();
+        assert!(!presence.poll_changed() && presence.is_there());
     }
 }
