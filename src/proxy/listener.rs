@@ -69,7 +69,7 @@ impl Listener {
     /// # Errors
     /// A sentence with the address and the cause.
     pub(super) fn bind(settings: &ListenerSettings, base: Limits) -> Result<Listener, String> {
-        let named = |error: io::Error| bind_help(settings.address, &error);
+        let named = |error: io::Error| bind_help(settings.address, false, &error);
         let socket = listen(settings).map_err(named)?;
         socket::set_nodelay(&socket).map_err(named)?;
         socket::set_keepalive(&socket, KEEPALIVE).map_err(named)?;
@@ -267,20 +267,25 @@ fn listen(settings: &ListenerSettings) -> io::Result<TcpListener> {
     }
 }
 
-/// Why a listener cannot be opened, and what to do about it.
-fn bind_help(address: SocketAddr, error: &io::Error) -> String {
+/// Why a listener cannot be opened, of connections or of datagrams, and what to
+/// do about it.
+pub(super) fn bind_help(address: SocketAddr, is_datagram: bool, error: &io::Error) -> String {
+    let (what, flags, example) = match is_datagram {
+        true => (" with proto=udp", "-lunp", ":53"),
+        false => ("", "-ltnp", ":80"),
+    };
     let advice = match error.kind() {
         io::ErrorKind::PermissionDenied => {
             "ports below 1024 need root or CAP_NET_BIND_SERVICE; or listen on a higher one"
         }
-        io::ErrorKind::AddrInUse => "another process holds it; `ss -ltnp` shows which",
-        io::ErrorKind::AddrNotAvailable => {
+        io::ErrorKind::AddrInUse => &format!("another process holds it; `ss {flags}` shows which"),
+        io::ErrorKind::AddrNotAvailable => &format!(
             "it is not an address of this host; add it, or let freebind=true listen without it, \
-             or listen on the port alone, as in :80"
-        }
+             or listen on the port alone, as in {example}"
+        ),
         _ => "see proxy.addr",
     };
-    format!("proxy.addr: cannot listen on {address}: {error}; {advice}")
+    format!("proxy.addr: cannot listen on {address}{what}: {error}; {advice}")
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use super::super::listener::bind_help;
 use super::UdpListenerSettings;
 use crate::reactor::Readiness;
 use crate::reactor::datagram::{DatagramOptions, Datagrams};
@@ -39,21 +40,21 @@ impl Door {
         let open = |address| open(address, settings.freebind, lane);
         let first = open(wanted);
         if !settings.dual_stack {
-            return Ok(vec![first.map_err(|error| bind_help(wanted, &error))?]);
+            return Ok(vec![first.map_err(|error| bind_help(wanted, true, &error))?]);
         }
         let ipv4 = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
         match first {
             Ok(first) => {
                 let other = ipv4(first.address.port());
-                let second = open(other).map_err(|error| bind_help(other, &error))?;
+                let second = open(other).map_err(|error| bind_help(other, true, &error))?;
                 Ok(vec![first, second])
             }
             // A system without IPv6: the IPv4 half is all that there is.
             Err(error) if socket::has_no_ipv6(&error) => {
                 let other = ipv4(wanted.port());
-                Ok(vec![open(other).map_err(|error| bind_help(other, &error))?])
+                Ok(vec![open(other).map_err(|error| bind_help(other, true, &error))?])
             }
-            Err(error) => Err(bind_help(wanted, &error)),
+            Err(error) => Err(bind_help(wanted, true, &error)),
         }
     }
 
@@ -88,20 +89,4 @@ fn open(address: SocketAddr, freebind: bool, lane: usize) -> io::Result<Door> {
     let socket = Datagrams::bind(address, &options)?;
     let address = socket.local_address()?;
     Ok(Door { socket, lane, address, readable: false, has_error: false })
-}
-
-/// Why a listener cannot be opened, and what to do about it.
-fn bind_help(address: SocketAddr, error: &io::Error) -> String {
-    let advice = match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            "ports below 1024 need root or CAP_NET_BIND_SERVICE; or listen on a higher one"
-        }
-        io::ErrorKind::AddrInUse => "another process holds it; `ss -lunp` shows which",
-        io::ErrorKind::AddrNotAvailable => {
-            "it is not an address of this host; add it, or let freebind=true listen without it, \
-             or listen on the port alone, as in :53"
-        }
-        _ => "see proxy.addr",
-    };
-    format!("proxy.addr: cannot listen on {address} with proto=udp: {error}; {advice}")
 }
