@@ -370,11 +370,17 @@ impl poll::Phases for Daemon {
 
     fn apply(&mut self, reactor: &mut Reactor) {
         if std::mem::take(&mut self.reload_requested) {
-            self.tell_reloading(reactor);
+            // In a stop it is refused, and the manager is not to hear that we are ready.
+            let is_serving = self.drain.step() == Step::Serving;
+            if is_serving {
+                self.tell_reloading(reactor);
+            }
             #[cfg(feature = "http")]
             self.tally.reload_asked();
             self.reload(reactor);
-            self.tell_ready(reactor);
+            if is_serving {
+                self.tell_ready(reactor);
+            }
         }
         self.advance_routes(reactor);
         if self.drain.step() != Step::Serving || self.stop_requests > 0 {

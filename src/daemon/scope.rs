@@ -45,7 +45,13 @@ impl Scope {
                     return Scope { listeners: own, services: None };
                 }
             };
-            services.extend(route.into_iter().flat_map(Route::targets).map(|it| &it.service));
+            // Thousands of targets of one service follow one another.
+            let mut last = None;
+            for name in route.into_iter().flat_map(Route::targets).map(|it| &it.service) {
+                if last.replace(name) != Some(name) {
+                    services.insert(name);
+                }
+            }
         }
         let services = services.into_iter().map(Rc::clone).collect();
         Scope { listeners: own, services: Some(services) }

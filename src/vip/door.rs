@@ -48,6 +48,8 @@ impl Door {
     /// The address is about to be announced; when this returns it is on the
     /// host, or [`Vip::problem`] says why not. Said again, it changes nothing.
     pub fn want(&mut self, reactor: &mut Reactor, address: IpAddr) {
+        // Who still uses the others is not known here.
+        self.vip.spare(reactor.now(), |_| true);
         self.vip.want(reactor.now(), address);
         self.serve(reactor);
     }
