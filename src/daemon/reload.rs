@@ -129,7 +129,9 @@ impl Daemon {
     fn put_in_force(&mut self, reactor: &mut Reactor, prepared: Prepared) -> Vec<String> {
         let Prepared { config, routes, proxy, bgp, api } = prepared;
         let old = std::mem::replace(&mut self.config, config);
-        let mut problems = self.proxy.commit_change(reactor, proxy);
+        // What is no longer announced is withdrawn before its listener is closed.
+        let mut problems = bgp.map_or_else(Vec::new, |bgp| self.change_bgp(reactor, bgp));
+        problems.extend(self.proxy.commit_change(reactor, proxy));
         problems.extend(self.api.commit_change(reactor, api));
         let strategy = self.config.proxy.strategy;
         if strategy != old.proxy.strategy {
@@ -145,9 +147,6 @@ impl Daemon {
         self.routes.commit(reactor, routes::source(&self.config.registry), routes);
         if self.config.proxy.listeners != old.proxy.listeners {
             self.warn_of_missing_routes();
-        }
-        if let Some(bgp) = bgp {
-            problems.extend(self.change_bgp(reactor, bgp));
         }
         self.watch_file(reactor);
         self.watch_maintenance(reactor);

@@ -35,11 +35,11 @@ const DESCRIPTORS_PER_CHECK: u64 = 64;
 
 /// Most checks that begin in one turn, some 20 µs each: those of sixty thousand
 /// new targets must not keep others waiting.
-const BEGIN_PER_TURN: usize = 8;
+const BEGIN_PER_TURN: usize = 4;
 
 /// Most checks that are looked at in one turn: when a network is gone, all those
 /// under way run out of time together, and the end of each is a line in the log.
-const LOOKS_PER_TURN: usize = 32;
+const LOOKS_PER_TURN: usize = 12;
 
 /// How long a check is put off when this machine has no descriptor or port
 /// for it.

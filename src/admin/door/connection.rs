@@ -82,9 +82,14 @@ impl Connection {
         &mut self.socket
     }
 
-    /// Since when it has no request, if that is so: then it may be closed.
-    pub(super) fn idle_since(&self) -> Option<Time> {
-        (self.waits == Waiting::Idle).then_some(self.since)
+    /// Whether it has sent a part of a request, and since when it has not sent the
+    /// whole of one, if that is so: then it may be closed.
+    pub(super) fn silent_since(&self) -> Option<(bool, Time)> {
+        match self.waits {
+            Waiting::Idle => Some((false, self.since)),
+            Waiting::Request => Some((true, self.since)),
+            Waiting::Turn | Waiting::Client | Waiting::Over => None,
+        }
     }
 
     /// The timer fired.
