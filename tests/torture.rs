@@ -178,9 +178,14 @@ fn a_reset_after_the_end_of_a_stream_is_passed_on() {
         half_close(&one);
         assert_eq!(drain(&mut other), (Vec::new(), End::InOrder));
         reset(one);
-        // Whatever happened before is known to burgee when it has served others.
-        (0..3).for_each(|_| exchange(&mut client, &mut accepted, b"hello"));
-        assert_eq!(rig.extra_descriptors(), 2, "the connection is kept");
+        // Whatever happened before is known to burgee when it has served others, unless
+        // a busy kernel brings the reset later than what came after it.
+        let mut served = 0;
+        while rig.extra_descriptors() > 2 {
+            assert!(served < 1000, "the connection is kept");
+            exchange(&mut client, &mut accepted, b"hello");
+            served += 1;
+        }
         assert!(other.write_all(b"is anybody there?").is_err(), "it was no reset");
     });
     drop((client, accepted));
