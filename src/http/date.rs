@@ -6,23 +6,19 @@ use std::time::Duration;
 use crate::reactor::calendar::Utc;
 
 const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-const MONTHS: [&str; 12] =
-    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// The moment `wall` after the Unix epoch as an `IMF-fixdate` (RFC 9110 §5.6.7),
 /// as in `Sun, 06 Nov 1994 08:49:37 GMT`.
 pub fn imf_fixdate(wall: Duration) -> impl fmt::Display {
     fmt::from_fn(move |f| {
-        let Utc { year, month, day, hour, minute, second, .. } = Utc::at(wall);
+        let utc = Utc::at(wall);
+        let Utc { year, day, hour, minute, second, .. } = utc;
         // The epoch was a Thursday.
-        let weekday = name(&DAYS, wall.as_secs() / 86_400 % 7);
-        let month = name(&MONTHS, month.saturating_sub(1));
+        let weekday = usize::try_from(wall.as_secs() / 86_400 % 7).ok();
+        let weekday = weekday.and_then(|day| DAYS.get(day)).copied().unwrap_or_default();
+        let month = utc.month_name();
         write!(f, "{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
     })
-}
-
-fn name(names: &[&'static str], index: u64) -> &'static str {
-    usize::try_from(index).ok().and_then(|index| names.get(index)).copied().unwrap_or_default()
 }
 
 #[cfg(test)]

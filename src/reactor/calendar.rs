@@ -79,12 +79,17 @@ impl Utc {
         })
     }
 
+    /// `Jan` to `Dec`.
+    pub fn month_name(self) -> &'static str {
+        let month = self.month.checked_sub(1).and_then(|month| usize::try_from(month).ok());
+        month.and_then(|month| MONTHS.get(month)).copied().unwrap_or_default()
+    }
+
     /// As in `23/Nov/2026:17:00:00 +0000`, the form of the Common Log Format.
     pub fn common(self) -> impl fmt::Display {
         fmt::from_fn(move |f| {
-            let Utc { year, month, day, hour, minute, second, .. } = self;
-            let month = usize::try_from(month.saturating_sub(1)).ok();
-            let month = month.and_then(|month| MONTHS.get(month)).unwrap_or(&"");
+            let Utc { year, day, hour, minute, second, .. } = self;
+            let month = self.month_name();
             write!(f, "{day:02}/{month}/{year:04}:{hour:02}:{minute:02}:{second:02} +0000")
         })
     }
